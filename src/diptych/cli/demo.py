@@ -1,0 +1,48 @@
+"""``diptych demo``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diptych.config import CycleganConfig, LengthConfig, SourceConfig
+from diptych.presets import demo
+
+SHORT_PICTURES = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Train on built-in pictures for some minutes, translate held-out ones, score them against the truth.
+
+    For example:
+      diptych demo
+      diptych demo --time 20m --run runs/longer-demo
+    """
+
+    run: Path = Path("runs/demo")
+    """Folder of the run; the pictures are written beside it."""
+    time: str | None = None
+    """How long to train, such as 20m. By default 4m30s."""
+    short: bool = False
+    """Only a few updates: shows that everything works, and learns nothing."""
+
+    def __call__(self) -> int:
+        from diptych.demo.pictures import unpack
+        from diptych.demo.show import NAMES, write_show
+        from diptych.training.loop import train
+        from diptych.training.progress import Terminal
+
+        pictures = self.run.with_name(f"{self.run.name}-pictures")
+        unpack(pictures)
+        config = replace(demo(CycleganConfig()), source=SourceConfig(root=pictures))
+        if self.short:
+            config = replace(config, length=LengthConfig(pictures=SHORT_PICTURES))
+        elif self.time is not None:
+            config = replace(config, length=LengthConfig(time=self.time))
+        run = train(config, self.run, display=Terminal())
+        scores, picture = write_show(run)
+        for direction, score in scores.items():
+            source, target = NAMES if direction == "a2b" else NAMES.swapped
+            print(f"{source} to {target}: {score}")
+        print(f"look at {picture}")
+        print(f"try it: diptych translate {run.folder} INPUT OUTPUT")
+        return 0

@@ -1,0 +1,109 @@
+"""``diptych train``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from diptych.config import (
+    DataConfig,
+    DiscriminatorConfig,
+    EngineConfig,
+    GeneratorConfig,
+    LengthConfig,
+    MethodConfig,
+    OptimiserConfig,
+    OutputConfig,
+    SourceConfig,
+    TrainConfig,
+)
+from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
+
+FLAT = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train on two folders of pictures. The same command goes on where a run stopped.
+
+    For example:
+      diptych train photos paintings
+      diptych train --root horse2zebra --preset paper
+      diptych train photos paintings --time 40m --run runs/first-try
+      diptych train photos paintings --generator unet --generator.width 32
+    """
+
+    a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
+    """Folder with pictures of domain A."""
+    b: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[B]")] = None
+    """Folder with pictures of domain B."""
+    root: Path | None = None
+    """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
+    run: Path | None = None
+    """Folder of the run. By default runs/<A>2<B>."""
+    preset: Literal["default", "paper"] = "default"
+    """What the other options begin from: paper is the paper to the letter."""
+    method_kind: Annotated[Literal["cyclegan"], tyro.conf.arg(name="method")] = "cyclegan"
+    """How to learn."""
+    generator_kind: Annotated[Literal["resnet", "unet"], tyro.conf.arg(name="generator")] = "resnet"
+    """Architecture of the generators."""
+    discriminator_kind: Annotated[Literal["patchgan", "pixel"], tyro.conf.arg(name="discriminator")] = "patchgan"
+    """Architecture of the discriminators."""
+
+    length: Annotated[LengthConfig, FLAT]
+    data: Annotated[DataConfig, FLAT]
+    method: Annotated[MethodConfig, FLAT]
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    optimiser: Annotated[OptimiserConfig, FLAT]
+    engine: Annotated[EngineConfig, FLAT]
+    output: Annotated[OutputConfig, FLAT]
+
+    def config(self) -> TrainConfig:
+        """What is asked for, as Python code would ask."""
+        members = {field.name: getattr(self, field.name) for field in fields(TrainConfig) if field.name != "source"}
+        return TrainConfig(source=SourceConfig(a=self.a, b=self.b, root=self.root), **members)
+
+    def __call__(self) -> int:
+        from diptych.training.loop import train
+        from diptych.training.progress import Terminal
+
+        run = train(self.config(), self.run, display=Terminal())
+        print(run.folder)
+        return 0
+
+
+def train_defaults(arguments: Sequence[str]) -> Train:
+    """The options that ``--preset``, ``--method``, ``--generator`` and ``--discriminator`` among ``arguments`` begin
+    from."""
+    method = METHODS.get(_given(arguments, "--method", "cyclegan"), METHODS["cyclegan"])()
+    preset = _given(arguments, "--preset", "default")
+    config = PRESETS.get(preset, PRESETS["default"])(method)
+    generator, discriminator = config.generator.kind, config.discriminator.kind
+    config = replace(
+        config,
+        generator=_member(GENERATORS, _given(arguments, "--generator", generator), config.generator),
+        discriminator=_member(
+            DISCRIMINATORS, _given(arguments, "--discriminator", discriminator), config.discriminator
+        ),
+    )
+    members = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "source"}
+    return Train(**members)
+
+
+def _given(arguments: Sequence[str], option: str, default: str) -> str:
+    """The value of ``option`` among ``arguments``, in either spelling."""
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return default
+
+
+def _member(kinds: dict[str, type[Any]], kind: str, default: Any) -> Any:
+    """``default`` if it is of ``kind`` (or there is no such), else a config of that kind."""
+    known = kinds.get(kind, type(default))
+    return default if isinstance(default, known) else known()

@@ -1,0 +1,91 @@
+"""Configs to JSON and back, strictly, and as a flat table to compare and to show."""
+
+import dataclasses
+import difflib
+import types
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from diptych.errors import OptionError
+
+Config = TypeVar("Config")
+
+
+def to_json(config: Any) -> Any:
+    """The JSON value of a config: dataclasses as objects, with their ``kind`` where they have one."""
+    if dataclasses.is_dataclass(config):
+        kind = {"kind": config.kind} if hasattr(config, "kind") else {}
+        return kind | {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return str(config) if isinstance(config, Path) else config
+
+
+def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Config:
+    """The config of type ``kind`` that ``to_json`` made ``value`` of.
+
+    An option that ``value`` lacks takes its default: it is younger than the file.
+
+    Raises:
+        OptionError: an unknown option, or a value of the wrong type, with the place it stands at.
+    """
+    made: Config = _from_json(kind, value, where)
+    return made
+
+
+def _from_json(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        return _from_union(get_args(kind), value, where)
+    if dataclasses.is_dataclass(kind):
+        return _from_object(kind, value, where)  # type: ignore[arg-type]
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise OptionError(f"{where} is {value!r}", cure=f"give one of {', '.join(map(str, get_args(kind)))}")
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise OptionError(f"{where} is {value!r}", cure=f"give a value of type {getattr(kind, '__name__', kind)}")
+
+
+def _from_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and types.NoneType in members:
+        return None
+    members = tuple(m for m in members if m is not types.NoneType)
+    if len(members) == 1:
+        return _from_json(members[0], value, where)
+    kinds = {member.kind: member for member in members}
+    name = value.get("kind") if isinstance(value, dict) else None
+    if name not in kinds:
+        raise OptionError(f"{where} is of kind {name!r}", cure=f"give one of {', '.join(kinds)}")
+    return _from_json(kinds[name], value, where)
+
+
+def _from_object(kind: type[Any], value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise OptionError(f"{where} is {value!r}", cure="give an object of options")
+    names = {f.name for f in dataclasses.fields(kind)}
+    name = value.get("kind", getattr(kind, "kind", None))
+    if name != getattr(kind, "kind", None):
+        raise OptionError(f"{where} is of kind {name!r}", cure=f"expected {getattr(kind, 'kind', None)!r}")
+    for unknown in value.keys() - names - {"kind"}:
+        near = difflib.get_close_matches(unknown, names, n=1)
+        cure = f"did you mean {near[0]}?" if near else "remove it, or use the version of diptych that wrote it"
+        raise OptionError(f"{where} has no option {unknown!r}", cure=cure)
+    hints = get_type_hints(kind)
+    given = {key: _from_json(hints[key], item, f"{where}.{key}") for key, item in value.items() if key != "kind"}
+    return kind(**given)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every option of ``config`` under its dotted name, ``kind`` of each choice included; for comparing and for
+    showing."""
+    flat: dict[str, Any] = {}
+    for key, value in to_json(config).items():
+        member = getattr(config, key)
+        if dataclasses.is_dataclass(member):
+            flat |= flatten(member, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,1 @@
+"""Picture files to tensors and back: domains, preprocessing, seeded sampling."""

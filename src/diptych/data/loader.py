@@ -1,0 +1,129 @@
+"""Batches for training: pictures are read ahead of the update by threads, and kept decoded while they fit in memory.
+
+Threads and not processes: Pillow decodes and resizes outside Python's lock, and one cache serves them all.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from torch import Tensor
+
+from diptych.chance import Stream
+from diptych.config import DataConfig
+from diptych.data.files import Domain
+from diptych.data.pictures import Array, read_picture, with_channels
+from diptych.data.preprocess import fit, look, random_view, stack
+from diptych.data.sampling import draw_unpaired
+from diptych.errors import PictureError
+from diptych.pair import Pair
+
+MAX_WORKERS = 8
+BATCHES_AHEAD = 2
+
+
+class Reader:
+    """The pictures of a domain by index, decoded, resized and with the domain's channels, cached up to ``cache_bytes``.
+
+    A picture that cannot be read is an error, or where ``data.skip_unreadable``, the next one stands in for it;
+    ``report`` is told once of each such picture, and of each that is not what a person would expect.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        data: DataConfig,
+        *,
+        channels: int,
+        stride: int,
+        cache_bytes: int = 0,
+        report: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
+        self.room, self.report = cache_bytes, report
+        self.cache: dict[int, Array] = {}
+        self.told: set[str] = set()
+        self.lock = threading.Lock()
+
+    def __call__(self, index: int) -> Array:
+        """``(H, W, channels)``, uint8 or uint16, as ``fit`` makes it."""
+        for offset in range(len(self.domain)):
+            try:
+                return self._read((index + offset) % len(self.domain))
+            except PictureError as error:
+                if not self.data.skip_unreadable:
+                    raise
+                self._tell(f"left out: {error.problem}")
+        raise PictureError(f"no picture in {self.domain.folder} can be read", cure="give pictures that open elsewhere")
+
+    def _read(self, index: int) -> Array:
+        if (cached := self.cache.get(index)) is not None:
+            return cached
+        picture = read_picture(self.domain.path(index))
+        if picture.note:
+            self._tell(picture.note)
+        values = fit(with_channels(picture.values, self.channels), self.data, stride=self.stride)
+        with self.lock:
+            if index not in self.cache and values.nbytes <= self.room:
+                self.room -= values.nbytes
+                self.cache[index] = values
+        return values
+
+    def _tell(self, message: str) -> None:
+        with self.lock:
+            if message in self.told:
+                return
+            self.told.add(message)
+        self.report(message)
+
+
+class Loader:
+    """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone."""
+
+    def __init__(self, readers: Pair[Reader], data: DataConfig, *, seed: int, batch_size: int) -> None:
+        self.readers, self.data, self.seed, self.batch_size = readers, data, seed, batch_size
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
+
+    def batch(self, count: int) -> Pair[Tensor]:
+        """The batch that begins with the pictures drawn as number ``count``: ``(B, C, H, W)`` over 0..255, see ``stack``."""
+        drawn = [self._draw(count + offset) for offset in range(self.batch_size)]
+        return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
+
+    def _draw(self, count: int) -> Pair[Array]:
+        indices = draw_unpaired(self.seed, count, self.readers.map(lambda reader: len(reader.domain)))
+        views = Pair(Stream.VIEW_A, Stream.VIEW_B).map(
+            lambda stream: random_view(self.seed, stream, count, flip=self.data.flip)
+        )
+        return self.readers.map(
+            lambda reader, index, view: look(reader(index), view, self.data.crop_size or 0), indices, views
+        )
+
+    def _stack(self, pictures: list[Array]) -> Tensor:
+        sizes = {picture.shape[:2] for picture in pictures}
+        if len(sizes) > 1:
+            (h, w), (h2, w2) = sorted(sizes)[:2]
+            raise PictureError(
+                f"pictures of {w}×{h} and {w2}×{h2} cannot share a batch", cure="give a crop size, or a batch size of 1"
+            )
+        return stack(pictures)
+
+    def batches(self, start: int) -> Iterator[Pair[Tensor]]:
+        """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked)."""
+        if self.num_workers == 0:
+            while True:
+                yield self.batch(start)
+                start += self.batch_size
+        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="diptych-read")
+        try:
+            ahead: deque[Future[Pair[Tensor]]] = deque()
+            while True:
+                while len(ahead) < self.num_workers + BATCHES_AHEAD:
+                    ahead.append(pool.submit(partial(self.batch, start)))
+                    start += self.batch_size
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,87 @@
+"""From a decoded picture to what a network sees: resize, crop, flip, and the range [-1, 1].
+
+Source: the paper, appendix 7.1, and the authors' code: bicubic to 286×286, a random crop of 256, half of them mirrored.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diptych.chance import Stream, generator
+from diptych.config import DataConfig
+from diptych.data.pictures import Array, resized
+
+
+class View(NamedTuple):
+    """Which part of a picture is seen: the crop's place, as shares in [0, 1) of the room it has, and whether mirrored."""
+
+    left: float
+    top: float
+    mirrored: bool
+
+
+CENTRE = View(0.5, 0.5, False)
+
+
+def random_view(seed: int, stream: Stream, count: int, *, flip: bool) -> View:
+    """The view of the picture drawn as number ``count``."""
+    left, top, mirror = generator(seed, stream, count).random(3)
+    return View(float(left), float(top), flip and bool(mirror < 0.5))
+
+
+def fit(values: Array, data: DataConfig, *, stride: int, load_size: int | None = None) -> Array:
+    """A picture ``(H, W, C)`` resized as ``data`` asks, to sides that can be cropped or, without a crop, go through a network.
+
+    ``stride`` is what the network's sides must be multiples of; ``load_size`` stands in for the config's.
+    """
+    height, width = values.shape[:2]
+    size = load_size or data.load_size
+    assert size is not None
+    assert data.crop_size is not None
+    match data.resize:
+        case "square":
+            width, height = size, size
+        case "shorter":
+            width, height = _scaled(width, height, size / min(width, height))
+        case "width":
+            width, height = _scaled(width, height, size / width)
+    if data.crop_size == 0:
+        width, height = (max(2, round(side / stride)) * stride for side in (width, height))
+    elif min(width, height) < data.crop_size:
+        width, height = _scaled(width, height, data.crop_size / min(width, height))
+    return resized(values, width, height)
+
+
+def _scaled(width: int, height: int, factor: float) -> tuple[int, int]:
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def look(values: Array, view: View, crop_size: int) -> Array:
+    """The part ``view`` of ``(H, W, C)``: ``(crop_size, crop_size, C)``, or all of it where ``crop_size`` is 0."""
+    if crop_size:
+        height, width = values.shape[:2]
+        top, left = int(view.top * (height - crop_size + 1)), int(view.left * (width - crop_size + 1))
+        values = values[top : top + crop_size, left : left + crop_size]
+    return values[:, ::-1] if view.mirrored else values
+
+
+def stack(pictures: list[Array]) -> Tensor:
+    """Pictures ``(H, W, C)`` of one size as a batch ``(B, C, H, W)`` over 0..255: uint8, or float32 where any has 16 bits."""
+    if any(picture.dtype != np.uint8 for picture in pictures):
+        pictures = [picture.astype(np.float32) * np.float32(255 / np.iinfo(picture.dtype).max) for picture in pictures]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def to_network(batch: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """``stack``'s 0..255 as contiguous float32 in [-1, 1] on ``device``: v / 127.5 − 1."""
+    moved = batch.to(device, non_blocking=True)
+    return moved.to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
+
+
+def from_network(batch: Tensor, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> Array:
+    """``(B, C, H, W)`` in [-1, 1] as arrays ``(B, H, W, C)`` of ``dtype``, rounded to the nearest value of its range."""
+    top = np.iinfo(dtype).max
+    values = (batch.float() + 1) * (top / 2)
+    return values.round().clamp(0, top).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)

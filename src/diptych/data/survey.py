@@ -1,0 +1,54 @@
+"""What the pictures of a domain are like, from their headers alone: enough to choose sizes and channels."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+from diptych.data.files import Domain, by_hash
+from diptych.data.pictures import Header, read_header
+from diptych.errors import PictureError
+
+MAX_SURVEYED = 2000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Facts about a domain."""
+
+    num_pictures: int
+    shorter_side: float
+    """Median over pictures, in pixels."""
+    channels: int
+    """1 where every picture is grey, else 3."""
+
+
+def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda message: None) -> Survey:
+    """Reads the headers of the domain's pictures, at most 2000 of them, chosen by hash of the names.
+
+    Raises:
+        PictureError: one cannot be read, and ``skip_unreadable`` is off; or none can.
+    """
+
+    def header(index: int) -> Header | PictureError:
+        try:
+            return read_header(domain.folder / files[index])
+        except PictureError as error:
+            if not skip_unreadable:
+                raise
+            return error
+
+    files = by_hash(domain.files)[:MAX_SURVEYED]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(header, range(len(files))))
+    for error in found:
+        if isinstance(error, PictureError):
+            report(f"left out: {error.problem}")
+    headers = [header for header in found if isinstance(header, Header)]
+    if not headers:
+        raise PictureError(f"no picture in {domain.folder} can be read", cure="give pictures that open elsewhere")
+    return Survey(
+        num_pictures=len(domain),
+        shorter_side=median(min(header.width, header.height) for header in headers),
+        channels=1 if all(header.is_grey for header in headers) else 3,
+    )

@@ -1,0 +1,78 @@
+"""What the demo's run learnt: scores against the truth, and a picture to look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from diptych.config import Direction
+from diptych.data.files import find_split
+from diptych.data.pictures import Array, read_picture
+from diptych.evaluation.grid import Block, Row, draw_grid
+from diptych.evaluation.metrics import mean_psnr
+from diptych.model import Model, load_model
+from diptych.pair import Pair
+from diptych.run import Run
+from diptych.training.state import build_from
+from diptych.translation.translator import Translator
+
+NAMES = Pair("drawing", "emoji")
+SHOWN = (
+    "beach-with-umbrella", "blossom", "dog", "pear", "mountain-cableway", "worried-face", "saxophone", "hot-beverage",
+    "auto-rickshaw", "heart-with-arrow",
+)  # fmt: skip
+"""Test pictures in the demo's picture: a spread of subjects, chosen before anything was trained."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean PSNR in dB against the true pictures, of one direction: the model's, and what it must beat."""
+
+    trained: float
+    untrained: float
+    unchanged: float
+
+    def __str__(self) -> str:
+        return f"{self.trained:.1f} dB (untrained {self.untrained:.1f}, unchanged {self.unchanged:.1f})"
+
+
+def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
+    """The scores of a finished demo ``run`` on its test pictures, and a picture of some: input, translation, truth."""
+    config = run.config()
+    test = find_split(config.source).test
+    truth = test.map(lambda domain: [read_picture(domain.path(index)).values for index in range(len(domain))])
+    trained = load_model(run.folder)
+    untrained_method = build_from(config)
+    untrained = Model(untrained_method.networks(untrained_method.generators), trained.card)
+    scores: dict[Direction, Score] = {}
+    blocks = []
+    for direction in trained.networks:
+        given, wanted = truth if direction == "a2b" else truth.swapped
+        source, target = NAMES if direction == "a2b" else NAMES.swapped
+        made = _translate(trained, direction, given)
+        scores[direction] = Score(
+            trained=mean_psnr(made, wanted),
+            untrained=mean_psnr(_translate(untrained, direction, given), wanted),
+            unchanged=mean_psnr(given, wanted),
+        )
+        places = [index for index, file in enumerate(test.a.files) if file.stem in SHOWN]
+        rows = [
+            Row(caption, [pictures[place] for place in places])
+            for caption, pictures in ((source, given), ("translated", made), (f"true {target}", wanted))
+        ]
+        blocks.append(Block(f"{source} to {target}: {scores[direction]}", rows))
+    footer = f"{trained.card.pictures:,} unpaired training steps per domain; none of these emoji was seen in training"
+    return scores, draw_grid(blocks, footer=footer)
+
+
+def _translate(model: Model, direction: Direction, pictures: list[Array]) -> list[Array]:
+    translator = Translator.of(model, direction)
+    return [translator(picture) for picture in pictures]
+
+
+def write_show(run: Run) -> tuple[dict[Direction, Score], Path]:
+    """``show``, with the picture written to the run folder as ``demo.png``."""
+    scores, picture = show(run)
+    path = run.folder / "demo.png"
+    picture.save(path)
+    return scores, path

@@ -1,0 +1,1 @@
+"""Looking at what a model does, with the eye and with numbers."""

@@ -1,0 +1,72 @@
+"""The sample grid of a run: held-out pictures, their translations, and what comes back."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from diptych.config import DataConfig, Direction
+from diptych.data.files import Domain, by_hash
+from diptych.data.loader import Reader
+from diptych.data.pictures import Array
+from diptych.data.preprocess import CENTRE, from_network, look, stack, to_network
+from diptych.evaluation.grid import Block, Row, draw_grid
+from diptych.pair import Pair
+
+MAX_COLUMNS = 8
+REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
+
+
+def sample_pictures(domain: Domain, data: DataConfig, *, channels: int, stride: int) -> list[Array]:
+    """A few pictures of ``domain`` at the size of training, each ``(H, W, channels)`` uint8, always the same ones."""
+    reader = Reader(domain, data, channels=channels, stride=stride)
+    indices = [domain.files.index(file) for file in by_hash(domain.files)[:MAX_COLUMNS]]
+    return [look(reader(index), CENTRE, data.crop_size or 0) for index in indices]
+
+
+@torch.no_grad()
+def draw_samples(
+    networks: Mapping[Direction, nn.Module], pictures: Pair[list[Array]], names: Pair[str], device: torch.device
+) -> Image.Image:
+    """Real, translated, back again and identity, a row each, for every direction that ``networks`` has."""
+    with evaluating(networks.values()):
+        return draw_grid([_block(networks, direction, pictures, names, device) for direction in networks])
+
+
+def _block(
+    networks: Mapping[Direction, nn.Module],
+    direction: Direction,
+    pictures: Pair[list[Array]],
+    names: Pair[str],
+    device: torch.device,
+) -> Block:
+    network, reverse = networks[direction], networks.get(REVERSE[direction])
+    source, target, real = (*names, pictures.a) if direction == "a2b" else (*names.swapped, pictures.b)
+    inputs = [to_network(stack([picture]), device) for picture in real]
+    fakes = [network(x) for x in inputs]
+    rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]
+    if reverse is not None:
+        rows.append(Row(f"{source} again", [_array(reverse(fake)) for fake in fakes]))
+        if all(x.shape == fake.shape for x, fake in zip(inputs, fakes, strict=True)):
+            rows.append(Row(f"{source} as {source}", [_array(reverse(x)) for x in inputs]))
+    return Block(f"{source} to {target}", rows)
+
+
+def _array(batch: torch.Tensor) -> Array:
+    return np.asarray(from_network(batch)[0])
+
+
+@contextmanager
+def evaluating(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """While this lasts, ``networks`` are in evaluation mode."""
+    modes = [(network, network.training) for network in networks]
+    try:
+        for network, _ in modes:
+            network.eval()
+        yield
+    finally:
+        for network, mode in modes:
+            network.train(mode)

@@ -1,0 +1,1 @@
+"""Meeting other software: the original checkpoints, and what comes after them."""

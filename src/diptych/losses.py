@@ -1,0 +1,64 @@
+"""The losses, as pure functions of tensors. Every mean is over all elements.
+
+CycleGAN: Zhu, Park, Isola, Efros 2017 (arXiv 1703.10593), "the paper" below.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def least_squares(scores: Tensor, is_real: bool) -> Tensor:
+    """Mean squared distance of ``scores`` (any shape) to 1 for real, 0 for fake (paper, section 4.1; Mao et al.
+    2017)."""
+    return F.mse_loss(scores, torch.full_like(scores, float(is_real)))
+
+
+def vanilla(scores: Tensor, is_real: bool) -> Tensor:
+    """Cross entropy of ``scores`` (any shape, logits) with real = 1, fake = 0 (paper, equation 1; Goodfellow et al.
+    2014)."""
+    return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(is_real)))
+
+
+def hinge(scores: Tensor, is_real: bool) -> Tensor:
+    """Hinge at ±1 of ``scores`` (any shape), for discriminators (Lim and Ye 2017, equation 6)."""
+    return F.relu(1 - scores if is_real else 1 + scores).mean()
+
+
+def hinge_generator(scores: Tensor) -> Tensor:
+    """What a generator descends against ``hinge``: minus the mean of ``scores`` (Lim and Ye 2017, equation 7)."""
+    return -scores.mean()
+
+
+DISCRIMINATOR_LOSSES: dict[str, Callable[[Tensor, bool], Tensor]] = {
+    "least-squares": least_squares,
+    "vanilla": vanilla,
+    "hinge": hinge,
+}
+
+
+def generator_gan(kind: str, fake_scores: Tensor) -> Tensor:
+    """A generator's adversarial loss: its fakes' scores should be those of real pictures.
+
+    ``kind`` is a key of ``DISCRIMINATOR_LOSSES``; ``fake_scores`` may have any shape. A scalar.
+    """
+    return hinge_generator(fake_scores) if kind == "hinge" else DISCRIMINATOR_LOSSES[kind](fake_scores, True)
+
+
+def discriminator_gan(kind: str, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """A discriminator's loss: ½ (loss of real as real + loss of fake as fake). The half slows it down (paper, section
+    4.1)."""
+    loss = DISCRIMINATOR_LOSSES[kind]
+    return 0.5 * (loss(real_scores, True) + loss(fake_scores, False))
+
+
+def cycle_consistency(real: Tensor, reconstructed: Tensor) -> Tensor:
+    """‖F(G(x)) − x‖₁ as a mean, for two ``(B, C, H, W)`` in [-1, 1] (paper, equation 2)."""
+    return F.l1_loss(reconstructed, real)
+
+
+def identity(real: Tensor, same: Tensor) -> Tensor:
+    """‖G(y) − y‖₁ as a mean: a picture already in the target domain stays as it is (paper, section 5.2)."""
+    return F.l1_loss(same, real)

@@ -1,0 +1,58 @@
+"""The discriminators: by patch and by pixel."""
+
+from torch import Tensor, nn
+
+from diptych.config import PatchganConfig, PixelConfig
+from diptych.networks.layers import needs_bias, norm_layer
+
+MAX_WIDTH_FACTOR = 8
+
+
+class PatchganDiscriminator(nn.Module):
+    """Scores overlapping patches: ``(B, C, H, W)`` in [-1, 1] to ``(B, 1, h, w)``, unbounded; 256² gives 30×30 scores.
+
+    Source: the paper, appendix 7.2, after Isola et al. 2017.
+    """
+
+    def __init__(self, config: PatchganConfig, in_channels: int) -> None:
+        super().__init__()
+        width, bias = config.width, needs_bias(config.norm)
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for layer in range(1, config.num_layers + 1):
+            wider = config.width * min(2**layer, MAX_WIDTH_FACTOR)
+            stride = 2 if layer < config.num_layers else 1
+            layers += [
+                nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=bias),
+                norm_layer(config.norm, wider),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            width = wider
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x).to(x.dtype)  # type: ignore[no-any-return]
+
+
+class PixelDiscriminator(nn.Module):
+    """Scores each pixel by 1×1 convolutions: ``(B, C, H, W)`` in [-1, 1] to ``(B, 1, H, W)``, unbounded.
+
+    Source: Isola et al. 2017, section 3.3.
+    """
+
+    def __init__(self, config: PixelConfig, in_channels: int) -> None:
+        super().__init__()
+        width, bias = config.width, needs_bias(config.norm)
+        self.net = nn.Sequential(
+            nn.Conv2d(in_channels, width, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 1, bias=bias),
+            norm_layer(config.norm, 2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * width, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).to(x.dtype)  # type: ignore[no-any-return]

@@ -1,0 +1,69 @@
+"""The residual generator."""
+
+from torch import Tensor, nn
+
+from diptych.config import ResnetConfig
+from diptych.networks.layers import needs_bias, norm_layer, upsample
+
+NUM_DOWNSAMPLINGS = 2
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions whose result is added to the input; no activation after the sum. ``(B, C, H, W)``, same
+    out."""
+
+    def __init__(self, channels: int, config: ResnetConfig) -> None:
+        super().__init__()
+        bias = needs_bias(config.norm)
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(config.norm, channels),
+            nn.ReLU(inplace=True),
+            *([nn.Dropout(0.5)] if config.dropout else []),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(config.norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)  # type: ignore[no-any-return]
+
+
+class ResnetGenerator(nn.Module):
+    """Encoder, residual blocks, decoder: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1].
+
+    H and W are multiples of 4 and at least 8. Keys of the state dict are the authors'.
+    Source: the paper, appendix 7.2, after Johnson et al. 2016.
+    """
+
+    def __init__(self, config: ResnetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        assert config.num_blocks is not None, "the number of blocks is chosen before a network is built"
+        width, bias = config.width, needs_bias(config.norm)
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=bias),
+            norm_layer(config.norm, width),
+            nn.ReLU(inplace=True),
+        ]
+        for _ in range(NUM_DOWNSAMPLINGS):
+            layers += [
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias),
+                norm_layer(config.norm, 2 * width),
+                nn.ReLU(inplace=True),
+            ]
+            width *= 2
+        layers += [ResidualBlock(width, config) for _ in range(config.num_blocks)]
+        for _ in range(NUM_DOWNSAMPLINGS):
+            layers += [
+                upsample(width, width // 2, mode=config.upsampling, bias=bias),
+                norm_layer(config.norm, width // 2),
+                nn.ReLU(inplace=True),
+            ]
+            width //= 2
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x).to(x.dtype)  # type: ignore[no-any-return]

@@ -1,0 +1,75 @@
+"""The U-Net generator."""
+
+import torch
+from torch import Tensor, nn
+
+from diptych.config import UnetConfig
+from diptych.networks.layers import needs_bias, norm_layer
+
+MIN_LEVELS = 5
+
+
+class SkipLevel(nn.Module):
+    """One level: down by 2, whatever lies inside, up by 2; its input, activated, is concatenated to its output.
+
+    ``(B, outer, H, W)`` to ``(B, 2 * outer, H, W)``.
+    """
+
+    def __init__(self, outer: int, inner: int, config: UnetConfig, inside: nn.Module | None, *, dropout: bool) -> None:
+        super().__init__()
+        bias = needs_bias(config.norm)
+        down = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
+        up_channels = inner if inside is None else 2 * inner
+        up = [
+            nn.ReLU(),
+            nn.ConvTranspose2d(up_channels, outer, 4, stride=2, padding=1, bias=bias),
+            norm_layer(config.norm, outer),
+        ]
+        middle = [] if inside is None else [norm_layer(config.norm, inner), inside]
+        self.model = nn.Sequential(*down, *middle, *up, *([nn.Dropout(0.5)] if dropout else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The authors' first activation works in place, so what skips across is the activated input.
+        activated = self.model[0](x)
+        return torch.cat([activated, self.model[1:](activated)], dim=1)
+
+
+class OutermostLevel(nn.Module):
+    """The level that meets the pictures: a bare convolution down, tanh at the end, nothing skips around it."""
+
+    def __init__(self, config: UnetConfig, in_channels: int, out_channels: int, inside: nn.Module) -> None:
+        super().__init__()
+        width = config.width
+        self.model = nn.Sequential(
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=needs_bias(config.norm)),
+            inside,
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+class UnetGenerator(nn.Module):
+    """U-Net: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1]; H and W are multiples of 2^levels.
+
+    Built from the innermost level outwards; keys of the state dict are the authors'.
+    Source: Isola et al. 2017 (pix2pix), appendix 6.1.1.
+    """
+
+    def __init__(self, config: UnetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        num_levels, width = config.num_levels, config.width
+        assert num_levels is not None, "the number of levels is chosen before a network is built"
+        assert num_levels >= MIN_LEVELS, num_levels
+        level = SkipLevel(8 * width, 8 * width, config, None, dropout=False)
+        for _ in range(num_levels - MIN_LEVELS):
+            level = SkipLevel(8 * width, 8 * width, config, level, dropout=config.dropout)
+        for factor in (4, 2, 1):
+            level = SkipLevel(factor * width, 2 * factor * width, config, level, dropout=False)
+        self.model = OutermostLevel(config, in_channels, out_channels, level)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x).to(x.dtype)  # type: ignore[no-any-return]

@@ -1,0 +1,29 @@
+"""One thing for each of the two domains, so that every formula is written once and holds both ways."""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Pair(NamedTuple, Generic[T]):
+    """A thing of domain A and a thing of domain B.
+
+    A named tuple, so that distributed wrappers and compilers see the tensors inside.
+    """
+
+    a: T
+    b: T
+
+    def map(self, function: Callable[..., U], *others: "Pair[Any]") -> "Pair[U]":
+        """``function`` applied in each domain to this and the ``others``' members of that domain."""
+        return Pair(
+            function(self.a, *(other.a for other in others)),
+            function(self.b, *(other.b for other in others)),
+        )
+
+    @property
+    def swapped(self) -> "Pair[T]":
+        """The same two things with A and B exchanged."""
+        return Pair(self.b, self.a)

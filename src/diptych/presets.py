@@ -1,0 +1,55 @@
+"""Presets: functions that return a config. One dial sets everything that belongs together."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    LengthConfig,
+    MethodConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    PixelConfig,
+    ResnetConfig,
+    TrainConfig,
+    UnetConfig,
+)
+
+METHODS: dict[str, type[Any]] = {config.kind: config for config in (CycleganConfig,)}
+GENERATORS: dict[str, type[Any]] = {config.kind: config for config in (ResnetConfig, UnetConfig)}
+DISCRIMINATORS: dict[str, type[Any]] = {config.kind: config for config in (PatchganConfig, PixelConfig)}
+
+
+def default(method: MethodConfig) -> TrainConfig:
+    """The paper's method with today's engine: mixed precision where the machine has it, a running mean of the
+    generators,
+    a learning rate that decays smoothly, and sizes that suit the pictures. `docs/design.md` lists each departure."""
+    return TrainConfig(method=method, generator=method.generator, discriminator=method.discriminator)
+
+
+def paper(method: MethodConfig) -> TrainConfig:
+    """The paper to the letter: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no running mean."""
+    return replace(
+        default(method),
+        data=DataConfig(load_size=286, crop_size=256),
+        optimiser=OptimiserConfig(schedule_unit="epoch", ema=0.0),
+        engine=EngineConfig(precision="fp32"),
+    )
+
+
+def demo(method: MethodConfig) -> TrainConfig:
+    """Small and quick, for pictures of 64×64 and some minutes on two processor cores."""
+    return replace(
+        default(replace(method, lambda_b=3.0)),
+        generator=ResnetConfig(width=32, num_blocks=6, upsampling="nearest"),
+        discriminator=PatchganConfig(width=32),
+        data=DataConfig(load_size=72, crop_size=64),
+        optimiser=OptimiserConfig(batch_size=4, learning_rate=4e-4, ema=0.99),
+        length=LengthConfig(time="4m30s"),
+    )
+
+
+PRESETS: dict[str, Callable[[MethodConfig], TrainConfig]] = {"default": default, "paper": paper, "demo": demo}

@@ -1,0 +1,129 @@
+"""The run folder: what was asked, what was measured, samples, checkpoints and the model."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from diptych.config import TrainConfig
+from diptych.config_json import from_json, to_json
+from diptych.errors import OptionError, RunError
+from diptych.sealed import written_aside
+
+CHECKPOINT_DIGITS = 9
+
+
+class Run:
+    """A folder with ``config.json``, ``metrics.jsonl``, ``samples/``, ``checkpoints/`` and ``model.safetensors``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.json"
+        self.metrics_file = folder / "metrics.jsonl"
+        self.model_file = folder / "model.safetensors"
+        self.samples = folder / "samples"
+        self.checkpoints = folder / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config_file.is_file()
+
+    def create(self) -> None:
+        """Makes the folder and its parts, where they are missing.
+
+        Raises:
+            RunError: it cannot be made, or holds something else.
+        """
+        if self.folder.is_dir() and not self.exists and any(not p.name.startswith(".") for p in self.folder.iterdir()):
+            raise RunError(f"{self.folder} holds something else than a run", cure="give another folder with --run")
+        try:
+            for folder in (self.samples, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.folder} cannot be made ({error.strerror})", cure="give another with --run") from None
+
+    def write_config(self, config: TrainConfig, about: dict[str, Any]) -> None:
+        """Writes ``config.json``: the config under ``config``, beside it ``about`` (versions, command, lists of
+        pictures)."""
+        self.write_json(self.config_file, {"config": to_json(config)} | about)
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Writes ``value`` as readable JSON, whole or not at all."""
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def about(self) -> dict[str, Any]:
+        """All of ``config.json``.
+
+        Raises:
+            RunError: missing or not readable.
+        """
+        try:
+            value = json.loads(self.config_file.read_text(encoding="utf-8"))
+            if isinstance(value, dict) and "config" in value:
+                return value
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.folder} is not a run (no config.json)", cure="give a folder that diptych train wrote"
+            ) from None
+        except (ValueError, OSError):
+            pass
+        raise RunError(f"{self.config_file} cannot be read", cure="restore it from a copy, or begin another run")
+
+    def config(self) -> TrainConfig:
+        """The config that the run was begun with, every choice made.
+
+        Raises:
+            RunError: missing, or of another version of diptych.
+        """
+        try:
+            return from_json(TrainConfig, self.about()["config"])
+        except OptionError as error:
+            raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
+
+    def checkpoint_file(self, pictures: int) -> Path:
+        """Where the checkpoint after so many pictures stands."""
+        return self.checkpoints / f"{pictures:0{CHECKPOINT_DIGITS}d}.safetensors"
+
+    def checkpoint_files(self) -> list[Path]:
+        """The checkpoints, the newest last."""
+        return sorted(self.checkpoints.glob("[0-9]*.safetensors"))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Appends ``record`` to ``metrics.jsonl``, with ``pictures`` saying when."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The records of ``metrics.jsonl``; a last line cut off by a kill is left out."""
+        if self.metrics_file.is_file():
+            for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def rewind(self, pictures: int) -> None:
+        """Drops what was logged after ``pictures``: a run that goes on from there will log it again."""
+        kept = [record for record in self.metrics() if record["pictures"] <= pictures]
+        with written_aside(self.metrics_file) as aside:
+            aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+    def sweep(self) -> None:
+        """Removes what killed processes left half written."""
+        for folder in (self.folder, self.checkpoints, self.samples):
+            remove(folder.glob(".*.tmp"))
+
+
+def remove(files: Iterable[Path]) -> None:
+    """Removes ``files``, those that are there."""
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def default_folder(names: tuple[str, str], root: Path | None) -> Path:
+    """Where a run goes if nothing is said: ``runs/<A>2<B>``, or ``runs/<root>``."""
+    name = f"{names[0]}2{names[1]}" if root is None else root.resolve().name
+    return Path("runs") / name.replace(os.sep, "-")

@@ -1,0 +1,1 @@
+"""Networks trained, samples drawn, checkpoints written."""

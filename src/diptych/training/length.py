@@ -1,0 +1,66 @@
+"""How long a run is, in pictures per domain."""
+
+import re
+import time
+
+from diptych.config import TrainConfig
+from diptych.data.loader import Loader
+from diptych.data.preprocess import to_network
+from diptych.engine import Engine
+from diptych.errors import OptionError
+from diptych.training.state import State
+from diptych.training.update import update
+
+MEASURED_SHARE = 0.04
+"""Share of the time given that is spent on measuring the speed."""
+MIN_TIMED_UPDATES, WARM_UP_UPDATES = 3, 2
+
+
+def parse_time(text: str) -> float:
+    """Seconds in a time such as ``40m``, ``2h30m`` or ``90s``.
+
+    Raises:
+        OptionError: it is no such time.
+    """
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total == 0:
+        raise OptionError(f"time is {text!r}", cure="give a time such as 40m, 2h30m or 90s")
+    return float(total)
+
+
+def total_pictures(config: TrainConfig, epoch_size: int) -> int:
+    """The length of a run in pictures, a multiple of the batch size: ``pictures`` where it is given, else ``epochs``.
+
+    Raises:
+        OptionError: less than one batch.
+    """
+    pictures = (
+        config.length.pictures if config.length.pictures is not None else round(config.length.epochs * epoch_size)
+    )
+    batch_size = config.optimiser.batch_size
+    if batch_size < 1 or pictures < 1:
+        raise OptionError(
+            f"a run of {pictures} pictures with batch-size {batch_size}", cure="give at least one of each"
+        )
+    return -(-pictures // batch_size) * batch_size
+
+
+def pictures_in(seconds: float, config: TrainConfig, loader: Loader) -> int:
+    """How many pictures a run of ``seconds`` trains on, by trying; what is learnt meanwhile is thrown away."""
+    begun = time.perf_counter()
+    state = State(config, Engine(config.engine))
+    timed = num_timed = 0.0
+    for number, batch in enumerate(loader.batches(0)):
+        started = time.perf_counter()
+        real = batch.map(lambda values: to_network(values, state.engine.device))
+        losses = update(state, real, learning_rate=0.0)
+        sum(losses.values()).item()  # type: ignore[union-attr] # waits for the device
+        if number >= WARM_UP_UPDATES:
+            timed += time.perf_counter() - started
+            num_timed += 1
+        spent = time.perf_counter() - begun
+        if num_timed >= MIN_TIMED_UPDATES and spent > MEASURED_SHARE * seconds:
+            break
+    return max(1, round((seconds - spent) * num_timed / timed * config.optimiser.batch_size))

@@ -1,0 +1,102 @@
+"""The plan of a run: every choice made, the pictures found, the length known."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from diptych.config import TrainConfig
+from diptych.config_json import flatten
+from diptych.data.files import Split, domain_names, find_split
+from diptych.data.loader import Loader, Reader
+from diptych.data.sampling import epoch_size
+from diptych.data.survey import survey
+from diptych.engine import choose_device, choose_precision
+from diptych.errors import RunError
+from diptych.pair import Pair
+from diptych.run import Run, default_folder
+from diptych.training.length import parse_time, pictures_in, total_pictures
+from diptych.training.progress import Display
+from diptych.training.settle import settle, settled_before
+
+MAY_CHANGE = frozenset(
+    {
+        "source.a", "source.b", "source.root",  # the pictures may move; that they are the same is checked by name
+        "data.num_workers", "data.cache_gib", "output.num_samples", "output.save_minutes", "output.keep_checkpoints",
+    }
+)  # fmt: skip
+"""Options that do not change what a run computes."""
+LENGTH = frozenset({"length.epochs", "length.pictures", "length.time"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is fixed when a run starts or goes on."""
+
+    config: TrainConfig
+    """No choice left open."""
+    run: Run
+    names: Pair[str]
+    split: Split
+    channels: Pair[int]
+    loader: Loader
+    epoch_size: int
+    total: int
+    """Pictures per domain at the end of the run."""
+
+
+def make_plan(config: TrainConfig, folder: Path | None, display: Display) -> Plan:
+    """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.
+
+    Raises:
+        UserError: something is missing, or ``config`` is not that of the run in ``folder``.
+    """
+    if config.length.time is not None:
+        parse_time(config.length.time)  # a mistake in it is told before anything else is done
+    names = domain_names(config.source)
+    run = Run(folder or default_folder(names, config.source.root))
+    split = find_split(config.source, config.data.holdout)
+    config = _resumed(config, run) if run.exists else _settled(config, split, display)
+    channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
+    loader = _loader(config, split, channels, display)
+    size = epoch_size(split.train.map(len))
+    if config.length.time is not None and config.length.pictures is None:
+        display.note(f"measuring how many pictures {config.length.time} has room for")
+        pictures = pictures_in(parse_time(config.length.time), config, loader)
+        config = replace(config, length=replace(config.length, pictures=pictures))
+    total = total_pictures(config, size)
+    return Plan(config, run, names, split, channels, loader, size, total)
+
+
+def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
+    device = choose_device(config.engine.device)
+    engine = replace(config.engine, device=device, precision=choose_precision(config.engine.precision, device))
+    look = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
+    return settle(replace(config, engine=engine), split.train.map(look))
+
+
+def _resumed(config: TrainConfig, run: Run) -> TrainConfig:
+    """``config`` with the choices of the run begun before; its length, and what does not change the numbers, may
+    differ."""
+    stored = run.config()
+    config = settled_before(config, stored)
+    before, now = flatten(stored), flatten(config)
+    changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
+    forbidden = sorted(set(changed) - MAY_CHANGE - LENGTH)
+    if forbidden:
+        differences = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
+        raise RunError(
+            f"{run.folder} was begun otherwise: {differences}", cure="repeat the options, or give another --run"
+        )
+    return config
+
+
+def _loader(config: TrainConfig, split: Split, channels: Pair[int], display: Display) -> Loader:
+    make = partial(
+        Reader,
+        data=config.data,
+        stride=config.generator.stride,
+        cache_bytes=int(config.data.cache_gib * 2**30 / len(channels)),
+        report=display.note,
+    )
+    readers = split.train.map(lambda domain, number: make(domain, channels=number), channels)
+    return Loader(readers, config.data, seed=config.optimiser.seed, batch_size=config.optimiser.batch_size)

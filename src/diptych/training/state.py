@@ -1,0 +1,121 @@
+"""All that changes while a run trains: what a checkpoint holds."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from diptych.chance import Stream, torch_seed
+from diptych.config import TrainConfig
+from diptych.engine import Engine
+from diptych.methods import Method, build_method
+from diptych.pair import Pair
+from diptych.training.ema import Ema
+from diptych.training.image_pool import ImagePool
+from diptych.training.window import Window
+
+POOLS = Pair("pools.a", "pools.b")
+
+
+class State:
+    """Networks, their running mean, optimisers, image pools and counters, begun afresh from the seed."""
+
+    def __init__(self, config: TrainConfig, engine: Engine) -> None:
+        self.config, self.engine = config, engine
+        torch.manual_seed(torch_seed(config.optimiser.seed, Stream.WEIGHTS, 0))
+        self.method = build_from(config)
+        self.modules = {"generators": self.method.generators, "discriminators": self.method.discriminators}
+        for module in self.modules.values():
+            module.to(engine.device).train()
+        self.ema = Ema(self.method.generators, config.optimiser.ema) if config.optimiser.ema else None
+        self.optimisers = {name: self._adam(module) for name, module in self.modules.items()}
+        streams = Pair(Stream.POOL_A, Stream.POOL_B)
+        self.pools = streams.map(partial(ImagePool, self.method.pool_size, config.optimiser.seed))
+        self.pictures = 0
+        """Pictures per domain seen so far."""
+        self.window = Window()
+
+    def _adam(self, module: nn.Module) -> Optimizer:
+        options = self.config.optimiser
+        return Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2))
+
+    @property
+    def translators(self) -> nn.Module:
+        """The generators that translate: their running mean where there is one."""
+        return self.ema.module if self.ema else self.method.generators
+
+    @property
+    def num_updates(self) -> int:
+        """Updates made so far."""
+        return self.pictures // self.config.optimiser.batch_size
+
+    def exchange(self, fake: Pair[Tensor]) -> Pair[Tensor]:
+        """What the image pools return for the translated pictures of this update."""
+        return self.pools.map(lambda pool, batch: pool.exchange(batch, self.pictures), fake)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state by name."""
+        tensors = dict(self._named_weights())
+        for name, optimiser in self.optimisers.items():
+            for (parameter_name, _), entry in zip(
+                self.modules[name].named_parameters(), self._moments(optimiser), strict=True
+            ):
+                tensors |= {f"optimisers.{name}.{parameter_name}.{key}": value for key, value in entry.items()}
+        for prefix, pool in zip(POOLS, self.pools, strict=True):
+            tensors |= {f"{prefix}.{index}": picture for index, picture in enumerate(pool.pictures)}
+        return tensors
+
+    def numbers(self) -> dict[str, Any]:
+        """The rest of the state, as JSON."""
+        return {"pictures": self.pictures, "window": self.window.numbers(), "scaler": self.engine.scaler.state_dict()}
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Takes the state that ``tensors`` and ``numbers`` gave.
+
+        Raises:
+            KeyError, RuntimeError: they are of another configuration.
+        """
+        with torch.no_grad():
+            for name, weight in self._named_weights():
+                weight.copy_(tensors[name])
+        for name, optimiser in self.optimisers.items():
+            self._restore_moments(name, optimiser, tensors)
+        for prefix, pool in zip(POOLS, self.pools, strict=True):
+            count = sum(name.startswith(f"{prefix}.") for name in tensors)
+            pool.pictures = [tensors[f"{prefix}.{index}"].to(self.engine.device) for index in range(count)]
+        self.engine.scaler.load_state_dict(numbers["scaler"])
+        self.window.restore(numbers["window"])
+        self.pictures = numbers["pictures"]
+
+    def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        modules = self.modules | ({"ema": self.ema.module} if self.ema else {})
+        for name, module in modules.items():
+            for key, value in module.state_dict().items():
+                yield f"{name}.{key}", value
+
+    @staticmethod
+    def _moments(optimiser: Optimizer) -> list[dict[str, Tensor]]:
+        """The optimiser's tensors for each of its parameters; empty before its first step."""
+        return [optimiser.state[parameter] for group in optimiser.param_groups for parameter in group["params"]]
+
+    def _restore_moments(self, name: str, optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
+        for parameter_name, parameter in self.modules[name].named_parameters():
+            prefix = f"optimisers.{name}.{parameter_name}."
+            found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            optimiser.state[parameter] = {
+                key: value if key == "step" else torch.empty_like(parameter).copy_(value)
+                for key, value in found.items()
+            }
+
+
+def build_from(config: TrainConfig) -> Method:
+    """The method of a settled ``config``, with initial weights."""
+    assert config.data.channels_a is not None
+    assert config.data.channels_b is not None
+    channels = Pair(config.data.channels_a, config.data.channels_b)
+    return build_method(
+        config.method, config.generator, config.discriminator, channels, config.optimiser.initialisation
+    )

@@ -1,0 +1,1 @@
+"""Using a model: one picture, or a folder of them."""

@@ -1,0 +1,137 @@
+"""A trained generator as a function from picture to picture."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from diptych.config import Direction
+from diptych.data.pictures import Array, Picture, from_pillow, to_pillow, with_channels
+from diptych.data.preprocess import fit, from_network, stack, to_network
+from diptych.errors import OptionError, PictureError
+from diptych.model import Model, ModelCard, channels_of, load_model
+
+MIN_SIDE = 8
+
+AnyPicture = TypeVar("AnyPicture", Image.Image, Array)
+
+
+class Translator:
+    """Translates pictures of one domain to the other, each at its own size.
+
+    ``translator(image)`` takes and returns a Pillow image, or a numpy array ``(H, W)`` or ``(H, W, 1 or 3)`` of uint8 or
+    uint16, of the same size, bit depth and channels. Only where the model's domains differ in channels are the channels
+    those of the target domain. Transparency is kept; what is translated then lies on white.
+    """
+
+    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, device: torch.device | str) -> None:
+        self.network, self.card, self.direction = network.to(device).eval(), card, direction
+        self.device = torch.device(device)
+        self.channels_in, self.channels_out = channels_of(direction, card.channels)
+        self.source, self.target = card.names if direction == "a2b" else card.names.swapped
+
+    @classmethod
+    def load(
+        cls, path: Path | str, direction: Direction = "a2b", *, device: torch.device | str = "cpu"
+    ) -> "Translator":
+        """The translator in ``path``, a ``model.safetensors`` or a run folder.
+
+        Raises:
+            WeightsError: missing, damaged, of another kind, or of a later version.
+            OptionError: the model has no such direction.
+        """
+        return cls.of(load_model(Path(path)), direction, device=device)
+
+    @classmethod
+    def of(cls, model: Model, direction: Direction, *, device: torch.device | str = "cpu") -> "Translator":
+        """The translator of a loaded model's ``direction``.
+
+        Raises:
+            OptionError: the model has no such direction.
+        """
+        if direction not in model.networks:
+            raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
+        return cls(model.networks[direction], model.card, direction, device)
+
+    def __call__(self, image: AnyPicture) -> AnyPicture:
+        """``image`` translated.
+
+        Raises:
+            PictureError: a type of pixel that is not translated, or too large for the memory.
+        """
+        if isinstance(image, Image.Image):
+            made = self.translate(from_pillow(image))
+            return to_pillow(made.values, made.alpha)
+        flat = image.ndim == 2
+        if (
+            image.dtype not in (np.uint8, np.uint16)
+            or image.ndim not in (2, 3)
+            or (not flat and image.shape[2] not in (1, 3))
+        ):
+            raise PictureError(
+                f"an array {image.shape} of {image.dtype} is no picture",
+                cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
+            )
+        values = self.translate(Picture(image[:, :, None] if flat else image)).values
+        return values[:, :, 0] if flat and values.shape[2] == 1 else values
+
+    def translate(self, picture: Picture) -> Picture:
+        """``picture`` translated, its transparency kept.
+
+        Raises:
+            PictureError: too large for the memory.
+        """
+        values = picture.values
+        batch = to_network(stack([with_channels(values, self.channels_in)]), self.device)
+        try:
+            output = self.generate(batch)
+        except (RuntimeError, MemoryError) as error:
+            if "memory" not in str(error) and not isinstance(error, MemoryError):
+                raise
+            size = f"{values.shape[1]}×{values.shape[0]} pixels"
+            raise PictureError(f"{size} need more memory than there is", cure="give a smaller picture") from None
+        made: Array = from_network(output, values.dtype.type)[0]
+        keeps_channels = self.channels_in == self.channels_out
+        return Picture(with_channels(made, values.shape[2]) if keeps_channels else made, picture.alpha)
+
+    @torch.no_grad()
+    def generate(self, batch: Tensor) -> Tensor:
+        """The generator's output for ``(B, C, H, W)`` in [-1, 1] of any height and width, at the same size."""
+        height, width = batch.shape[2:]
+        padded = pad_to_stride(batch, self.card.generator.stride)
+        top, left = (padded.shape[2] - height) // 2, (padded.shape[3] - width) // 2
+        output: Tensor = self.network(padded)
+        return output[:, :, top : top + height, left : left + width]
+
+    def at_training_size(self, picture: Picture) -> Picture:
+        """``picture`` resized as the pictures of training were, without cropping or enlarging to a crop."""
+        data = self.card.data
+        size = data.crop_size or data.load_size
+        values = fit(picture.values, replace(data, crop_size=0), stride=self.card.generator.stride, load_size=size)
+        return Picture(values, note=picture.note)
+
+    def scale_of(self, picture: Picture) -> float:
+        """How many times larger ``picture`` is than those of training were after resizing; 1 where they were not resized."""
+        data = self.card.data
+        if data.resize == "none" or not data.load_size:
+            return 1.0
+        height, width = picture.values.shape[:2]
+        return (width if data.resize == "width" else min(height, width)) / data.load_size
+
+
+def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
+    """``(B, C, H, W)`` padded on all sides to multiples of ``stride`` and at least 8, by reflection where it reaches, else by
+    repeating the edge."""
+    sides = []
+    for side in (batch.shape[3], batch.shape[2]):
+        extra = max(MIN_SIDE, -(-side // stride) * stride) - side
+        sides += [extra // 2, extra - extra // 2]
+    if not any(sides):
+        return batch
+    reaches = max(sides[:2]) < batch.shape[3] and max(sides[2:]) < batch.shape[2]
+    return F.pad(batch, sides, mode="reflect" if reaches else "replicate")

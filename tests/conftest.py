@@ -1,0 +1,40 @@
+"""What every test gets: one thread (the networks are tiny), and pictures made on the spot."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZE = 32
+ORANGE, BLUE = (240, 140, 20), (30, 80, 230)
+
+
+def square(index: int, colour: tuple[int, int, int]) -> Image.Image:
+    """A square of ``colour`` on dark grey, its place and size a function of ``index``."""
+    rng = np.random.default_rng(index)
+    values = np.full((SIZE, SIZE, 3), 50, np.uint8)
+    side, (top, left) = rng.integers(10, 18), rng.integers(2, 12, 2)
+    values[top : top + side, left : left + side] = colour
+    return Image.fromarray(values)
+
+
+def make_squares(root: Path, *, train: int, test: int = 4) -> Path:
+    """trainA with orange squares, trainB with blue ones at other places; testA and testB with true pairs."""
+    for part, colour, start, number in (
+        ("trainA", ORANGE, 0, train), ("trainB", BLUE, 1000, train), ("testA", ORANGE, 2000, test), ("testB", BLUE, 2000, test),
+    ):  # fmt: skip
+        (root / part).mkdir(parents=True)
+        for index in range(start, start + number):
+            square(index, colour).save(root / part / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in the layout of the CycleGAN data sets; not to be changed."""
+    return make_squares(tmp_path_factory.mktemp("squares"), train=24)

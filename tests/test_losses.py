@@ -1,0 +1,43 @@
+"""Each loss against its closed form."""
+
+import math
+
+import pytest
+import torch
+
+from diptych import losses
+
+SCORES = torch.tensor([[0.5, -2.0], [3.0, 0.0]], dtype=torch.float64)
+
+
+def mean(function):
+    return sum(function(float(s)) for s in SCORES.flatten()) / SCORES.numel()
+
+
+@pytest.mark.parametrize(
+    ("kind", "real", "fake"),
+    [
+        ("least-squares", lambda s: (s - 1) ** 2, lambda s: s**2),
+        ("vanilla", lambda s: math.log1p(math.exp(-s)), lambda s: math.log1p(math.exp(s))),
+        ("hinge", lambda s: max(0.0, 1 - s), lambda s: max(0.0, 1 + s)),
+    ],
+)
+def test_discriminators_want_real_high_and_fake_low(kind, real, fake):
+    other = SCORES.flip(0) + 0.25
+    expected = 0.5 * (mean(real) + sum(fake(float(s)) for s in other.flatten()) / 4)
+    assert losses.discriminator_gan(kind, SCORES, other).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("least-squares", lambda s: (s - 1) ** 2), ("vanilla", lambda s: math.log1p(math.exp(-s))), ("hinge", lambda s: -s)],
+)
+def test_generators_want_their_fakes_taken_for_real(kind, wanted):
+    assert losses.generator_gan(kind, SCORES).item() == pytest.approx(mean(wanted))
+
+
+def test_cycle_and_identity_are_mean_absolute_differences():
+    x, y = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    expected = float((x - y).abs().sum() / x.numel())
+    assert losses.cycle_consistency(x, y).item() == pytest.approx(expected)
+    assert losses.identity(x, y).item() == pytest.approx(expected)

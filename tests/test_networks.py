@@ -1,0 +1,149 @@
+"""Every network: the sizes of the papers, and one contract for all."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from diptych.config import PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
+from diptych.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator, initialise
+
+SMALL_GENERATORS = [
+    *(
+        ResnetConfig(width=4, num_blocks=blocks, norm=norm, dropout=dropout, upsampling=upsampling)
+        for blocks, norm, dropout, upsampling in itertools.product(
+            (0, 2), ("instance", "batch", "none"), (False, True), ("transposed", "nearest", "bilinear")
+        )
+    ),
+    *(
+        UnetConfig(width=2, num_levels=levels, norm=norm, dropout=dropout)
+        for levels, norm, dropout in itertools.product((5, 6, 9), ("instance", "batch", "none"), (False, True))
+    ),
+]
+SMALL_DISCRIMINATORS = [
+    *(
+        PatchganConfig(width=4, num_layers=layers, norm=norm)
+        for layers, norm in itertools.product((1, 2, 3, 4, 5), ("instance", "batch", "none"))
+    ),
+    *(PixelConfig(width=4, norm=norm) for norm in ("instance", "batch", "none")),
+]
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("blocks", "parameters"), [(9, 11_378_179), (6, 7_837_699)])
+def test_resnet_has_the_papers_number_of_parameters(blocks, parameters):
+    assert count(build_generator(ResnetConfig(num_blocks=blocks), 3, 3)) == parameters
+
+
+def test_patchgan_has_the_papers_number_of_parameters_and_scores():
+    network = build_discriminator(PatchganConfig(), 3)
+    assert count(network) == 2_764_737
+    assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
+def test_patchgan_sees_patches_of_the_stated_size(layers, field):
+    # Without norm, the gradient of one score is not zero on exactly its receptive field.
+    network = build_discriminator(PatchganConfig(width=2, num_layers=layers, norm="none"), 1).double()
+    nn.init.ones_(network.model[0].weight)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.weight, 0.01, 0.02)
+    picture = torch.ones(1, 1, 640, 640, dtype=torch.float64, requires_grad=True)
+    scores = network(picture)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    rows = picture.grad[0, 0].abs().sum(1).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == field
+
+
+def test_every_network_of_the_registry_is_held_to_the_contract():
+    assert {type(config) for config in SMALL_GENERATORS} == set(GENERATORS)
+    assert {type(config) for config in SMALL_DISCRIMINATORS} == set(DISCRIMINATORS)
+
+
+@pytest.mark.parametrize("config", SMALL_GENERATORS, ids=repr)
+@pytest.mark.parametrize("channels", [(3, 3), (1, 4)])
+def test_generators_keep_size_range_and_learn(config, channels):
+    network = build_generator(config, *channels)
+    initialise(network, "normal")
+    height, width = max(8, config.stride), 2 * max(8, config.stride)
+    output = network(torch.rand(2, channels[0], height, width) * 2 - 1)
+    assert output.shape == (2, channels[1], height, width)
+    assert output.abs().max() <= 1
+    output.square().mean().backward()
+    # A bias before a normalisation has no effect, so its gradient may be 0, but every weight learns.
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    if not config.dropout:
+        assert all(p.grad.abs().max() > 0 for name, p in network.named_parameters() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("config", SMALL_DISCRIMINATORS, ids=repr)
+def test_discriminators_score_the_smallest_picture_they_name(config):
+    network = build_discriminator(config, 3)
+    side = config.smallest_side
+    assert network(torch.rand(2, 3, side, side)).shape[1] == 1
+    network(torch.rand(2, 3, side, 2 * side + 3)).mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("config", [SMALL_GENERATORS[0], SMALL_GENERATORS[-6]], ids=repr)
+def test_instance_norm_treats_each_picture_by_itself(config):
+    network = build_generator(config, 3, 3).double()
+    pictures = torch.rand(3, 3, config.stride * 4, config.stride * 4, dtype=torch.float64)
+    together = network(pictures)
+    alone = torch.cat([network(picture[None]) for picture in pictures])
+    assert (together - alone).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+def test_a_convolution_has_a_bias_where_the_authors_have_one(norm):
+    def biases(network):
+        convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        return [m.bias is not None for m in convolutions]
+
+    everywhere = norm == "instance"
+    for config in (ResnetConfig(width=2, num_blocks=2, norm=norm), UnetConfig(width=2, num_levels=5, norm=norm)):
+        found = biases(build_generator(config, 3, 3))
+        # U-Net: modules are listed from outside in, so its last convolution is where "last" is not literal.
+        assert found.count(True) == (len(found) if everywhere else 1)
+    assert biases(build_generator(ResnetConfig(width=2, num_blocks=2, norm=norm), 3, 3))[-1]
+    patchgan = biases(build_discriminator(PatchganConfig(width=2, norm=norm), 3))
+    assert patchgan == [True, everywhere, everywhere, everywhere, True]
+    assert biases(build_discriminator(PixelConfig(width=2, norm=norm), 3)) == [True, everywhere, everywhere]
+
+
+@pytest.mark.parametrize(
+    ("initialisation", "std"),
+    [("normal", 0.02), ("xavier", 0.02 * (2 / (64 * 9 + 64 * 9)) ** 0.5), ("kaiming", (2 / (64 * 9)) ** 0.5)],
+)
+def test_initialisation_has_the_stated_spread(initialisation, std):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 64, 3), nn.BatchNorm2d(4096))
+    initialise(network, initialisation)
+    assert network[0].weight.std().item() == pytest.approx(std, rel=0.02)
+    assert network[0].weight.mean().abs().item() < std / 20
+    assert network[0].bias.abs().max() == 0
+    assert network[1].weight.mean().item() == pytest.approx(1, abs=0.002)
+    assert network[1].weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert network[1].bias.abs().max() == 0
+
+
+def test_orthogonal_initialisation_is_orthogonal_with_gain():
+    network = nn.Conv2d(64, 32, 3)
+    initialise(network, "orthogonal")
+    rows = network.weight.flatten(1)
+    assert torch.allclose(rows @ rows.T, torch.eye(32) * 0.02**2, atol=1e-8)
+
+
+def test_resizing_upsamplings_leave_no_dots_on_a_flat_picture():
+    # What a transposed convolution of stride 2 cannot do: give the same value everywhere inside.
+    for upsampling, flat in (("nearest", True), ("bilinear", True), ("transposed", False)):
+        torch.manual_seed(0)
+        network = build_generator(ResnetConfig(width=4, num_blocks=0, norm="none", upsampling=upsampling), 3, 3)
+        with torch.no_grad():
+            inside = network(torch.full((1, 3, 64, 64), 0.5))[:, :, 24:40, 24:40]
+        assert bool((inside.std(dim=(2, 3)) < 1e-6).all()) == flat

@@ -1,0 +1,109 @@
+"""Against numbers computed by the authors' code; see ``reference/README.md``."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from diptych.config import CycleganConfig, PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
+from diptych.methods import build_method
+from diptych.networks import build_discriminator, build_generator
+from diptych.pair import Pair
+
+REFERENCE = Path(__file__).parent / "reference"
+INDEX = json.loads((REFERENCE / "index.json").read_text())
+GENERATORS = [name for name, entry in INDEX.items() if entry["kind"] == "generator"]
+DISCRIMINATORS = [name for name, entry in INDEX.items() if entry["kind"] == "discriminator"]
+
+# Our discriminators and identity terms are named by the domain that they judge, the authors' by a direction.
+CYCLEGAN_NETWORKS = {
+    "G_A": "generators.a2b",
+    "G_B": "generators.b2a",
+    "D_A": "discriminators.b",
+    "D_B": "discriminators.a",
+}
+CYCLEGAN_LOSSES = {
+    "G_A": "gan_b", "G_B": "gan_a", "cycle_A": "cycle_a", "cycle_B": "cycle_b",
+    "idt_A": "identity_b", "idt_B": "identity_a", "D_A": "discriminator_b", "D_B": "discriminator_a",
+}  # fmt: skip
+
+
+def generator_config(entry):
+    kind, size = entry["netG"].split("_")
+    common = {"width": entry["ngf"], "norm": entry["norm"], "dropout": entry["dropout"]}
+    if kind == "resnet":
+        return ResnetConfig(num_blocks=int(size.removesuffix("blocks")), **common)
+    return UnetConfig(num_levels=int(size).bit_length() - 1, **common)
+
+
+def discriminator_config(entry):
+    if entry["netD"] == "pixel":
+        return PixelConfig(width=entry["ndf"], norm=entry["norm"])
+    return PatchganConfig(width=entry["ndf"], norm=entry["norm"], num_layers=entry["n_layers_D"])
+
+
+def picture(values, dtype=torch.float32):
+    return values.to(dtype) / 127.5 - 1
+
+
+@pytest.mark.parametrize("name", GENERATORS + DISCRIMINATORS)
+def test_outputs_equal_the_authors(name):
+    entry = INDEX[name]
+    if entry["kind"] == "generator":
+        network = build_generator(generator_config(entry), entry["input_nc"], entry["output_nc"])
+    else:
+        network = build_discriminator(discriminator_config(entry), entry["input_nc"])
+    state = torch.load(REFERENCE / entry["file"], weights_only=True)
+    if entry.get("norm") == "instance":
+        state = {key: value for key, value in state.items() if "running_" not in key and "num_batches" not in key}
+    network.load_state_dict(state)
+    stored = load_file(REFERENCE / entry["io"])
+    with torch.no_grad():
+        output = network.eval()(picture(stored["input"]))
+    assert (output - stored["output"]).abs().max() < 1e-5
+    if "parameters" in entry:
+        assert sum(p.numel() for p in network.parameters()) == entry["parameters"]
+
+
+def cyclegan(options, **engine):
+    config = CycleganConfig(
+        gan_loss={"lsgan": "least-squares"}.get(options["gan_mode"], options["gan_mode"]),
+        lambda_a=options["lambda_A"],
+        lambda_b=options["lambda_B"],
+        lambda_identity=options["lambda_identity"],
+        pool_size=options["pool_size"],
+    )
+    generator = ResnetConfig(width=options["ngf"], num_blocks=6)
+    return build_method(config, generator, PatchganConfig(width=options["ndf"]), Pair(3, 3), **engine)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("name", ["cyclegan_paper", "cyclegan_no_identity_vanilla_batch2"])
+def test_training_steps_equal_the_authors(name, merge):
+    entry, stored = INDEX[name], load_file(REFERENCE / INDEX[name]["file"])
+    method = cyclegan(entry["options"])
+    method.generators.merge = method.discriminators.merge = merge
+    modules = torch.nn.ModuleDict({"generators": method.generators, "discriminators": method.discriminators}).double()
+    for theirs, ours in CYCLEGAN_NETWORKS.items():
+        prefix = f"initial.{theirs}."
+        state = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+        modules.get_submodule(ours).load_state_dict(state)
+    lr, betas = entry["options"]["lr"], (entry["options"]["beta1"], 0.999)
+    optimisers = {module: torch.optim.Adam(module.parameters(), lr, betas) for module in modules.values()}
+
+    for step, expected in enumerate(entry["losses"]):
+        real = Pair(*(picture(stored[f"real_{domain}"][step], torch.float64) for domain in "AB"))
+        logged = {}
+        for module, losses in method.update(method.generators, method.discriminators, real, lambda fake: fake):
+            optimisers[module].zero_grad()
+            sum(losses.values()).backward()
+            optimisers[module].step()
+            logged |= losses
+        for theirs, ours in CYCLEGAN_LOSSES.items():
+            assert float(logged.get(ours, 0.0)) == pytest.approx(expected[theirs], rel=1e-6), (step, theirs)
+
+    for theirs, ours in CYCLEGAN_NETWORKS.items():
+        for key, value in modules.get_submodule(ours).state_dict().items():
+            assert (value - stored[f"final.{theirs}.{key}"]).abs().max() < 1e-6, (theirs, key)

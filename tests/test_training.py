@@ -1,0 +1,222 @@
+"""A run: what it writes, how it stops, and that going on is the same as never having stopped."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    LengthConfig,
+    OptimiserConfig,
+    OutputConfig,
+    PatchganConfig,
+    ResnetConfig,
+    SourceConfig,
+    TrainConfig,
+)
+from diptych.errors import OptionError, PictureError, RunError
+from diptych.model import load_model
+from diptych.sealed import read_sealed
+from diptych.training.loop import train
+from diptych.training.progress import Silent
+
+TINY = TrainConfig(
+    method=CycleganConfig(pool_size=5),
+    generator=ResnetConfig(width=4, num_blocks=1),
+    discriminator=PatchganConfig(width=4, num_layers=1),
+    data=DataConfig(load_size=36, crop_size=32),
+    optimiser=OptimiserConfig(batch_size=2),
+    length=LengthConfig(pictures=300),
+    engine=EngineConfig(precision="fp32"),
+    output=OutputConfig(num_samples=3),
+)
+
+
+def tiny(root, **changes):
+    return replace(TINY, source=SourceConfig(root=root), **changes)
+
+
+class InterruptAt(Silent):
+    """Presses Ctrl-C when a run reports that it passed ``pictures``."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def show(self, pictures, pictures_per_second, losses):
+        if pictures >= self.pictures:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def losses_of(run):
+    return [(record["pictures"], record["learning_rate"], record["losses"]) for record in run.metrics()]
+
+
+def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
+    run = train(tiny(squares), tmp_path / "run")
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "samples",
+    ]  # fmt: skip
+    about = json.loads(run.config_file.read_text())
+    assert about["versions"]["torch"] == torch.__version__
+    assert about["held_out"]["A"] == ["2000.png", "2001.png", "2002.png", "2003.png"]
+    assert about["config"]["generator"]["num_blocks"] == 1
+    assert [record["pictures"] for record in run.metrics()] == [100, 200, 300]
+    assert list(next(run.metrics())["losses"]) == [
+        "gan_a", "gan_b", "cycle_a", "cycle_b", "identity_a", "identity_b", "discriminator_a", "discriminator_b",
+    ]  # fmt: skip
+    assert [path.name for path in run.checkpoint_files()] == ["000000300.safetensors"]
+    assert sorted(path.stem for path in run.samples.iterdir()) == [f"{n:09d}" for n in (0, 100, 200, 300)]
+    card = load_model(run.folder).card
+    assert (card.pictures, card.ema, card.names, card.channels) == (300, True, ("A", "B"), (3, 3))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares, tmp_path, precision):
+    config = tiny(squares, engine=EngineConfig(precision=precision))
+    whole = train(config, tmp_path / "whole")
+    for pictures in (100, 200):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "broken", display=InterruptAt(pictures))
+    broken = train(config, tmp_path / "broken")
+    assert losses_of(broken) == losses_of(whole)
+    files = [run.checkpoint_file(300) for run in (whole, broken)]
+    (expected, numbers), (found, found_numbers) = (read_sealed(file, "checkpoint") for file in files)
+    assert found_numbers["numbers"] == numbers["numbers"]
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert sum(name.startswith("pools.") for name in found) == 10
+
+
+def test_seeds_decide_a_run(squares, tmp_path):
+    config = tiny(squares, length=LengthConfig(pictures=20))
+    runs = [
+        train(replace(config, optimiser=replace(TINY.optimiser, seed=seed)), tmp_path / name)
+        for name, seed in (("one", 1), ("two", 1), ("three", 2))
+    ]
+    one, two, three = (losses_of(run) for run in runs)
+    assert one == two
+    assert one != three
+
+
+def test_a_complete_run_is_left_as_it_is(squares, tmp_path):
+    config = tiny(squares, length=LengthConfig(pictures=20))
+    run = train(config, tmp_path / "run")
+    before = run.model_file.stat().st_mtime_ns
+    train(config, tmp_path / "run")
+    assert run.model_file.stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_with_the_difference(squares, tmp_path):
+    train(tiny(squares, length=LengthConfig(pictures=20)), tmp_path / "run")
+    changed = tiny(squares, generator=ResnetConfig(width=8, num_blocks=1))
+    with pytest.raises(RunError, match=r"generator.width was 4 and is 8: .*--run"):
+        train(changed, tmp_path / "run")
+
+
+def test_choices_made_at_the_start_are_kept(squares, tmp_path):
+    config = tiny(squares, generator=ResnetConfig(width=4), length=LengthConfig(pictures=4))
+    assert train(config, tmp_path / "run").config().generator.num_blocks == 6
+    train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
+
+
+def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
+    # 24 pictures an epoch, 20 epochs: the records at 100, 200, ... lie in epochs 5, 9, 13, 17, 20 (counted from 1).
+    optimiser = OptimiserConfig(batch_size=1, schedule_unit="epoch")
+    run = train(tiny(squares, optimiser=optimiser, length=LengthConfig(epochs=20)), tmp_path / "run")
+    rates = {record["pictures"]: record["learning_rate"] / 2e-4 for record in run.metrics()}
+    assert rates == {
+        pictures: pytest.approx(1 - max(0, -(-pictures // 24) - 10) / 11) for pictures in (100, 200, 300, 400, 480)
+    }
+
+
+def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
+    config = tiny(squares, length=LengthConfig(time="3s"))
+    run = train(config, tmp_path / "run")
+    pictures = run.config().length.pictures
+    assert pictures > 0
+    assert train(config, tmp_path / "run").config().length.pictures == pictures
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):
+    config = tiny(squares, method=CycleganConfig(lambda_a=float("inf"), pool_size=0))
+    with pytest.raises(RunError, match=r"cycle_a is not finite after 2 pictures; .*: give a lower learning rate"):
+        train(config, tmp_path / "run")
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
+    from conftest import make_squares
+
+    root = make_squares(tmp_path / "data", train=24)
+    config = tiny(root, data=replace(TINY.data, cache_gib=0.0))
+
+    class Breaks(Silent):
+        def show(self, pictures, pictures_per_second, losses):
+            for file in (root / "trainA").iterdir():
+                file.write_bytes(file.read_bytes()[:60])
+
+    with pytest.raises(PictureError, match="trainA/.*png is cut off or damaged"):
+        train(config, tmp_path / "run", display=Breaks())
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert int(checkpoint.stem) >= 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": DataConfig(crop_size=30)}, "crop-size 30 is no multiple of 4"),
+        ({"data": DataConfig(crop_size=64, load_size=32)}, "load-size 32 is less than crop-size 64"),
+        ({"data": DataConfig(channels_a=2)}, "channels is 2: give 1"),
+        ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),
+        ({"optimiser": OptimiserConfig(batch_size=0)}, "batch-size is 0: give more than 0"),
+        ({"optimiser": OptimiserConfig(ema=1.0)}, "ema is 1.0: give at least 0 and less than 1"),
+        ({"length": LengthConfig(time="soon")}, "time is 'soon': give a time such as 40m"),
+        ({"engine": EngineConfig(precision="fp16", device="cpu")}, "fp16 does not train on cpu"),
+        ({"method": CycleganConfig(lambda_identity=0.5), "data": DataConfig(channels_a=1)}, "lambda-identity is 0.5, but A"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_written(squares, tmp_path, changes, words):
+    with pytest.raises(OptionError, match=words):
+        train(tiny(squares, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_not_written_to(squares, tmp_path):
+    (tmp_path / "thesis.txt").write_text("all my work")
+    with pytest.raises(RunError, match="holds something else than a run"):
+        train(tiny(squares), tmp_path)
+
+
+def test_grey_and_colour_domains_train_without_identity(tmp_path):
+    from conftest import make_squares
+
+    root = make_squares(tmp_path / "data", train=6)
+    for file in [*(root / "trainA").iterdir(), *(root / "testA").iterdir()]:
+        Image.open(file).convert("L").save(file)
+    run = train(tiny(root, length=LengthConfig(pictures=4)), tmp_path / "run")
+    assert load_model(run.folder).card.channels == (1, 3)
+    assert not any("identity" in name for record in run.metrics() for name in record["losses"])
+
+
+def test_the_sample_grid_has_a_row_for_each_thing(squares, tmp_path):
+    run = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "run")
+    grid = Image.open(sorted(run.samples.iterdir())[0]).convert("RGB")
+    # Orange squares stand in the first row of A to B, and blue ones in the first of B to A; pictures are 96 pixels high.
+    colours = grid.getcolors(2**24)
+    assert {(240, 140, 20), (30, 80, 230)} <= {colour for _, colour in colours}
+    assert grid.height > 8 * 96
+
+
+def test_the_default_folder_is_named_after_the_domains(squares, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(TINY, source=SourceConfig(a=squares / "trainA", b=squares / "trainB"), length=LengthConfig(pictures=2))
+    assert train(config).folder == Path("runs/trainA2trainB")
+    assert train(tiny(squares, length=LengthConfig(pictures=2))).folder == Path("runs") / squares.name
