@@ -1,9 +1,12 @@
 """What every test gets: one thread (the networks are tiny), and pictures made on the spot."""
 
+import contextlib
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +41,24 @@ def make_squares(root: Path, *, train: int, test: int = 4) -> Path:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set in the layout of the CycleGAN data sets; not to be changed."""
     return make_squares(tmp_path_factory.mktemp("squares"), train=24)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every user of the machine can look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """While this lasts, the rights of somebody who is not root. What is needed must have been imported before."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)

@@ -12,7 +12,9 @@ from diptych.presets import PRESETS
 
 
 def run(*arguments, cwd=None):
-    return subprocess.run([sys.executable, "-m", "diptych", *arguments], capture_output=True, text=True, cwd=cwd, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "diptych", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+    )
 
 
 def complaint(capsys, *arguments):
@@ -53,7 +55,12 @@ def test_examples_in_the_help_are_commands_that_parse(command):
 def test_options_reach_the_config():
     command = parse("train a b --crop-size 128 --generator unet --generator.width 32 --no-flip --lambda-a 5".split())
     config = command.config()
-    assert (str(config.source.a), str(config.source.b), config.data.crop_size, config.data.flip) == ("a", "b", 128, False)
+    assert (str(config.source.a), str(config.source.b), config.data.crop_size, config.data.flip) == (
+        "a",
+        "b",
+        128,
+        False,
+    )
     assert config.generator == UnetConfig(width=32)
     assert config.method.lambda_a == 5
     assert parse(["train", "--discriminator=pixel"]).config().discriminator == PixelConfig()
@@ -94,7 +101,9 @@ def test_the_command_is_installed():
 
 
 def test_training_from_the_command_line(squares, tmp_path):
-    arguments = f"train --root {squares} --run {tmp_path / 'run'} --pictures 4 --batch-size 2 --crop-size 32 --load-size 36"
+    arguments = (
+        f"train --root {squares} --run {tmp_path / 'run'} --pictures 4 --batch-size 2 --crop-size 32 --load-size 36"
+    )
     small = "--generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
     first = run(*arguments.split(), *small.split())
     assert first.returncode == 0, first.stderr
@@ -103,5 +112,5 @@ def test_training_from_the_command_line(squares, tmp_path):
     again = run(*arguments.split(), *small.split())
     assert "is complete: 4 pictures" in again.stderr
     longer = run(*arguments.replace("--pictures 4", "--pictures 8").split(), *small.split())
-    assert "going on with" in longer.stderr
-    assert "after 4 of 8 pictures" in longer.stderr
+    assert "going on from" in longer.stderr
+    assert "4 of 8 pictures" in longer.stderr

@@ -21,7 +21,7 @@ from diptych.config import (
 )
 from diptych.config_json import flatten, from_json, to_json
 from diptych.errors import OptionError
-from diptych.presets import PRESETS, paper
+from diptych.presets import METHODS, PRESETS, demo, paper
 
 CONFIG = TrainConfig(
     source=SourceConfig(root=Path("a/b")),
@@ -31,7 +31,9 @@ CONFIG = TrainConfig(
 )
 
 
-@pytest.mark.parametrize("config", [CONFIG, *(preset(CycleganConfig()) for preset in PRESETS.values())])
+@pytest.mark.parametrize(
+    "config", [CONFIG, demo(), *(preset(method()) for preset in PRESETS.values() for method in METHODS.values())]
+)
 def test_a_config_comes_back_from_json_as_it_was(config):
     assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config
 

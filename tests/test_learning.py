@@ -31,7 +31,9 @@ def run(squares, tmp_path_factory):
 def error(run, direction, given, wanted):
     """Mean absolute difference to the truth over the test pictures, of 255."""
     translator = Translator.load(run.folder, direction)
-    return np.mean([difference(translator(Image.open(file)), Image.open(wanted / file.name)) for file in given.iterdir()])
+    return np.mean(
+        [difference(translator(Image.open(file)), Image.open(wanted / file.name)) for file in given.iterdir()]
+    )
 
 
 def difference(made, truth):

@@ -30,7 +30,11 @@ def test_discriminators_want_real_high_and_fake_low(kind, real, fake):
 
 @pytest.mark.parametrize(
     ("kind", "wanted"),
-    [("least-squares", lambda s: (s - 1) ** 2), ("vanilla", lambda s: math.log1p(math.exp(-s))), ("hinge", lambda s: -s)],
+    [
+        ("least-squares", lambda s: (s - 1) ** 2),
+        ("vanilla", lambda s: math.log1p(math.exp(-s))),
+        ("hinge", lambda s: -s),
+    ],
 )
 def test_generators_want_their_fakes_taken_for_real(kind, wanted):
     assert losses.generator_gan(kind, SCORES).item() == pytest.approx(mean(wanted))

@@ -9,11 +9,14 @@ from test_reference import INDEX
 
 
 @pytest.mark.parametrize(
-    ("kind", "decay_share", "name"), [("linear", 0.5, "linear_100_100"), ("linear", 0.5, "linear_5_5"), ("step", 0.4, "step_4")]
+    ("kind", "decay_share", "name"),
+    [("linear", 0.5, "linear_100_100"), ("linear", 0.5, "linear_5_5"), ("step", 0.4, "step_4")],
 )
 def test_the_rate_of_each_epoch_equals_the_authors(kind, decay_share, name):
     table = INDEX["learning_rate"][name]
-    assert [factor(kind, epoch, len(table), decay_share) for epoch in range(len(table))] == pytest.approx(table, rel=1e-12)
+    assert [factor(kind, epoch, len(table), decay_share) for epoch in range(len(table))] == pytest.approx(
+        table, rel=1e-12
+    )
 
 
 def test_linear_decay_is_counted_as_the_paper_means_it():
@@ -32,6 +35,8 @@ def test_no_schedule_rises_or_reaches_zero(kind, num_steps, decay_share):
 
 
 def test_the_other_schedules_follow_their_formulas():
-    assert [factor("step", step, 200, 0.25) for step in (0, 49, 50, 100, 199)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+    assert [factor("step", step, 200, 0.25) for step in (0, 49, 50, 100, 199)] == pytest.approx(
+        [1, 1, 0.1, 0.01, 0.001]
+    )
     assert factor("cosine", 50, 200, 0.5) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert factor("constant", 150, 200, 0.5) == 1

@@ -42,7 +42,9 @@ def test_tensors_come_back_bit_by_bit_in_their_memory_layout(file):
         assert torch.equal(tensors[name], tensor)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"\xff" * 100, b'{"a": 1}', struct.pack("<Q", 2) + b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x00" * 100, b"\xff" * 100, b'{"a": 1}', struct.pack("<Q", 2) + b"{}"]
+)
 def test_other_files_are_refused_in_one_line(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(WeightsError, match="x is damaged, or no diptych file"):

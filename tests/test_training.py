@@ -180,7 +180,10 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
         ({"optimiser": OptimiserConfig(ema=1.0)}, "ema is 1.0: give at least 0 and less than 1"),
         ({"length": LengthConfig(time="soon")}, "time is 'soon': give a time such as 40m"),
         ({"engine": EngineConfig(precision="fp16", device="cpu")}, "fp16 does not train on cpu"),
-        ({"method": CycleganConfig(lambda_identity=0.5), "data": DataConfig(channels_a=1)}, "lambda-identity is 0.5, but A"),
+        (
+            {"method": CycleganConfig(lambda_identity=0.5), "data": DataConfig(channels_a=1)},
+            "lambda-identity is 0.5, but A",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_written(squares, tmp_path, changes, words):
@@ -217,6 +220,8 @@ def test_the_sample_grid_has_a_row_for_each_thing(squares, tmp_path):
 
 def test_the_default_folder_is_named_after_the_domains(squares, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = replace(TINY, source=SourceConfig(a=squares / "trainA", b=squares / "trainB"), length=LengthConfig(pictures=2))
+    config = replace(
+        TINY, source=SourceConfig(a=squares / "trainA", b=squares / "trainB"), length=LengthConfig(pictures=2)
+    )
     assert train(config).folder == Path("runs/trainA2trainB")
     assert train(tiny(squares, length=LengthConfig(pictures=2))).folder == Path("runs") / squares.name

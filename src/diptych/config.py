@@ -163,7 +163,29 @@ class CycleganConfig:
         return self
 
 
-MethodConfig = CycleganConfig
+@dataclass(frozen=True, kw_only=True)
+class Pix2pixConfig:
+    """pix2pix: one generator, for pictures that come in pairs."""
+
+    kind: ClassVar[str] = "pix2pix"
+    paired: ClassVar[bool] = True
+    generator: ClassVar[GeneratorConfig] = UnetConfig(norm="batch", dropout=True)
+    discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(norm="batch")
+
+    gan_loss: GanLoss = "vanilla"
+    """Adversarial loss."""
+    lambda_l1: float = 100.0
+    """Weight of the distance to the true picture."""
+    direction: Direction = "a2b"
+    """Learn A to B, or B to A."""
+
+    def settled(self, channels: tuple[int, int]) -> Self:
+        """The same: nothing here depends on the pictures."""
+        del channels
+        return self
+
+
+MethodConfig = CycleganConfig | Pix2pixConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +286,8 @@ class OutputConfig:
     """Minutes between checkpoints. One is always written at the end, and when the run is interrupted."""
     keep_checkpoints: int = 2
     """The newest checkpoints that are kept."""
+    on_full_disk: Literal["go-on", "stop"] = "go-on"
+    """When a checkpoint cannot be written: train on until the next, or stop. The last good one stays in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)

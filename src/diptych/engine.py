@@ -19,7 +19,11 @@ def choose_device(device: Device) -> Device:
     Raises:
         OptionError: it is not here.
     """
-    available: dict[Device, bool] = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available: dict[Device, bool] = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if device == "auto":
         return next(name for name, here in available.items() if here)
     if not available[device]:

@@ -59,6 +59,11 @@ def cycle_consistency(real: Tensor, reconstructed: Tensor) -> Tensor:
     return F.l1_loss(reconstructed, real)
 
 
+def reconstruction(truth: Tensor, made: Tensor) -> Tensor:
+    """‖G(x) − y‖₁ as a mean, where the true y is known (Isola et al. 2017, equation 3)."""
+    return F.l1_loss(made, truth)
+
+
 def identity(real: Tensor, same: Tensor) -> Tensor:
     """‖G(y) − y‖₁ as a mean: a picture already in the target domain stays as it is (paper, section 5.2)."""
     return F.l1_loss(same, real)

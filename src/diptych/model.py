@@ -1,24 +1,27 @@
-"""The self-describing weights file: the generators, with all that is needed to use them."""
+"""The self-describing weights file: the generators, with all that is needed to use them, and perhaps the
+discriminators."""
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diptych import __version__
-from diptych.config import DataConfig, Direction, GeneratorConfig
+from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
 from diptych.config_json import from_json, to_json
 from diptych.errors import OptionError, WeightsError
-from diptych.networks import build_generator
+from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 from diptych.sealed import read_sealed, write_sealed
 
 KIND = "model"
+Domain = Literal["a", "b"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +38,23 @@ class ModelCard:
     """What the domains are called."""
     data: DataConfig
     """How pictures were prepared in training."""
-    pictures: int
-    """Pictures per domain seen in training."""
+    pictures: int | None
+    """Pictures per domain seen in training; none where that is not known."""
     ema: bool
     """Whether the weights are the running mean over training."""
+    discriminator: DiscriminatorConfig | None = None
+    """Architecture of every discriminator inside, if any."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """Generators by direction, in evaluation mode on the CPU, and what the file says of them."""
+    """Networks in evaluation mode on the CPU, and what the file says of them."""
 
     networks: dict[Direction, nn.Module]
+    """The generators, by direction."""
     card: ModelCard
+    discriminators: dict[Domain, nn.Module] = field(default_factory=dict)
+    """By the domain that each judges; left empty unless asked for."""
 
 
 def versions() -> dict[str, str]:
@@ -60,17 +68,26 @@ def channels_of(direction: Direction, channels: Pair[int]) -> tuple[int, int]:
     return (channels.a, channels.b) if direction == "a2b" else (channels.b, channels.a)
 
 
-def save_model(path: Path, networks: Mapping[Direction, nn.Module], card: ModelCard) -> None:
-    """Writes the generators and their card to ``path``.
+def save_model(
+    path: Path,
+    networks: Mapping[Direction, nn.Module],
+    card: ModelCard,
+    discriminators: Mapping[Domain, nn.Module] | None = None,
+) -> None:
+    """Writes the generators, their card and perhaps discriminators to ``path``.
 
     Raises:
         OSError: the disk is full or may not be written; ``path`` is as it was.
     """
-    tensors = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+    judges = {f"discriminators.{domain}": network for domain, network in (discriminators or {}).items()}
+    modules = [*networks.items(), *judges.items()]
+    tensors = {f"{name}.{key}": value for name, net in modules for key, value in net.state_dict().items()}
     description = {
         "method": card.method,
         "directions": list(networks),
         "generator": to_json(card.generator),
+        "discriminators": list(discriminators or {}),
+        "discriminator": to_json(card.discriminator),
         "channels": list(card.channels),
         "names": list(card.names),
         "value_range": [-1, 1],
@@ -82,8 +99,9 @@ def save_model(path: Path, networks: Mapping[Direction, nn.Module], card: ModelC
     write_sealed(path, KIND, tensors, description)
 
 
-def load_model(path: Path) -> Model:
-    """The model in ``path``, a ``model.safetensors`` or a run folder that holds one.
+def load_model(path: Path, *, discriminators: bool = False) -> Model:
+    """The model in ``path``, a ``model.safetensors`` or a run folder that holds one; with the ``discriminators`` it has
+    only where they are asked for.
 
     Raises:
         WeightsError: missing, damaged, of another kind, or of a later version.
@@ -97,20 +115,43 @@ def load_model(path: Path) -> Model:
     tensors, description = read_sealed(path, KIND)
     try:
         card = _card(description)
-        networks = {}
-        for direction in cast(list[Direction], description["directions"]):
-            prefix = f"{direction}."
-            with torch.device("meta"):
-                network = build_generator(card.generator, *channels_of(direction, card.channels))
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            network.load_state_dict(state, assign=True)
-            networks[direction] = network.eval()
+        networks = {
+            direction: with_weights(
+                partial(build_generator, card.generator, *channels_of(direction, card.channels)), tensors, direction
+            )
+            for direction in cast(list[Direction], description["directions"])
+        }
+        judges = {
+            domain: with_weights(
+                partial(
+                    build_discriminator, cast(DiscriminatorConfig, card.discriminator), getattr(card.channels, domain)
+                ),
+                tensors,
+                f"discriminators.{domain}",
+            )
+            for domain in cast(list[Domain], description.get("discriminators", []) if discriminators else [])
+        }
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(
             f"{path} describes no model of this version ({problem})", cure="pip install -U diptych"
         ) from None
-    return Model(networks, card)
+    return Model(networks, card, judges)
+
+
+def with_weights(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], name: str) -> nn.Module:
+    """The network that ``build`` makes, with those of ``tensors`` that are called ``name.<key>`` for its weights; in
+    evaluation mode.
+
+    Raises:
+        RuntimeError: they do not fit.
+    """
+    with torch.device("meta"):
+        network = build()
+    prefix = f"{name}."
+    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    network.load_state_dict(state, assign=True)
+    return network.eval()
 
 
 def _card(description: Mapping[str, Any]) -> ModelCard:
@@ -122,4 +163,9 @@ def _card(description: Mapping[str, Any]) -> ModelCard:
         data=from_json(DataConfig, description["data"], "data"),
         pictures=description["pictures"],
         ema=description["ema"],
+        discriminator=from_json(
+            DiscriminatorConfig | None,
+            description.get("discriminator"),
+            "discriminator",  # a younger part of the card
+        ),
     )

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,21 @@ from diptych.errors import OptionError, RunError
 from diptych.sealed import written_aside
 
 CHECKPOINT_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """How far a run is, and what it takes up."""
+
+    pictures: int
+    total: int
+    """Pictures at its end."""
+    changed: float
+    """When it last wrote something, in seconds since 1970."""
+    size: int
+    """In bytes."""
+    losses: dict[str, float]
+    """The last ones logged."""
 
 
 class Run:
@@ -30,19 +46,35 @@ class Run:
         """Whether a run was begun here."""
         return self.config_file.is_file()
 
+    @property
+    def is_run(self) -> bool:
+        """Whether ``config.json`` is one of ours."""
+        try:
+            self.config()
+        except RunError:
+            return False
+        return True
+
     def create(self) -> None:
         """Makes the folder and its parts, where they are missing.
 
         Raises:
             RunError: it cannot be made, or holds something else.
         """
-        if self.folder.is_dir() and not self.exists and any(not p.name.startswith(".") for p in self.folder.iterdir()):
-            raise RunError(f"{self.folder} holds something else than a run", cure="give another folder with --run")
+        if not self.exists and self._strangers():
+            problem = f"{self.folder} holds something else than a run ({self._strangers()[0]})"
+            raise RunError(problem, cure="give another folder with --run")
         try:
             for folder in (self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{self.folder} cannot be made ({error.strerror})", cure="give another with --run") from None
+
+    def _strangers(self) -> list[str]:
+        """Names in the folder that no run gives; a run killed at its very beginning may have left some that it does."""
+        ours = {path.name for path in vars(self).values()}
+        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        return sorted(name for name in names if name not in ours and not name.startswith("."))
 
     def write_config(self, config: TrainConfig, about: dict[str, Any]) -> None:
         """Writes ``config.json``: the config under ``config``, beside it ``about`` (versions, command, lists of
@@ -92,9 +124,19 @@ class Run:
         return sorted(self.checkpoints.glob("[0-9]*.safetensors"))
 
     def log(self, record: dict[str, Any]) -> None:
-        """Appends ``record`` to ``metrics.jsonl``, with ``pictures`` saying when."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Appends ``record`` to ``metrics.jsonl``, whole or not at all; its ``pictures`` says when.
+
+        Raises:
+            OSError: the disk is full or may not be written.
+        """
+        with self.metrics_file.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write(json.dumps(record).encode() + b"\n")
+                file.flush()
+            except OSError:
+                file.truncate(end)
+                raise
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The records of ``metrics.jsonl``; a last line cut off by a kill is left out."""
@@ -111,10 +153,41 @@ class Run:
         with written_aside(self.metrics_file) as aside:
             aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
+    def facts(self) -> "RunFacts":
+        """How far the run is, and what it takes up.
+
+        Raises:
+            RunError: its ``config.json`` cannot be read.
+        """
+        last: dict[str, Any] = {}
+        for record in self.metrics():
+            last = record if "losses" in record else last
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        checkpoints = self.checkpoint_files()
+        return RunFacts(
+            pictures=max(last.get("pictures", 0), int(checkpoints[-1].stem) if checkpoints else 0),
+            total=self.about().get("total", 0),
+            changed=max((path.stat().st_mtime for path in files), default=0.0),
+            size=sum(path.stat().st_size for path in files),
+            losses=last.get("losses", {}),
+        )
+
     def sweep(self) -> None:
         """Removes what killed processes left half written."""
         for folder in (self.folder, self.checkpoints, self.samples):
             remove(folder.glob(".*.tmp"))
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """All runs at and below ``folder``.
+
+    Raises:
+        RunError: no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a folder", cure="give one that holds runs")
+    found = (Run(file.parent) for file in sorted(folder.rglob("config.json")))
+    return [run for run in found if run.is_run]
 
 
 def remove(files: Iterable[Path]) -> None:

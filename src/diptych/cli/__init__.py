@@ -3,21 +3,33 @@
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Union
 
 import tyro
 
 from diptych import __version__
 from diptych.cli.demo import Demo
+from diptych.cli.export import Export
+from diptych.cli.import_ import Import
+from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, train_defaults
 from diptych.cli.translate import Translate
 from diptych.errors import UserError
 
-EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
-COMMANDS = ("demo", "train", "translate")
+EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
+COMMANDS: dict[str, type[Any]] = {
+    "demo": Demo,
+    "train": Train,
+    "translate": Translate,
+    "runs": Runs,
+    "show": Show,
+    "import": Import,
+    "export": Export,
+}
 
 DESCRIPTION = """Learn to translate pictures between two domains from two folders of pictures, without pairs.
 
@@ -38,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except UserError as error:
         print(f"diptych: {error}", file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
+    except OSError as error:
+        print(
+            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: make room or give another place",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_MISTAKE)
     except KeyboardInterrupt:
         print("diptych: stopped; the same command goes on", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -49,11 +70,7 @@ def parse(arguments: Sequence[str]) -> Any:
     Raises:
         SystemExit: help was asked for, or the arguments are wrong (told in one line).
     """
-    command = (
-        Annotated[Demo, tyro.conf.subcommand("demo", default=Demo())]
-        | Annotated[Train, tyro.conf.subcommand("train", default=train_defaults(arguments))]
-        | Annotated[Translate, tyro.conf.subcommand("translate")]
-    )
+    command: Any = Union[tuple(_subcommand(name, kind, arguments) for name, kind in COMMANDS.items())]  # noqa: UP007
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -69,6 +86,15 @@ def parse(arguments: Sequence[str]) -> Any:
             print(f"diptych: {explain(complaint.getvalue(), arguments)}", file=sys.stderr)
             raise SystemExit(EXIT_MISTAKE) from None
         raise
+
+
+def _subcommand(name: str, kind: type[Any], arguments: Sequence[str]) -> Any:
+    """``kind`` as the command ``name``; only the help of the command that is asked for shows its examples."""
+    asked = arguments[:1] == [name]
+    options: dict[str, Any] = {"description": None if asked else (kind.__doc__ or "").splitlines()[0]}
+    if kind is Train:
+        options["default"] = train_defaults(arguments)
+    return Annotated[kind, tyro.conf.subcommand(name, **options)]
 
 
 def explain(complaint: str, arguments: Sequence[str]) -> str:

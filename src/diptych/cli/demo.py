@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diptych.config import CycleganConfig, LengthConfig, SourceConfig
+from diptych.config import LengthConfig, SourceConfig
 from diptych.presets import demo
 
 SHORT_PICTURES = 96
@@ -33,7 +33,7 @@ class Demo:
 
         pictures = self.run.with_name(f"{self.run.name}-pictures")
         unpack(pictures)
-        config = replace(demo(CycleganConfig()), source=SourceConfig(root=pictures))
+        config = replace(demo(), source=SourceConfig(root=pictures))
         if self.short:
             config = replace(config, length=LengthConfig(pictures=SHORT_PICTURES))
         elif self.time is not None:

@@ -33,6 +33,7 @@ class Train:
       diptych train --root horse2zebra --preset paper
       diptych train photos paintings --time 40m --run runs/first-try
       diptych train photos paintings --generator unet --generator.width 32
+      diptych train --run runs/first-try
     """
 
     a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
@@ -43,9 +44,11 @@ class Train:
     """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
     run: Path | None = None
     """Folder of the run. By default runs/<A>2<B>."""
+    fork: Path | None = None
+    """Folder of a new run that begins with the last checkpoint of --run, and may differ from it in other options."""
     preset: Literal["default", "paper"] = "default"
     """What the other options begin from: paper is the paper to the letter."""
-    method_kind: Annotated[Literal["cyclegan"], tyro.conf.arg(name="method")] = "cyclegan"
+    method_kind: Annotated[Literal["cyclegan", "pix2pix"], tyro.conf.arg(name="method")] = "cyclegan"
     """How to learn."""
     generator_kind: Annotated[Literal["resnet", "unet"], tyro.conf.arg(name="generator")] = "resnet"
     """Architecture of the generators."""
@@ -64,23 +67,28 @@ class Train:
     def config(self) -> TrainConfig:
         """What is asked for, as Python code would ask."""
         members = {field.name: getattr(self, field.name) for field in fields(TrainConfig) if field.name != "source"}
-        return TrainConfig(source=SourceConfig(a=self.a, b=self.b, root=self.root), **members)
+        source = SourceConfig(a=self.a, b=self.b, root=self.root)
+        if source == SourceConfig() and self.run is not None and (self.run / "config.json").is_file():
+            from diptych.run import Run
+
+            source = Run(self.run).config().source
+        return TrainConfig(source=source, **members)
 
     def __call__(self) -> int:
         from diptych.training.loop import train
         from diptych.training.progress import Terminal
 
-        run = train(self.config(), self.run, display=Terminal())
+        run = train(self.config(), self.run, fork=self.fork, display=Terminal())
         print(run.folder)
         return 0
 
 
 def train_defaults(arguments: Sequence[str]) -> Train:
-    """The options that ``--preset``, ``--method``, ``--generator`` and ``--discriminator`` among ``arguments`` begin
-    from."""
-    method = METHODS.get(_given(arguments, "--method", "cyclegan"), METHODS["cyclegan"])()
-    preset = _given(arguments, "--preset", "default")
-    config = PRESETS.get(preset, PRESETS["default"])(method)
+    """The options that ``arguments`` begin from: those of the run that goes on, else those of the preset.
+
+    ``--method``, ``--generator`` and ``--discriminator`` decide which options there are, so they are looked up first.
+    """
+    config = _stored(arguments) or _preset(arguments)
     generator, discriminator = config.generator.kind, config.discriminator.kind
     config = replace(
         config,
@@ -90,7 +98,24 @@ def train_defaults(arguments: Sequence[str]) -> Train:
         ),
     )
     members = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "source"}
-    return Train(**members)
+    kinds = {f"{name}_kind": getattr(config, name).kind for name in ("method", "generator", "discriminator")}
+    return Train(**members, **kinds)
+
+
+def _preset(arguments: Sequence[str]) -> TrainConfig:
+    method = METHODS.get(_given(arguments, "--method", "cyclegan"), METHODS["cyclegan"])()
+    return PRESETS.get(_given(arguments, "--preset", "default"), PRESETS["default"])(method)
+
+
+def _stored(arguments: Sequence[str]) -> TrainConfig | None:
+    """The config of the run that ``--fork`` or ``--run`` names, where there is one and no ``--preset`` is given."""
+    folders = [Path(_given(arguments, option, "")) for option in ("--fork", "--run") if _given(arguments, option, "")]
+    folder = next((folder for folder in folders if (folder / "config.json").is_file()), None)
+    if folder is None or _given(arguments, "--preset", ""):
+        return None
+    from diptych.run import Run  # brings torch with it, so only where there is a run to go on with
+
+    return Run(folder).config()
 
 
 def _given(arguments: Sequence[str], option: str, default: str) -> str:

@@ -43,7 +43,7 @@ class Translate:
         from diptych.translation.folders import plan_outputs, translate_files
         from diptych.translation.translator import Translator
 
-        console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         translator = Translator.load(self.model, self.direction, device=choose_device(self.device))
         pairs = plan_outputs(self.input, self.output)
         console.print(f"{self.direction}: {translator.source} to {translator.target}")

@@ -41,7 +41,7 @@ class Domain:
     @property
     def sha256(self) -> str:
         """A hash of the list of files (names, not contents), by which a run knows its pictures again."""
-        return hashlib.sha256("\n".join(file.as_posix() for file in self.files).encode()).hexdigest()
+        return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,14 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
 
     found: list[Path] = []
     for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(directory, name))]
         found += [path for path in map(Path(directory).joinpath, names) if is_picture(path)]
     return tuple(sorted((path.relative_to(folder) for path in found), key=Path.as_posix))
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether ``folder`` is a link to a folder that it lies in, so that following it would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def find_domain(name: str, folder: Path) -> Domain:
@@ -89,9 +94,14 @@ def find_domain(name: str, folder: Path) -> Domain:
     return Domain(name, folder, files)
 
 
+def _name_bytes(file: Path) -> bytes:
+    """The name as it is on the disk, which need not be valid UTF-8."""
+    return os.fsencode(file.as_posix())
+
+
 def by_hash(files: Sequence[Path]) -> list[Path]:
     """``files`` in the order of their names' hashes: arbitrary, but the same whatever other files there are."""
-    return sorted(files, key=lambda file: hashlib.sha256(file.as_posix().encode()).digest())
+    return sorted(files, key=lambda file: hashlib.sha256(_name_bytes(file)).digest())
 
 
 def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
@@ -105,10 +115,9 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
     if num_pictures is None:
         few = len(domain) < HOLDOUT_MIN_PICTURES
         num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_SHARE * len(domain)))
-    if num_pictures >= len(domain):
-        raise OptionError(
-            f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures", cure="hold out fewer"
-        )
+    if not 0 <= num_pictures < len(domain):
+        problem = f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures"
+        raise OptionError(problem, cure="give at least 0, and less than that")
     held = sorted(by_hash(domain.files)[:num_pictures], key=Path.as_posix)
     return domain.without(held), domain.only(held)
 

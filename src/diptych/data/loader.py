@@ -15,9 +15,11 @@ from torch import Tensor
 from diptych.chance import Stream
 from diptych.config import DataConfig
 from diptych.data.files import Domain
-from diptych.data.pictures import Array, read_picture, with_channels
+from diptych.data.picture_files import read_picture
+from diptych.data.pictures import Array, with_channels
 from diptych.data.preprocess import fit, look, random_view, stack
 from diptych.data.sampling import draw_unpaired
+from diptych.data.survey import or_skip
 from diptych.errors import PictureError
 from diptych.pair import Pair
 
@@ -40,7 +42,7 @@ class Reader:
         channels: int,
         stride: int,
         cache_bytes: int = 0,
-        report: Callable[[str], None] = lambda message: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
         self.room, self.report = cache_bytes, report
@@ -55,7 +57,7 @@ class Reader:
                 return self._read((index + offset) % len(self.domain))
             except PictureError as error:
                 if not self.data.skip_unreadable:
-                    raise
+                    raise or_skip(error) from None
                 self._tell(f"left out: {error.problem}")
         raise PictureError(f"no picture in {self.domain.folder} can be read", cure="give pictures that open elsewhere")
 
@@ -89,7 +91,7 @@ class Loader:
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
     def batch(self, count: int) -> Pair[Tensor]:
-        """The batch that begins with the pictures drawn as number ``count``: ``(B, C, H, W)`` over 0..255, see ``stack``."""
+        """The batch that begins with the pictures drawn as number ``count``: ``(B, C, H, W)`` as ``stack`` makes it."""
         drawn = [self._draw(count + offset) for offset in range(self.batch_size)]
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
 

@@ -1,23 +1,30 @@
-"""Picture files to arrays and back: any 8-bit picture, and grey ones of 16 bits."""
+"""Pictures in memory: arrays of one meaning, made from Pillow's many modes and turned back."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from diptych.errors import PictureError
 
 Array = NDArray[Any]
 
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I"})
-ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
+GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N"})
+ALPHA_MODES = frozenset({"LA", "RGBA", "RGBa", "PA"})
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each EXIF orientation upright; 1 is upright, and no other is defined."""
 
 
 class Picture(NamedTuple):
@@ -32,104 +39,82 @@ class Picture(NamedTuple):
     note: str | None = None
 
 
-class Header(NamedTuple):
-    """What a picture's first bytes tell: its size in pixels as it will be seen, and whether it has no colour."""
-
-    width: int
-    height: int
-    is_grey: bool
-
-
-def read_picture(path: Path) -> Picture:
-    """The picture in ``path``, upright (EXIF orientation applied), the first frame of several.
-
-    Raises:
-        PictureError: not a picture, damaged, too large, of a kind that is not read, or not permitted.
-    """
-    with _opened(path) as image:
-        return from_pillow(image, path)
-
-
-def read_header(path: Path) -> Header:
-    """Size and colour of the picture in ``path``, without decoding it.
-
-    Raises:
-        PictureError: as ``read_picture``, as far as the first bytes show.
-    """
-    with _opened(path) as image:
-        width, height = image.size
-        if image.getexif().get(0x0112) in (5, 6, 7, 8):  # the orientations that lie on their side
-            width, height = height, width
-        return Header(width, height, image.mode in GREY_MODES)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The opened file, with every way in which it can be wrong told as a ``PictureError``."""
-    remove = "replace or remove it, or train with --data.skip-unreadable"
-    try:
-        if path.stat().st_size == 0:
-            raise PictureError(f"{path} is empty (0 bytes)", cure=remove)
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            yield image
-    except UnidentifiedImageError:
-        raise PictureError(f"{path} is not a picture, whatever its name says", cure=remove) from None
-    except Image.DecompressionBombError:
-        raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=remove) from None
-    except PermissionError:
-        raise PictureError(f"{path} may not be read", cure="change its permissions, or remove it") from None
-    except FileNotFoundError:
-        raise PictureError(f"{path} does not exist", cure="give an existing picture") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
-        if isinstance(error, PictureError):
-            raise
-        # Pillow reports damage by any of these, depending on the format.
-        problem = "is cut off or damaged" if path.is_file() else "is not a file"
-        raise PictureError(f"{path} {problem} ({_size(path)}; {error})", cure=remove) from None
-
-
-def _size(path: Path) -> str:
-    return f"{os.path.getsize(path) / 1000:.1f} kB" if path.exists() else "gone"
-
-
 def from_pillow(image: Image.Image, name: Path | str = "the picture") -> Picture:
-    """``image`` upright and as arrays; ``name`` is for messages.
+    """``image`` upright (EXIF) and as arrays; ``name`` is for messages.
+
+    16 bits are kept where the picture is grey; Pillow reads those of colour as 8.
 
     Raises:
-        PictureError: pixels of a type that would lose by conversion (32-bit integers above 65535, floats).
+        PictureError: pixels of 32 bits, integers or floats, whose range nobody can know.
     """
-    note = f"{name} has {image.n_frames} frames: the first is used" if getattr(image, "n_frames", 1) > 1 else None
+    note = _note(image, name)
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return Picture(_deep_values(upright, name), note=note)
-    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
-        return Picture(*_on_white(upright), note=note)
-    grey = upright.mode in GREY_MODES or (upright.mode == "P" and _has_grey_palette(upright))
-    values = np.asarray(upright.convert("L" if grey else "RGB"))
-    return Picture(values.reshape(*values.shape[:2], -1), note=note)
-
-
-def _deep_values(image: Image.Image, name: Path | str) -> Array:
-    values = np.asarray(image)
-    if image.mode == "F" or values.min(initial=0) < 0 or values.max(initial=0) > np.iinfo(np.uint16).max:
+    if image.mode in ("I", "F"):
         raise PictureError(f"{name} has pixels of 32 bits (mode {image.mode})", cure="convert it to 8 or 16 bits")
-    return values.astype(np.uint16)[:, :, None]
+    turn = UPRIGHT.get(orientation(image))
+    upright = image if turn is None else image.transpose(turn)
+    if upright.mode.startswith("I;16"):
+        return Picture(np.asarray(upright).astype(np.uint16)[:, :, None], note=note)
+    mode = "L" if is_grey(upright) else "RGB"
+    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return Picture(_values(flat.convert(mode)), np.asarray(rgba.getchannel("A")), note)
+    return Picture(_values(upright.convert(mode)), note=note)
 
 
-def _on_white(image: Image.Image) -> tuple[Array, Array]:
-    grey = image.mode in GREY_MODES
-    rgba = image.convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L" if grey else "RGB")
-    values = np.asarray(flat)
-    return values.reshape(*values.shape[:2], -1), np.asarray(rgba.getchannel("A"))
+def _note(image: Image.Image, name: Path | str) -> str | None:
+    """What a person might not expect of ``image``; only known before it is loaded."""
+    num_frames = getattr(image, "n_frames", 1)
+    if num_frames > 1 and image.format != "MPO":  # MPO: a camera's JPEG with its previews behind it
+        return f"{name} has {num_frames} frames: the first is used"
+    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
+    if any(re.search(r"(RGB|LA|CMYK)\w*;16[BLN]", mode) for mode in raw_modes):
+        return f"{name} has 16 bits per channel, and colour or transparency: it is read with 8"
+    return None
 
 
-def _has_grey_palette(image: Image.Image) -> bool:
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation of ``image``, 1 to 8; 1 where there is none."""
+    try:
+        value = image.getexif().get(0x0112)
+    except Exception:  # Pillow stumbles in many ways over damaged EXIF; the picture is whole all the same
+        return 1
+    return value if value in UPRIGHT else 1
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether ``image`` is of a kind that has no colour: by its mode, or by its palette."""
+    if image.mode not in ("P", "PA"):
+        return image.mode in GREY_MODES
     palette = np.asarray(image.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
+
+
+def _values(image: Image.Image) -> Array:
+    values = np.asarray(image)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def to_pillow(values: Array, alpha: Array | None = None) -> Image.Image:
+    """``(H, W, 1 or 3)`` as a Pillow picture, with ``alpha`` put back.
+
+    Pillow has 16 bits for grey without transparency alone: all else becomes 8 bits, see ``eight_bits``.
+    """
+    if values.shape[2] > 1 or alpha is not None:
+        values = eight_bits(values)
+    image = Image.fromarray(np.ascontiguousarray(values[:, :, 0] if values.shape[2] == 1 else values))
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+def eight_bits(values: Array) -> Array:
+    """uint8 or uint16 over the type's range as uint8 over its own, rounded to the nearest: 257 is 1, 65535 is 255."""
+    if values.dtype == np.uint8:
+        return values
+    rounded: Array = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return rounded
 
 
 def with_channels(values: Array, channels: int) -> Array:
@@ -137,7 +122,8 @@ def with_channels(values: Array, channels: int) -> Array:
     if values.shape[2] == channels:
         return values
     if channels == 1:
-        return np.rint(values @ np.asarray(LUMA)).astype(values.dtype)[:, :, None]
+        luma: Array = np.rint(values @ np.asarray(LUMA)).astype(values.dtype)
+        return luma[:, :, None]
     return np.repeat(values, channels, axis=2)
 
 
@@ -146,53 +132,8 @@ def resized(values: Array, width: int, height: int) -> Array:
     if values.shape[:2] == (height, width):
         return values
     if values.dtype == np.uint8:
-        image = to_pillow(values).resize((width, height), Image.Resampling.BICUBIC)
-        return np.asarray(image).reshape(height, width, -1)
+        return _values(to_pillow(values).resize((width, height), Image.Resampling.BICUBIC))
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(values, 2, 0)]
-    deep = np.stack([plane.resize((width, height), Image.Resampling.BICUBIC) for plane in planes], axis=2)
-    return np.rint(deep).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
-
-
-def to_pillow(values: Array, alpha: Array | None = None) -> Image.Image:
-    """``(H, W, 1 or 3)`` uint8, or ``(H, W, 1)`` uint16, as a Pillow picture, with ``alpha`` put back."""
-    image = Image.fromarray(np.ascontiguousarray(values[:, :, 0] if values.shape[2] == 1 else values))
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    return image
-
-
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".png": {},
-    ".webp": {"quality": 95},
-    ".bmp": {},
-    ".tif": {"compression": "tiff_deflate"},
-    ".tiff": {"compression": "tiff_deflate"},
-    ".gif": {},
-}
-"""How pictures are written, by suffix."""
-
-
-def write_picture(path: Path, picture: Picture) -> None:
-    """Writes ``picture`` to ``path``, in the format of its suffix; whole or not at all.
-
-    Raises:
-        PictureError: the format cannot hold such a picture.
-        OSError: the disk is full or may not be written.
-    """
-    image = to_pillow(picture.values, picture.alpha)
-    suffix = path.suffix.lower()
-    if suffix in (".jpg", ".jpeg") and picture.alpha is not None:
-        image = to_pillow(picture.values)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        image.save(aside, format=Image.registered_extensions()[suffix], **SAVE_OPTIONS[suffix])
-        aside.replace(path)
-    except (OSError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        kind = f"{picture.values.shape[2]} channels of {picture.values.dtype.itemsize * 8} bits"
-        raise PictureError(f"{path} cannot hold {kind} ({error})", cure="give a name that ends in .png") from None
-    finally:
-        aside.unlink(missing_ok=True)
+    deep = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
+    rounded: Array = np.rint(np.stack(deep, axis=2)).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
+    return rounded

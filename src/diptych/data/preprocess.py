@@ -15,7 +15,7 @@ from diptych.data.pictures import Array, resized
 
 
 class View(NamedTuple):
-    """Which part of a picture is seen: the crop's place, as shares in [0, 1) of the room it has, and whether mirrored."""
+    """Which part of a picture is seen: the crop's place, as shares in [0, 1) of its room, and whether mirrored."""
 
     left: float
     top: float
@@ -32,7 +32,7 @@ def random_view(seed: int, stream: Stream, count: int, *, flip: bool) -> View:
 
 
 def fit(values: Array, data: DataConfig, *, stride: int, load_size: int | None = None) -> Array:
-    """A picture ``(H, W, C)`` resized as ``data`` asks, to sides that can be cropped or, without a crop, go through a network.
+    """A picture ``(H, W, C)`` resized as ``data`` asks, so that it can be cropped or, without a crop, translated.
 
     ``stride`` is what the network's sides must be multiples of; ``load_size`` stands in for the config's.
     """
@@ -68,7 +68,7 @@ def look(values: Array, view: View, crop_size: int) -> Array:
 
 
 def stack(pictures: list[Array]) -> Tensor:
-    """Pictures ``(H, W, C)`` of one size as a batch ``(B, C, H, W)`` over 0..255: uint8, or float32 where any has 16 bits."""
+    """Pictures ``(H, W, C)`` of one size as ``(B, C, H, W)`` over 0..255: uint8, or float32 where any has 16 bits."""
     if any(picture.dtype != np.uint8 for picture in pictures):
         pictures = [picture.astype(np.float32) * np.float32(255 / np.iinfo(picture.dtype).max) for picture in pictures]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -81,7 +81,7 @@ def to_network(batch: Tensor, device: torch.device | str = "cpu") -> Tensor:
 
 
 def from_network(batch: Tensor, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> Array:
-    """``(B, C, H, W)`` in [-1, 1] as arrays ``(B, H, W, C)`` of ``dtype``, rounded to the nearest value of its range."""
+    """``(B, C, H, W)`` in [-1, 1] as arrays ``(B, H, W, C)`` over the range of ``dtype``, rounded to the nearest."""
     top = np.iinfo(dtype).max
     values = (batch.float() + 1) * (top / 2)
     return values.round().clamp(0, top).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)

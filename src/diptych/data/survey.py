@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from diptych.data.files import Domain, by_hash
-from diptych.data.pictures import Header, read_header
+from diptych.data.picture_files import Header, read_header
 from diptych.errors import PictureError
 
 MAX_SURVEYED = 2000
@@ -23,7 +23,12 @@ class Survey:
     """1 where every picture is grey, else 3."""
 
 
-def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda message: None) -> Survey:
+def or_skip(error: PictureError) -> PictureError:
+    """``error`` with the cure that only training has."""
+    return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable")
+
+
+def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda _: None) -> Survey:
     """Reads the headers of the domain's pictures, at most 2000 of them, chosen by hash of the names.
 
     Raises:
@@ -35,7 +40,7 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
             return read_header(domain.folder / files[index])
         except PictureError as error:
             if not skip_unreadable:
-                raise
+                raise or_skip(error) from None
             return error
 
     files = by_hash(domain.files)[:MAX_SURVEYED]

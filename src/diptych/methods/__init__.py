@@ -1,14 +1,11 @@
-"""Methods: where networks and losses meet. The registry maps a config's type to the class that it describes."""
+"""Methods: where networks and losses meet. A method of kind ``k`` is ``METHOD`` of ``methods/k.py``: one file each."""
 
-from typing import Any
+from importlib import import_module
 
-from diptych.config import CycleganConfig, DiscriminatorConfig, GeneratorConfig, Initialisation, MethodConfig
-from diptych.methods.cyclegan import Cyclegan
+from diptych.config import DiscriminatorConfig, GeneratorConfig, Initialisation, MethodConfig
 from diptych.methods.method import Exchange, Losses, Method
 from diptych.networks import initialise
 from diptych.pair import Pair
-
-METHODS: dict[type[Any], type[Any]] = {CycleganConfig: Cyclegan}
 
 
 def build_method(
@@ -19,7 +16,8 @@ def build_method(
     initialisation: Initialisation = "normal",
 ) -> Method:
     """The method that ``config`` describes, with initial weights drawn from torch's global generator."""
-    method: Method = METHODS[type(config)](config, generator, discriminator, channels)
+    kind = import_module(f"diptych.methods.{config.kind}").METHOD
+    method: Method = kind(config, generator, discriminator, channels)
     initialise(method.generators, initialisation)
     initialise(method.discriminators, initialisation)
     return method

@@ -6,63 +6,76 @@ from pathlib import Path
 from diptych.config import TrainConfig
 from diptych.data.preprocess import to_network
 from diptych.engine import Engine
-from diptych.errors import PictureError, RunError
+from diptych.errors import PictureError, RunError, WeightsError
+from diptych.lock import locked
 from diptych.run import Run
-from diptych.training.checkpoint import restore_latest
+from diptych.training.checkpoint import restore
 from diptych.training.interrupts import Interrupts
 from diptych.training.outputs import Outputs
 from diptych.training.plan import Plan, make_plan
 from diptych.training.progress import Display, Silent
 from diptych.training.state import State
 from diptych.training.update import learning_rate_at, update
-from diptych.training.window import NonFiniteLossError
+from diptych.training.window import NonFiniteError
 
 LOG_EVERY = 100
 """Pictures between two records of the metrics."""
 
 
-def train(config: TrainConfig, run: Path | None = None, *, display: Display | None = None) -> Run:
-    """Trains as ``config`` asks in the folder ``run``; a run that stopped before its end goes on from its last
-    checkpoint.
+def train(
+    config: TrainConfig, run: Path | None = None, *, fork: Path | None = None, display: Display | None = None
+) -> Run:
+    """Trains as ``config`` asks in the folder ``run``; a run that stopped goes on from its last checkpoint.
 
-    ``run`` is by default ``runs/<A>2<B>``.
+    ``run`` is by default ``runs/<A>2<B>``. ``fork`` is a folder for a new run that begins with the last checkpoint of
+    ``run`` and may differ from it in any option that leaves the networks as they are.
 
     Raises:
         UserError: something that the person who asked can mend.
         KeyboardInterrupt: asked to stop by Ctrl-C; the run is saved.
     """
     display = display or Silent()
-    plan = make_plan(config, run, display)
-    state, outputs = open_run(plan, display)
-    if state.pictures >= plan.total:
-        display.note(f"{plan.run.folder} is complete: {state.pictures:,} pictures")
-        return plan.run
-    display.start(state.pictures, plan.total)
-    try:
-        with Interrupts() as interrupts:
-            loop(plan, state, outputs, interrupts)
-    except NonFiniteLossError as error:
-        raise RunError(
-            f"{plan.run.folder}: {error}; the last good checkpoint is {_last_checkpoint(plan.run)}",
-            cure="give a lower learning rate, or --engine.precision fp32",
-        ) from None
-    finally:
-        display.stop()
+    plan = make_plan(config, run, fork, display)
+    plan.run.create()
+    with locked(plan.run.folder):
+        state, outputs = open_run(plan, display)
+        if state.pictures >= plan.total:
+            display.note(f"{plan.run.folder} is complete: {state.pictures:,} pictures")
+            return plan.run
+        display.start(state.pictures, plan.total)
+        try:
+            with Interrupts() as interrupts:
+                loop(plan, state, outputs, interrupts)
+        except NonFiniteError as error:
+            good = plan.run.checkpoint_files()
+            raise RunError(
+                f"{plan.run.folder}: {error}; the last good checkpoint is {good[-1] if good else 'none'}",
+                cure="run the same command with --fork NEW_RUN and a lower --learning-rate, or --precision fp32",
+            ) from None
+        finally:
+            display.stop()
     return plan.run
 
 
 def open_run(plan: Plan, display: Display) -> tuple[State, Outputs]:
     """The state to train from, that of the last checkpoint or a fresh one, and the run folder made ready for it."""
-    run, resuming = plan.run, plan.run.exists
-    run.create()
+    run = plan.run
     run.sweep()
     state = State(plan.config, Engine(plan.config.engine))
-    if resuming and restore_latest(run, state):
-        display.note(f"going on with {run.folder} after {state.pictures:,} of {plan.total:,} pictures")
+    checkpoint = next(reversed(run.checkpoint_files()), plan.parent)
+    if checkpoint is not None:
+        try:
+            restore(checkpoint, state)
+        except WeightsError as error:
+            older = [file for file in run.checkpoint_files() if file != checkpoint]
+            if not older:
+                raise
+            raise RunError(error.problem, cure=f"remove it, and the run goes on from {older[-1]}") from None
+        display.note(f"going on from {checkpoint}: {state.pictures:,} of {plan.total:,} pictures")
     run.rewind(state.pictures)
     outputs = Outputs(plan, state, display)
     outputs.write_config()
-    if state.pictures == 0:
+    if checkpoint is None:
         outputs.draw()
     return state, outputs
 
@@ -73,7 +86,8 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
     Raises:
         KeyboardInterrupt: asked to stop; the state is saved.
         PictureError: a picture cannot be read; the state is saved.
-        NonFiniteLossError: a loss is NaN or infinite; nothing is saved.
+        NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
+        RunError: the disk is full, and this is the end or the config says to stop.
     """
     saved = time.monotonic()
     sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
@@ -82,24 +96,20 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         try:
             batch = next(batches)
         except PictureError:
-            outputs.save()
+            outputs.save(last=True)
             raise
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         real = batch.map(lambda values: to_network(values, state.engine.device))
         losses = update(state, real, learning_rate=rate)
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total
+        last = done or interrupts.requested
         if done or state.pictures // LOG_EVERY > before // LOG_EVERY:
             outputs.log(rate)
         if done or state.pictures // sample_every > before // sample_every:
             outputs.draw()
-        if done or interrupts.requested or time.monotonic() - saved > 60 * plan.config.output.save_minutes:
-            outputs.save()
+        if last or time.monotonic() - saved >= 60 * plan.config.output.save_minutes:
+            outputs.save(last=last)
             saved = time.monotonic()
-        if interrupts.requested and not done:
+        if last and not done:
             raise KeyboardInterrupt
-
-
-def _last_checkpoint(run: Run) -> str:
-    files = run.checkpoint_files()
-    return str(files[-1]) if files else "none"

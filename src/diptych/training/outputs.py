@@ -3,9 +3,13 @@
 import shlex
 import sys
 import time
+from datetime import UTC, datetime
+from typing import Any
 
+from diptych.errors import RunError
 from diptych.evaluation.samples import draw_samples, sample_pictures
 from diptych.model import ModelCard, save_model, versions
+from diptych.sealed import written_aside
 from diptych.training.checkpoint import save_checkpoint
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -23,6 +27,7 @@ class Outputs:
             lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
         )
         self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
+        self.unlogged: list[dict[str, Any]] = []
 
     def write_config(self) -> None:
         """Writes ``config.json``."""
@@ -31,14 +36,22 @@ class Outputs:
             for domain in self.plan.split.train
         }
         held = {domain.name: [file.as_posix() for file in domain.files] for domain in self.plan.split.test}
-        about = {"command": shlex.join(sys.argv), "versions": versions(), "pictures": pictures, "held_out": held}
-        self.run.write_config(self.plan.config, about)
+        about = {
+            "command": shlex.join(sys.argv),
+            "versions": versions(),
+            "total": self.plan.total,
+            "pictures": pictures,
+            "held_out": held,
+        }
+        parent = str(self.plan.parent) if self.plan.parent else None
+        before = self.run.about() if self.run.exists else {"begun": now(), "parent": parent}
+        self.run.write_config(self.plan.config, {key: before[key] for key in ("begun", "parent")} | about)
 
     def log(self, learning_rate: float) -> None:
         """Adds a record to the metrics, with the mean of each loss since the last one.
 
         Raises:
-            NonFiniteLossError: one became NaN or infinite.
+            NonFiniteError: one became NaN or infinite.
         """
         state, now = self.state, time.perf_counter()
         losses, speed = state.window.means(), (state.pictures - self.logged_pictures) / (now - self.logged_time)
@@ -51,22 +64,45 @@ class Outputs:
             "pictures_per_second": round(speed, 3),
             "losses": losses,
         }
-        self.run.log(record)
+        self.unlogged.append(record)
+        try:
+            while self.unlogged:
+                self.run.log(self.unlogged[0])
+                self.unlogged.pop(0)
+        except OSError as error:
+            self.display.note(f"metrics are kept for later: {describe(error)}")
         self.display.show(state.pictures, speed, losses)
 
     def draw(self) -> None:
         """Draws the sample grid of now."""
         networks = self.state.method.networks(self.state.translators)
         grid = draw_samples(networks, self.shown, self.plan.names, self.state.engine.device)
-        grid.save(self.run.samples / f"{self.state.pictures:09d}.png")
+        try:
+            with written_aside(self.run.samples / f"{self.state.pictures:09d}.png") as aside:
+                grid.save(aside, format="png")
+        except OSError as error:
+            self.display.note(f"no sample grid at {self.state.pictures:,} pictures: {describe(error)}")
 
-    def save(self) -> None:
-        """Writes a checkpoint and the model of now.
+    def save(self, *, last: bool = False) -> None:
+        """Writes a checkpoint and the model of now. Where the disk is full, what was there stays as it was.
 
         Raises:
-            NonFiniteLossError: a loss became NaN or infinite; nothing is written.
-            OSError: the disk is full or may not be written; what was there is as it was.
+            NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
+            RunError: the disk is full, and this is the ``last`` chance or the config says to stop.
         """
+        try:
+            self._save()
+        except OSError as error:
+            problem = f"no checkpoint at {self.state.pictures:,} pictures: {describe(error)}"
+            if last or self.plan.config.output.on_full_disk == "stop":
+                raise RunError(
+                    problem, cure="make room and run the same command; it goes on from the last one"
+                ) from None
+            self.display.note(
+                f"{problem}; going on, and trying again in {self.plan.config.output.save_minutes:g} minutes"
+            )
+
+    def _save(self) -> None:
         config, state = self.plan.config, self.state
         save_checkpoint(self.run, state)
         card = ModelCard(
@@ -79,3 +115,13 @@ class Outputs:
             ema=state.ema is not None,
         )
         save_model(self.run.model_file, state.method.networks(state.translators), card)
+
+
+def describe(error: OSError) -> str:
+    """What the operating system says of a failed write, in its own words."""
+    return error.strerror or str(error)
+
+
+def now() -> str:
+    """The time of now in UTC, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

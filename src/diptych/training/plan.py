@@ -16,12 +16,13 @@ from diptych.pair import Pair
 from diptych.run import Run, default_folder
 from diptych.training.length import parse_time, pictures_in, total_pictures
 from diptych.training.progress import Display
-from diptych.training.settle import settle, settled_before
+from diptych.training.settle import check_ranges, settle, settled_before
 
 MAY_CHANGE = frozenset(
     {
         "source.a", "source.b", "source.root",  # the pictures may move; that they are the same is checked by name
         "data.num_workers", "data.cache_gib", "output.num_samples", "output.save_minutes", "output.keep_checkpoints",
+        "output.on_full_disk",
     }
 )  # fmt: skip
 """Options that do not change what a run computes."""
@@ -42,20 +43,32 @@ class Plan:
     epoch_size: int
     total: int
     """Pictures per domain at the end of the run."""
+    parent: Path | None
+    """The checkpoint of another run that this one begins with."""
 
 
-def make_plan(config: TrainConfig, folder: Path | None, display: Display) -> Plan:
+def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display) -> Plan:
     """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.
 
+    Where ``fork`` is given, the plan is of a run there, which begins with the last checkpoint of the one in ``folder``.
+
     Raises:
-        UserError: something is missing, or ``config`` is not that of the run in ``folder``.
+        UserError: something is missing, or ``config`` is not that of the run that goes on.
     """
     if config.length.time is not None:
         parse_time(config.length.time)  # a mistake in it is told before anything else is done
     names = domain_names(config.source)
-    run = Run(folder or default_folder(names, config.source.root))
+    origin = Run(folder or default_folder(names, config.source.root))
+    run = origin if fork is None else Run(fork)
     split = find_split(config.source, config.data.holdout)
-    config = _resumed(config, run) if run.exists else _settled(config, split, display)
+    parent = None
+    if run.exists:
+        config = _resumed(config, run, split)
+    elif fork is not None:
+        config, parent = settled_before(config, origin.config()), last_checkpoint(origin)
+        check_ranges(config)
+    else:
+        config = _settled(config, split, display)
     channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
     loader = _loader(config, split, channels, display)
     size = epoch_size(split.train.map(len))
@@ -63,8 +76,19 @@ def make_plan(config: TrainConfig, folder: Path | None, display: Display) -> Pla
         display.note(f"measuring how many pictures {config.length.time} has room for")
         pictures = pictures_in(parse_time(config.length.time), config, loader)
         config = replace(config, length=replace(config.length, pictures=pictures))
-    total = total_pictures(config, size)
-    return Plan(config, run, names, split, channels, loader, size, total)
+    return Plan(config, run, names, split, channels, loader, size, total_pictures(config, size), parent)
+
+
+def last_checkpoint(run: Run) -> Path:
+    """The newest checkpoint of ``run``.
+
+    Raises:
+        RunError: there is none.
+    """
+    files = run.checkpoint_files()
+    if not files:
+        raise RunError(f"{run.folder} has no checkpoint to begin with", cure="train it first, or leave out --fork")
+    return files[-1]
 
 
 def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
@@ -74,9 +98,8 @@ def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig
     return settle(replace(config, engine=engine), split.train.map(look))
 
 
-def _resumed(config: TrainConfig, run: Run) -> TrainConfig:
-    """``config`` with the choices of the run begun before; its length, and what does not change the numbers, may
-    differ."""
+def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
+    """``config`` with the choices of ``run``; its length, and what does not change the numbers, may differ."""
     stored = run.config()
     config = settled_before(config, stored)
     before, now = flatten(stored), flatten(config)
@@ -84,10 +107,17 @@ def _resumed(config: TrainConfig, run: Run) -> TrainConfig:
     forbidden = sorted(set(changed) - MAY_CHANGE - LENGTH)
     if forbidden:
         differences = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
-        raise RunError(
-            f"{run.folder} was begun otherwise: {differences}", cure="repeat the options, or give another --run"
-        )
+        cure = "repeat the options, or give --fork NEW_RUN to go on otherwise"
+        raise RunError(f"{run.folder} was begun otherwise: {differences}", cure=cure)
+    _refuse_other_pictures(run, split)
     return config
+
+
+def _refuse_other_pictures(run: Run, split: Split) -> None:
+    for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
+        if domain.sha256 != before["sha256"]:
+            problem = f"{domain.folder} has other pictures ({len(domain)}) than the run had ({before['number']})"
+            raise RunError(f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to go on with these")
 
 
 def _loader(config: TrainConfig, split: Split, channels: Pair[int], display: Display) -> Loader:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 
-class NonFiniteLossError(ArithmeticError):
-    """A loss became NaN or infinite."""
+class NonFiniteError(ArithmeticError):
+    """A loss or a weight, named by ``term``, became NaN or infinite."""
 
     def __init__(self, term: str, pictures: int) -> None:
         self.term, self.pictures = term, pictures
@@ -31,7 +31,7 @@ class Window:
         """Reads all losses that are still on the device.
 
         Raises:
-            NonFiniteLossError: one is NaN or infinite; the first of them is named.
+            NonFiniteError: one is NaN or infinite; the first of them is named.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -44,7 +44,7 @@ class Window:
             for name in losses:
                 value = next(numbers)
                 if not math.isfinite(value):
-                    raise NonFiniteLossError(name, pictures)
+                    raise NonFiniteError(name, pictures)
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.updates += 1
 

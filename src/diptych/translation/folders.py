@@ -1,14 +1,16 @@
 """Translating a picture or a folder of pictures on disk, names and sub-folders kept."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from diptych.data.files import find_pictures
-from diptych.data.pictures import SAVE_OPTIONS, read_picture, write_picture
-from diptych.errors import OptionError, PictureError
+from diptych.data.picture_files import SAVE_OPTIONS, read_picture, storable, write_picture
+from diptych.data.pictures import Picture
+from diptych.errors import OptionError, PictureError, UserError
 from diptych.translation.translator import Translator
 
 Size = Literal["own", "training"]
@@ -67,39 +69,62 @@ def translate_files(
     pairs: list[tuple[Path, Path]],
     *,
     size: Size = "own",
-    report: Callable[[str], None] = lambda message: None,
+    report: Callable[[str], None] = lambda _: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Translates each picture to its place, as ``plan_outputs`` has it; one that fails is reported and the rest done.
 
-    ``report`` is told of failures, and once of frames left out and of a scale unlike training's; ``advance`` is called
-    after each picture.
+    ``report`` is told of failures, of what a person might not expect of a picture, and once of a scale unlike
+    training's; ``advance`` is called after each picture.
 
     Raises:
-        OSError: the disk is full, or may not be written.
+        UserError: the disk is full, or may not be written.
     """
     outcome, warned = Outcome(), False
+    with _disk_mistakes():
+        for folder in dict.fromkeys(target.parent for _, target in pairs):
+            folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
             picture = read_picture(source)
-            if picture.note:
-                report(picture.note)
-            if size == "training":
-                picture = translator.at_training_size(picture)
-            elif not warned and not 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
+            if size == "own" and not warned and not 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
                 warned = True
-                report(_scale_warning(translator, picture.values, source))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(target, translator.translate(picture))
+                report(_scale_warning(translator, picture, source))
+            made = storable(_translated(translator, picture, size), target)
+            for note in filter(None, (picture.note, made.note)):
+                report(note)
+            with _disk_mistakes():
+                write_picture(target, made)
             outcome.num_translated += 1
         except PictureError as error:
-            outcome.failed.append(str(error))
-            report(str(error) if str(source) in str(error) or str(target) in str(error) else f"{source}: {error}")
+            message = str(error) if str(source) in str(error) or str(target) in str(error) else f"{source}: {error}"
+            outcome.failed.append(message)
+            report(message)
         advance()
     return outcome
 
 
-def _scale_warning(translator: Translator, values: Any, source: Path) -> str:
-    size = f"{values.shape[1]}×{values.shape[0]}"
+@contextmanager
+def _disk_mistakes() -> Iterator[None]:
+    """What goes wrong in writing, told in a line. It would go wrong for the other pictures too, so it ends the work."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename2 or error.filename
+        raise UserError(
+            f"{name or 'the output'} cannot be written ({error.strerror or error})",
+            cure="make room, or give an output that may be written",
+        ) from None
+
+
+def _translated(translator: Translator, picture: Picture, size: Size) -> Picture:
+    return translator.translate(translator.at_training_size(picture) if size == "training" else picture)
+
+
+def _scale_warning(translator: Translator, picture: Picture, source: Path) -> str:
+    height, width, _ = picture.values.shape
     trained = translator.card.data.load_size
-    return f"{source} has {size} pixels, but training saw pictures of {trained}: try --size training if it looks wrong"
+    return (
+        f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
+        "try --size training if it looks wrong"
+    )

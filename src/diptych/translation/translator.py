@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diptych.config import Direction
-from diptych.data.pictures import Array, Picture, from_pillow, to_pillow, with_channels
+from diptych.data.pictures import Array, Picture, from_pillow, resized, to_pillow, with_channels
 from diptych.data.preprocess import fit, from_network, stack, to_network
 from diptych.errors import OptionError, PictureError
 from diptych.model import Model, ModelCard, channels_of, load_model
@@ -24,9 +24,10 @@ AnyPicture = TypeVar("AnyPicture", Image.Image, Array)
 class Translator:
     """Translates pictures of one domain to the other, each at its own size.
 
-    ``translator(image)`` takes and returns a Pillow image, or a numpy array ``(H, W)`` or ``(H, W, 1 or 3)`` of uint8 or
-    uint16, of the same size, bit depth and channels. Only where the model's domains differ in channels are the channels
-    those of the target domain. Transparency is kept; what is translated then lies on white.
+    ``translator(image)`` takes and returns a Pillow image, or a numpy array ``(H, W)`` or ``(H, W, 1 or 3)`` of uint8
+    or uint16, of the same size, bit depth and channels. Only where the model's domains differ in channels are the
+    channels those of the target domain (and a Pillow image has 8 bits where that is colour). Transparency is kept; what
+    is translated then lies on white. Pillow's other modes come back as the nearest of L, LA, RGB and RGBA.
     """
 
     def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, device: torch.device | str) -> None:
@@ -72,6 +73,7 @@ class Translator:
             image.dtype not in (np.uint8, np.uint16)
             or image.ndim not in (2, 3)
             or (not flat and image.shape[2] not in (1, 3))
+            or image.size == 0
         ):
             raise PictureError(
                 f"an array {image.shape} of {image.dtype} is no picture",
@@ -113,20 +115,23 @@ class Translator:
         data = self.card.data
         size = data.crop_size or data.load_size
         values = fit(picture.values, replace(data, crop_size=0), stride=self.card.generator.stride, load_size=size)
-        return Picture(values, note=picture.note)
+        height, width = values.shape[:2]
+        alpha = None if picture.alpha is None else resized(picture.alpha[:, :, None], width, height)[:, :, 0]
+        return Picture(values, alpha, picture.note)
 
     def scale_of(self, picture: Picture) -> float:
-        """How many times larger ``picture`` is than those of training were after resizing; 1 where they were not resized."""
+        """How many times larger ``picture`` is than those of training were, after resizing (if any, else 1)."""
         data = self.card.data
         if data.resize == "none" or not data.load_size:
             return 1.0
         height, width = picture.values.shape[:2]
-        return (width if data.resize == "width" else min(height, width)) / data.load_size
+        side: int = width if data.resize == "width" else min(height, width)
+        return side / data.load_size
 
 
 def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
-    """``(B, C, H, W)`` padded on all sides to multiples of ``stride`` and at least 8, by reflection where it reaches, else by
-    repeating the edge."""
+    """``(B, C, H, W)`` padded on all sides to multiples of ``stride`` and at least 8: by reflection where it reaches,
+    else by repeating the edge."""
     sides = []
     for side in (batch.shape[3], batch.shape[2]):
         extra = max(MIN_SIDE, -(-side // stride) * stride) - side

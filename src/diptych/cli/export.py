@@ -1,0 +1,45 @@
+"""``diptych export``."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from diptych.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a model in the form of other software.
+
+    For example:
+      diptych export runs/photos2paintings --original checkpoints/photos2paintings
+      diptych export model.safetensors --original checkpoints/photos2paintings
+    """
+
+    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_OR_MODEL")]
+    """A run, or its model.safetensors."""
+    original: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the .pth files of the original CycleGAN code: the generators and, where they are there, the
+    discriminators."""
+
+    def __call__(self) -> int:
+        if self.original is None:
+            raise OptionError("nothing says what to export to", cure="give --original DIR")
+
+        from rich.console import Console
+
+        from diptych.interop.exporting import export_original
+
+        console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        done = export_original(self.model, self.original)
+        for role, file in done.files.items():
+            console.print(f"{file.name}: {role}")
+        if done.card.ema:
+            console.print("the generators are the running mean over training, as in the model file")
+        if not any(role.judges for role in done.files):
+            console.print("there are no discriminators in it (a run's checkpoint holds them)")
+        print(self.original)
+        return 0

@@ -1,0 +1,88 @@
+"""``diptych runs`` and ``diptych show``."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the runs below a folder: how far each is, its age and size.
+
+    For example:
+      diptych runs
+      diptych runs /data/experiments
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[FOLDER]")] = Path("runs")
+    """Where to look, sub-folders included."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        from diptych.run import find_runs
+
+        table = Table("run", "pictures", "done", "age", "size", "losses", box=None, header_style="bold", pad_edge=False)
+        for run in find_runs(self.folder):
+            facts = run.facts()
+            done = f"{facts.pictures / facts.total:.0%}" if facts.total else "?"
+            age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
+            table.add_row(
+                str(run.folder), f"{facts.pictures:,}", done, age, size, _losses(facts.losses, ("cycle_a", "cycle_b"))
+            )
+        Console().print(table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows)
+        return 0
+
+
+@dataclass(frozen=True)
+class Show:
+    """Say what a run, or a model file, is.
+
+    For example:
+      diptych show runs/photos2paintings
+      diptych show model.safetensors
+    """
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
+    """A run, or a model.safetensors."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, value in self._facts():
+            table.add_row(f"[bold]{name}[/]", str(value))
+        Console(highlight=False).print(table)
+        return 0
+
+    def _facts(self) -> Iterable[tuple[str, object]]:
+        from diptych.config_json import flatten
+        from diptych.model import load_model
+        from diptych.run import Run
+
+        run = Run(self.path)
+        if not run.exists:
+            card = load_model(self.path).card
+            yield from flatten(card).items()
+            return
+        about, facts = run.about(), run.facts()
+        yield "run", run.folder
+        yield "begun", about.get("begun")
+        yield "command", about.get("command")
+        if about.get("parent"):
+            yield "forked from", about["parent"]
+        yield "pictures", f"{facts.pictures:,} of {facts.total:,}" if facts.total else f"{facts.pictures:,}"
+        yield "size", f"{facts.size / 1e6:.0f} MB"
+        yield "checkpoints", ", ".join(file.name for file in run.checkpoint_files()) or "none"
+        yield "losses", _losses(facts.losses, facts.losses)
+        yield from flatten(run.config()).items()
+
+
+def _losses(losses: dict[str, float], names: Iterable[str]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {losses[name]:.3f}" for name in names if name in losses)

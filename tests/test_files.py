@@ -1,0 +1,175 @@
+"""Which files a run reads: both layouts, what is passed over, what is held out, and every mistake in one line."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import unprivileged
+from diptych.config import SourceConfig
+from diptych.data.files import Domain, by_hash, domain_names, find_domain, find_pictures, find_split, hold_out
+from diptych.errors import OptionError, PictureError
+from diptych.pair import Pair
+
+
+def touch(folder, *names):
+    """Files that have names and nothing else: whether they open is asked later."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def names_of(folder):
+    return [path.as_posix() for path in find_pictures(folder)]
+
+
+def domain(folder, num_pictures):
+    return Domain("x", folder, tuple(Path(f"{index}.png") for index in range(num_pictures)))
+
+
+def test_pictures_are_found_in_nested_folders_in_the_order_of_their_names(tmp_path):
+    names = [
+        "b.JPG",
+        "a/z.jpeg",
+        "a/b/c/x.WebP",
+        "a b/é 猫.png",
+        "0.gif",
+        "y.tif",
+        "y.TIFF",
+        "c.bmp",
+        "d.png/in.png",
+    ]
+    assert names_of(touch(tmp_path, *names)) == sorted(names)
+
+
+def test_hidden_and_other_files_are_passed_over(tmp_path):
+    others = [".hidden.png", ".git/a.png", "a/.cache/b.jpg", "._a.jpg", "notes.txt", "Thumbs.db", "png", "a.png.part"]
+    assert names_of(touch(tmp_path, "a.png", *others)) == ["a.png"]
+
+
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    folder = touch(tmp_path / "in", "a/1.png")
+    touch(tmp_path / "elsewhere", "2.png")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "a" / "back").symlink_to(folder)
+    (folder / "a" / "itself").symlink_to(folder / "a" / "itself")
+    assert names_of(folder) == ["a/1.png", "linked/2.png"]
+
+
+def test_names_that_are_not_valid_unicode_have_a_place_and_a_hash(tmp_path):
+    (tmp_path / os.fsdecode(b"\xff\xfe.png")).touch()
+    found = find_domain("x", tmp_path)
+    assert len(found) == 1
+    assert len(found.sha256) == 64
+    assert by_hash(found.files) == list(found.files)
+
+
+def test_two_folders_are_split_and_named_after_themselves(tmp_path):
+    numbers = [f"{index}.png" for index in range(100)]
+    touch(tmp_path / "photos", *numbers)
+    touch(tmp_path / "paintings", *numbers[:30])
+    split = find_split(SourceConfig(a=tmp_path / "photos", b=tmp_path / "paintings"))
+    assert split.train.map(len) == (95, 30)
+    assert split.test.map(len) == (5, 0)
+    assert {*split.train.a.files, *split.test.a.files} == set(find_pictures(tmp_path / "photos"))
+    assert [part.name for part in (*split.train, *split.test)] == ["photos", "paintings"] * 2
+
+
+def test_a_root_is_used_whole_with_its_own_test_part(tmp_path):
+    numbers = [f"{index}.png" for index in range(100)]
+    touch(tmp_path, *(f"trainA/{name}" for name in numbers), "trainB/x/1.jpg", "testA/2.png")
+    split = find_split(SourceConfig(root=tmp_path), holdout=7)
+    assert split.train.map(len) == (100, 1)
+    assert split.test.map(len) == (1, 0)
+    assert split.train.map(lambda part: part.name) == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("num_pictures", "held"),
+    [(1, 0), (39, 0), (40, 2), (41, 3), (60, 3), (1000, 50), (1280, 64), (1281, 64)],
+)
+def test_five_per_cent_are_held_out_at_most_64_and_none_of_fewer_than_40(tmp_path, num_pictures, held):
+    train, test = hold_out(domain(tmp_path, num_pictures), None)
+    assert len(test) == held
+    assert len(train) == num_pictures - held
+
+
+@pytest.mark.parametrize("asked", [0, 1, 17, 99])
+def test_a_number_that_is_asked_for_is_held_out(tmp_path, asked):
+    train, test = hold_out(domain(tmp_path, 100), asked)
+    assert (len(train), len(test)) == (100 - asked, asked)
+
+
+@given(st.sets(st.text("abcdeé猫", min_size=1, max_size=6), max_size=60), st.data())
+def test_what_is_held_out_is_chosen_by_name_alone_however_many_are_added(names, data):
+    # Held out are the first by hash, so added pictures never change which of two old ones goes first.
+    files = sorted(Path(f"{name}.png") for name in names)
+    whole = Domain("x", Path("folder"), tuple(files))
+    fewer = whole.only([file for file in files if data.draw(st.booleans())])
+    for part in (whole, fewer):
+        if len(part) > 1:
+            _, test = hold_out(part, 1 + len(part) // 5)
+            old = [file for file in by_hash(fewer.files) if file in part.files]
+            held = [file for file in old if file in test.files]
+            assert held == old[: len(held)]
+
+
+def test_a_domain_is_known_again_by_its_names(tmp_path):
+    first = domain(tmp_path, 5)
+    assert first.sha256 == replace(first, folder=tmp_path / "moved", name="other").sha256
+    assert len({first.sha256, domain(tmp_path, 4).sha256, first.without(first.files[:1]).sha256}) == 3
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    source = SourceConfig(a=tmp_path / "x" / "photos", b=tmp_path / "y" / "photos")
+    assert domain_names(source) == Pair("photos-A", "photos-B")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ({}, OptionError, "two folders of pictures are needed: give A B, or --root ROOT"),
+        ({"a": "full"}, OptionError, "two folders of pictures are needed: give A B, or --root ROOT"),
+        (
+            {"a": "full", "b": "full/../full"},
+            OptionError,
+            "A and B are the same folder, full: give two diff",
+        ),
+        (
+            {"a": "full", "b": "other", "root": "full"},
+            OptionError,
+            "both two folders and a root are given: give A B",
+        ),
+        ({"a": "full", "b": "nowhere"}, PictureError, "nowhere does not exist: give a folder of pictures"),
+        ({"a": "full", "b": "file.png"}, PictureError, "file.png is not a folder: give a folder of pictures"),
+        ({"a": "empty", "b": "full"}, PictureError, "empty holds no picture: put pictures there (.bmp .gif"),
+        ({"root": "nowhere"}, PictureError, "nowhere is not a folder: give the folder that holds trainA and trainB"),
+        ({"root": "full"}, PictureError, "full/trainA does not exist: give a folder of pictures"),
+    ],
+)
+def test_each_mistake_is_told_with_its_cure(tmp_path, monkeypatch, source, error, message):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "full/1.png", "other/1.png", "file.png", "empty/.hidden.png")
+    with pytest.raises(error) as caught:
+        find_split(SourceConfig(**{name: Path(path) for name, path in source.items()}))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("asked", [-1, 10, 11])
+def test_holding_out_all_or_less_than_none_is_refused(tmp_path, asked):
+    with pytest.raises(OptionError, match=f"holdout is {asked}, but .* has 10 pictures: give at least 0"):
+        hold_out(domain(tmp_path, 10), asked)
+
+
+def test_a_folder_that_may_not_be_read_is_told(public_folder):
+    folder = touch(public_folder, "a/1.png", "b/2.png")
+    (folder / "b").chmod(0)
+    with (
+        unprivileged(),
+        pytest.raises(PictureError, match=r"b cannot be read \(Permission denied\): change its perm"),
+    ):
+        find_pictures(folder)

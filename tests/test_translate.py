@@ -1,0 +1,517 @@
+"""Translating with a trained model: any picture at its own size, whole folders, and whatever is wrong in them."""
+
+import re
+import subprocess
+import sys
+import unicodedata
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import unprivileged
+from diptych.cli import main
+from diptych.config import DataConfig, ResnetConfig, UnetConfig
+from diptych.data.files import find_domain
+from diptych.data.loader import Loader, Reader
+from diptych.data.picture_files import read_picture
+from diptych.data.pictures import Picture
+from diptych.data.survey import survey
+from diptych.errors import OptionError, PictureError, UserError
+from diptych.model import ModelCard, load_model, save_model
+from diptych.networks import build_generator
+from diptych.pair import Pair
+from diptych.sealed import write_sealed
+from diptych.translation.folders import plan_outputs
+from diptych.translation.translator import Translator, pad_to_stride
+from test_pictures import CONTENTS, saved
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+
+RESNET = ResnetConfig(width=4, num_blocks=1)
+UNET = UnetConfig(width=2, num_levels=5)
+RNG = np.random.default_rng(0)
+SIZES = [(1, 1), (2, 1), (3, 5), (7, 8), (8, 8), (700, 3), (3, 700), (33, 31), (64, 64), (127, 65)]
+
+
+def make_model(path, *, generator=RESNET, channels=(3, 3)):
+    """A model of random weights, the same each time."""
+    torch.manual_seed(0)
+    networks = {"a2b": build_generator(generator, *channels), "b2a": build_generator(generator, *reversed(channels))}
+    card = ModelCard(
+        method="cyclegan",
+        generator=generator,
+        channels=Pair(*channels),
+        names=Pair("photos", "paintings"),
+        data=DataConfig(load_size=32, crop_size=32),
+        pictures=0,
+        ema=False,
+    )
+    save_model(path, networks, card)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture(scope="module", params=[RESNET, UNET], ids=["resnet", "unet"])
+def translator(request, tmp_path_factory):
+    return Translator.load(make_model(tmp_path_factory.mktemp("model") / "m.safetensors", generator=request.param))
+
+
+def grey_to_colour(tmp_path, direction="a2b"):
+    return Translator.load(make_model(tmp_path / "m.safetensors", channels=(1, 3)), direction)
+
+
+def noise(width, height, *rest, dtype=np.uint8):
+    return RNG.integers(0, np.iinfo(dtype).max + 1, (height, width, *rest), dtype=dtype)
+
+
+def run(capsys, *arguments):
+    """The exit code of ``diptych translate`` with ``arguments``, and the lines that it printed."""
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", *map(str, arguments)])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return stop.value.code, shown.err.splitlines()
+
+
+def fill(folder, *names):
+    """Small pictures of random content under ``names``."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        saved(folder / name, Image.fromarray(noise(9, 10, 3)))
+    return folder
+
+
+# -- one picture
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_picture_of_any_size_keeps_it(translator, size):
+    assert translator(noise(*size, 3)).shape == (*size[::-1], 3)
+
+
+@pytest.mark.slow
+def test_a_large_photograph_keeps_its_size(model):
+    assert Translator.load(model)(noise(3000, 2000, 3)).shape == (2000, 3000, 3)
+
+
+def test_the_translation_is_what_the_network_gives_rounded_to_the_nearest(translator):
+    values = noise(64, 96, 3)
+    real = torch.from_numpy(values).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        exact = (translator.network(real)[0].permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
+    assert np.abs(translator(values) - exact).max() <= 0.5 + 1e-4
+
+
+def test_the_direction_chooses_the_generator(model):
+    values, networks = noise(32, 32, 3), load_model(model).networks
+    real = torch.from_numpy(values).permute(2, 0, 1)[None].float() / 127.5 - 1
+    for direction in ("a2b", "b2a"):
+        with torch.no_grad():
+            exact = (networks[direction](real)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+        assert np.abs(Translator.load(model, direction)(values) - exact).max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("stride", [4, 32])
+def test_padding_reflects_and_where_that_cannot_reach_repeats_the_edge(size, stride):
+    values = noise(*size).astype(np.float32)
+    extra = [max(8, -(-side // stride) * stride) - side for side in values.shape]
+    sides = [(number // 2, number - number // 2) for number in extra]
+    reaches = all(max(pair) < side for pair, side in zip(sides, values.shape, strict=True))
+    expected = np.pad(values, sides, mode="reflect" if reaches else "edge")
+    found = pad_to_stride(torch.from_numpy(values)[None, None], stride)[0, 0].numpy()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_cut_back_is_the_place_of_the_picture(translator):
+    # A generator that gives back what it gets shows where padding and cutting put each pixel.
+    echo = Translator(torch.nn.Identity(), translator.card, "a2b", "cpu")
+    for size in SIZES:
+        for dtype in (np.uint8, np.uint16):
+            values = noise(*size, 3, dtype=dtype)
+            np.testing.assert_array_equal(echo(values), values)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("rest", [(), (1,), (3,)])
+def test_an_array_comes_back_in_its_type_and_shape(model, dtype, rest):
+    values = noise(13, 10, *rest, dtype=dtype)
+    made = Translator.load(model)(values)
+    assert (type(made), made.dtype, made.shape) == (np.ndarray, values.dtype, values.shape)
+
+
+def test_16_bits_are_translated_as_8_are_and_finer(model):
+    translator, values = Translator.load(model), noise(24, 24, 3)
+    deep = translator(values.astype(np.uint16) * 257)
+    assert np.abs(deep / 257 - translator(values)).max() < 0.51
+    assert (deep % 257 != 0).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ("L", "L"), ("RGB", "RGB"), ("LA", "LA"), ("RGBA", "RGBA"), ("I;16", "I;16"),
+        ("1", "L"), ("P", "RGB"), ("PA", "RGBA"), ("CMYK", "RGB"), ("YCbCr", "RGB"),
+    ],
+)  # fmt: skip
+def test_a_pillow_image_comes_back_in_its_mode_or_the_nearest(model, given, got):
+    deep = Image.fromarray(noise(13, 10, dtype=np.uint16))
+    colour = Image.fromarray(noise(13, 10, 4)).convert("RGBA")
+    image = deep if given == "I;16" else colour.convert("RGB" if given == "CMYK" else "RGBA").convert(given)
+    made = Translator.load(model)(image)
+    assert (made.mode, made.size) == (got, image.size)
+    if "A" in given:
+        np.testing.assert_array_equal(made.getchannel("A"), image.convert("RGBA").getchannel("A"))
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_arrays_that_are_no_pictures_are_refused(model, values):
+    with pytest.raises(PictureError, match=r"is no picture: give \(H, W\) or \(H, W, 1 or 3\) of uint8 or uint16"):
+        Translator.load(model)(values)
+
+
+def test_between_domains_of_unlike_channels_the_target_decides(tmp_path):
+    forth, back = grey_to_colour(tmp_path), grey_to_colour(tmp_path, "b2a")
+    for dtype in (np.uint8, np.uint16):
+        grey, colour = noise(9, 8, dtype=dtype), noise(9, 8, 3, dtype=dtype)
+        assert (forth(grey).shape, forth(grey).dtype) == ((8, 9, 3), dtype)
+        assert forth(colour).shape == (8, 9, 3)
+        assert (back(colour).shape, back(grey).shape) == ((8, 9, 1), (8, 9))
+    assert forth(Image.fromarray(noise(9, 8))).mode == "RGB"
+    assert forth(Image.fromarray(noise(9, 8, dtype=np.uint16))).mode == "RGB"  # Pillow has no colour of 16 bits
+    assert back(Image.fromarray(noise(9, 8, 4))).mode == "LA"
+
+
+def test_training_size_is_that_of_the_crops_and_alpha_goes_with_it(model):
+    translator = Translator.load(model)
+    made = translator.at_training_size(Picture(noise(200, 50, 3), alpha=noise(200, 50), note="hm"))
+    assert made.values.shape == (32, 32, 3)
+    assert made.alpha.shape == (32, 32)
+    assert made.note == "hm"
+
+
+# -- folders
+
+
+def test_300_pictures_in_three_levels_keep_their_names_and_sizes(model, tmp_path, capsys):
+    words = ["plain", "two words", "Zürich", "日本語", "кошка", "قطة", "חתול", "नमस्ते", "🐈", "[red]", "a'b\"c", "100%"]
+    source, sizes = tmp_path / "in", {}
+    for index in range(300):
+        folders = [words[index % 12], f"{words[index // 12 % 12]} {index % 7}", words[index % 5]]
+        name = "/".join([*folders[: index % 4], f"{words[index % 11]} {index}.png"])
+        width, height = (int(side) for side in RNG.integers(1, 20, 2))
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        saved(source / name, Image.fromarray(noise(width, height, 3)))
+        sizes[name] = (width, height)
+    code, lines = run(capsys, model, source, tmp_path / "out")
+    assert code == 0
+    assert lines[-1] == "300 translated, 0 failed"
+    made = {
+        path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*") if path.is_file()
+    }
+    assert made.keys() == sizes.keys()
+    for name, path in made.items():
+        with Image.open(path) as image:
+            assert image.size == sizes[name]
+
+
+def test_a_single_picture_goes_to_a_file_or_into_a_folder(model, tmp_path, capsys):
+    fill(tmp_path, "x.png")
+    assert run(capsys, model, tmp_path / "x.png", tmp_path / "new" / "y.webp") == (
+        0,
+        [
+            "a2b: photos to paintings",
+            f"{tmp_path}/x.png has 9×10 pixels, but training saw pictures of 32: try --size training if it looks wrong",
+            "1 translated, 0 failed",
+        ],
+    )
+    (tmp_path / "folder").mkdir()
+    assert (
+        run(capsys, model, tmp_path / "x.png", tmp_path / "folder", "--direction", "b2a")[1][0]
+        == "b2a: paintings to photos"
+    )
+    assert [read_picture(tmp_path / name).values.shape for name in ("new/y.webp", "folder/x.png")] == [(10, 9, 3)] * 2
+
+
+def test_the_written_picture_is_what_the_translator_gives(model, tmp_path, capsys):
+    source = fill(tmp_path / "in", "x.png")
+    run(capsys, model, source, tmp_path / "out")
+    expected = Translator.load(model)(read_picture(source / "x.png").values)
+    np.testing.assert_array_equal(read_picture(tmp_path / "out" / "x.png").values, expected)
+
+
+def test_size_training_resizes_and_says_nothing_of_scale(model, tmp_path, capsys):
+    fill(tmp_path / "in", "x.png", "y.jpg")
+    assert run(capsys, model, tmp_path / "in", tmp_path / "out", "--size", "training") == (
+        0,
+        ["a2b: photos to paintings", "2 translated, 0 failed"],
+    )
+    assert read_picture(tmp_path / "out" / "y.jpg").values.shape == (32, 32, 3)
+
+
+def test_a_scale_unlike_trainings_is_told_once_and_one_within_twofold_never(model, tmp_path, capsys):
+    for name, side in (("a", 16), ("b", 64), ("c", 65), ("d", 15), ("e", 200)):
+        saved(tmp_path / f"{name}.png", Image.new("RGB", (side, side)))
+    lines = run(capsys, model, tmp_path, tmp_path / "out")[1]
+    assert [line for line in lines if "--size training" in line] == [
+        f"{tmp_path}/c.png has 65×65 pixels, but training saw pictures of 32: try --size training if it looks wrong"
+    ]
+
+
+def odd_pictures(folder):
+    """Pictures of every unusual kind, by name: what is said of each, if anything."""
+    folder.mkdir(parents=True)
+    image, exif = Image.fromarray(noise(30, 20, 3)), Image.Exif()
+    exif[0x0112] = 6
+    grey = Image.fromarray(noise(30, 20))
+    saved(folder / "grey.png", grey)
+    saved(folder / "bits.png", grey.convert("1"))
+    saved(folder / "palette.png", image.quantize(9))
+    saved(folder / "transparent.png", Image.fromarray(noise(30, 20, 4)))
+    saved(folder / "grey and transparent.png", Image.fromarray(noise(30, 20, 2)))
+    saved(folder / "print.jpg", image.convert("CMYK"))
+    saved(folder / "deep.png", Image.fromarray(noise(30, 20, dtype=np.uint16)))
+    saved(folder / "deep.tif", Image.fromarray(noise(30, 20, dtype=np.uint16)))
+    saved(folder / "sideways.jpg", Image.fromarray(noise(20, 30, 3)), exif=exif)
+    saved(folder / "moving.gif", image, save_all=True, append_images=[grey])
+    saved(folder / "moving.webp", image, save_all=True, append_images=[image.rotate(180)])
+    saved(folder / "pages.tif", image, save_all=True, append_images=[image.rotate(180)])
+    return [
+        f"{folder}/{name} has 2 frames: the first is used" for name in ("moving.gif", "moving.webp", "pages.tif")
+    ]  # fmt: skip
+
+
+def wrong_pictures(folder):
+    """Pictures with every kind of mistake: the beginning of what is said of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (content, _) in CONTENTS.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    (folder / "link.png").symlink_to("nowhere.png")
+    cut = saved(folder / "cut.png", Image.fromarray(noise(50, 50, 3)))
+    cut.write_bytes(cut.read_bytes()[:5000])
+    saved(folder / "floats.tif", Image.fromarray(np.zeros((5, 5), np.float32)))
+    messages = {f"{name}.jpg": message for name, (_, message) in CONTENTS.items()}
+    messages |= {"link.png": "is a link to nothing", "cut.png": "is cut off or damaged (5.0 kB; "}
+    messages |= {"floats.tif": "has pixels of 32 bits (mode F): convert it to 8 or 16 bits"}
+    return [f"{folder}/{name} {message}" for name, message in sorted(messages.items())]
+
+
+def test_odd_pictures_are_translated_at_the_size_they_are_seen_at(model, tmp_path, capsys):
+    notes = odd_pictures(tmp_path / "in")
+    code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
+    assert (code, lines) == (0, ["a2b: photos to paintings", *notes, "12 translated, 0 failed"])
+    for path in (tmp_path / "in").iterdir():
+        before, after = read_picture(path), read_picture(tmp_path / "out" / path.name)
+        assert after.values.shape[:2] == before.values.shape[:2] == (20, 30)
+        assert after.values.dtype == before.values.dtype
+        if path.suffix != ".webp":
+            assert after.values.shape == before.values.shape
+        if before.alpha is not None:
+            np.testing.assert_array_equal(after.alpha, before.alpha)
+
+
+def test_wrong_pictures_are_told_and_the_rest_is_done(model, tmp_path, capsys):
+    messages = wrong_pictures(fill(tmp_path / "in", "a.png", "z.png"))
+    code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
+    assert code == 1
+    assert lines[-1] == f"2 translated, {len(messages)} failed"
+    told = [line for line in lines[1:-1] if "--size training" not in line]
+    assert len(told) == len(messages)
+    assert all(line.startswith(message) for line, message in zip(told, messages, strict=True))
+    assert "skip-unreadable" not in " ".join(lines)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+
+
+def test_16_bits_that_the_output_cannot_hold_are_scaled_and_said_so(tmp_path, capsys):
+    path = make_model(tmp_path / "m.safetensors", channels=(1, 3))
+    saved(tmp_path / "x.png", Image.fromarray(noise(32, 32, dtype=np.uint16)))
+    _, lines = run(capsys, path, tmp_path / "x.png", tmp_path / "y.png")
+    assert lines[1] == f"{tmp_path}/y.png cannot hold colour of 16 bits: it is written with 8"
+    expected = Translator.load(path)(read_picture(tmp_path / "x.png").values)
+    assert np.abs(read_picture(tmp_path / "y.png").values - expected / 257).max() <= 0.5
+
+
+# -- what is refused before anything is done
+
+
+def refused(source, target):
+    with pytest.raises(UserError) as caught:
+        plan_outputs(source, target)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names", [("A.png", "a.png"), ("STRASSE/1.png", "straße/1.png"), ("é.png", unicodedata.normalize("NFD", "é.png"))]
+)
+def test_names_that_are_one_on_many_disks_are_refused(tmp_path, names):
+    if len(list(fill(tmp_path / "in", *names).rglob("*.png"))) < 2:
+        pytest.skip("they are one on this disk already")
+    assert re.search("and .* would both become .*: rename one of them", refused(tmp_path / "in", tmp_path / "out"))
+
+
+def test_writing_over_what_is_read_is_refused(tmp_path):
+    fill(tmp_path / "in", "x.png", "out/x.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for source, target in (
+        ("in", "in"),
+        ("in", "link"),
+        ("in/x.png", "in/x.png"),
+        ("in/x.png", "in"),
+        ("in", "in/out"),
+    ):
+        message = refused(tmp_path / source, tmp_path / target)
+        assert message.endswith("would be written over a picture that is read: give another output"), (source, target)
+
+
+def test_other_impossible_outputs_are_refused(tmp_path):
+    fill(tmp_path, "in/x.png", "file.png")
+    (tmp_path / "empty").mkdir()
+    assert "does not exist: give a picture or a folder" in refused(tmp_path / "none", tmp_path / "out")
+    assert "holds no picture: give a folder with pictures" in refused(tmp_path / "empty", tmp_path / "out")
+    assert "is a folder and" in refused(tmp_path / "in", tmp_path / "file.png")
+    assert "does not end like a picture: end it in one of .bmp .gif" in refused(
+        tmp_path / "file.png", tmp_path / "out.txt"
+    )
+
+
+def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys, model):
+    fill(tmp_path, "x.png")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(model.read_bytes()[:-1] + b"\0")
+    write_sealed(tmp_path / "other.safetensors", "checkpoint", {}, {})
+    (tmp_path / "run").mkdir()
+    one_way = load_model(model)
+    save_model(tmp_path / "one.safetensors", {"a2b": one_way.networks["a2b"]}, one_way.card)
+    for name, options, message in (
+        ("none.safetensors", [], "none.safetensors does not exist"),
+        ("x.png", [], "x.png is damaged, or no diptych file"),
+        ("damaged.safetensors", [], "has changed since it was written"),
+        ("other.safetensors", [], "other.safetensors is a checkpoint, and a model is needed"),
+        ("run", [], "run holds no model.safetensors: give a run that has trained"),
+        ("one.safetensors", ["--direction", "b2a"], "this model has no direction b2a: give a2b"),
+        ("one.safetensors", ["--direction", "b2c"], "b2c"),
+    ):
+        code, lines = run(capsys, tmp_path / name, tmp_path / "x.png", tmp_path / "y.png", *options)
+        assert (code, len(lines)) == (2, 1)
+        assert message in lines[0]
+    assert not (tmp_path / "y.png").exists()
+
+
+def test_an_output_that_may_not_be_written_is_one_line_and_exit_code_2(public_folder, capsys):
+    model = make_model(public_folder / "m.safetensors")
+    model.chmod(0o644)
+    fill(public_folder, "in/x.png", "in/sub/y.png", "file.png")
+    (public_folder / "locked").mkdir(mode=0o555)
+    assert run(capsys, model, public_folder / "in", public_folder / "out")[0] == 0
+    for target in ("locked", "locked/new", "file.png/new"):
+        with unprivileged():
+            code, lines = run(capsys, model, public_folder / "in", public_folder / target)
+        assert code == 2
+        assert re.search(r"cannot be written \(.*\): make room, or give an output that may be written", lines[-1])
+        assert len(lines) <= 3  # direction, scale, mistake
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_picture(model, tmp_path):
+    # The limit on a file's size stands in for the disk's, in a process of its own.
+    fill(tmp_path / "in", "a.png")
+    saved(tmp_path / "in" / "b.png", Image.fromarray(noise(100, 100, 3)))
+    code = """
+import resource, signal, sys
+from diptych.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+main(sys.argv[1:])
+"""
+    command = [sys.executable, "-c", code, "translate", model, tmp_path / "in", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    *_, last = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    assert last.endswith("cannot be written (File too large): make room, or give an output that may be written")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+# -- the same files in training
+
+
+def reader(folder, *, skip, report, channels=3):
+    data = DataConfig(load_size=20, crop_size=16, skip_unreadable=skip, num_workers=1)
+    return Reader(find_domain("x", folder), data, channels=channels, stride=4, report=report)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_training_reads_odd_pictures_and_says_of_each_once_what_was_left_out(tmp_path, channels):
+    notes, told = odd_pictures(tmp_path / "in"), []
+    read = reader(tmp_path / "in", skip=False, report=told.append, channels=channels)
+    for index in [*range(12), *range(12)]:
+        assert read(index).shape == (20, 20, channels)
+    assert told == notes
+
+
+def test_training_stops_at_a_wrong_picture_with_its_cure_and_the_option(tmp_path):
+    messages = wrong_pictures(tmp_path / "in")
+    read = reader(tmp_path / "in", skip=False, report=[].append)
+    for index, message in enumerate(messages):
+        with pytest.raises(PictureError) as caught:
+            read(index)
+        assert str(caught.value).startswith(message)
+        assert str(caught.value).endswith(", or pass --skip-unreadable")
+    with pytest.raises(PictureError, match="or pass --skip-unreadable"):
+        survey(read.domain, skip_unreadable=False)
+
+
+def test_training_goes_on_without_wrong_pictures_only_when_told_to(tmp_path):
+    messages, told, surveyed = wrong_pictures(fill(tmp_path / "in", "a.png", "z.png")), [], []
+    read = reader(tmp_path / "in", skip=True, report=told.append)
+    loader = Loader(Pair(read, read), read.data, seed=0, batch_size=2)
+    batches = loader.batches(0)
+    for pair in islice(batches, 20):
+        assert pair.a.shape == pair.b.shape == (2, 3, 16, 16)
+    batches.close()
+    problems = [f"left out: {message.split(': ')[0]}" for message in messages]
+    assert len(told) == len(problems)
+    assert all(line.startswith(problem) for line, problem in zip(sorted(told), problems, strict=True))
+    facts = survey(read.domain, skip_unreadable=True, report=surveyed.append)
+    assert (facts.num_pictures, facts.channels) == (len(messages) + 2, 3)
+    assert set(surveyed) < set(told)  # the headers show some of it
+
+
+def test_an_error_ends_the_batches_whatever_reads_them(tmp_path):
+    wrong_pictures(fill(tmp_path / "in", "a.png"))
+    read = reader(tmp_path / "in", skip=False, report=[].append)
+    with pytest.raises(PictureError):
+        list(islice(Loader(Pair(read, read), read.data, seed=0, batch_size=2).batches(0), 50))
+
+
+def test_a_folder_without_one_good_picture_is_an_error_even_so(tmp_path):
+    wrong_pictures(tmp_path / "in")
+    read = reader(tmp_path / "in", skip=True, report=[].append)
+    with pytest.raises(PictureError, match=r"no picture in .* can be read"):
+        read(0)
+
+
+def test_pictures_of_unlike_sizes_cannot_share_a_batch_and_are_told_so(tmp_path):
+    for index, size in enumerate([(16, 16), (32, 16)]):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        saved(tmp_path / "in" / f"{index}.png", Image.new("RGB", size))
+    data = DataConfig(resize="none", load_size=20, crop_size=0)
+    read = Reader(find_domain("x", Path(tmp_path / "in")), data, channels=3, stride=4)
+    with pytest.raises(PictureError, match="pictures of 16×16 and 32×16 cannot share a batch: give a crop size"):
+        Loader(Pair(read, read), data, seed=0, batch_size=8).batch(0)
+
+
+def test_wrong_options_in_python_are_user_errors(model):
+    one_way = load_model(model)
+    del one_way.networks["b2a"]
+    with pytest.raises(OptionError, match="this model has no direction b2a: give a2b"):
+        Translator.of(one_way, "b2a")
