@@ -1,14 +1,18 @@
 """The command line: help that answers at once, mistakes in one line with exit code 2."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from diptych.cli import main, parse
 from diptych.config import PixelConfig, UnetConfig
 from diptych.presets import PRESETS
+from diptych.sealed import read_sealed
 
 
 def run(*arguments, cwd=None):
@@ -30,6 +34,7 @@ def complaint(capsys, *arguments):
 def test_help_needs_neither_torch_nor_numpy(arguments):
     code = f"""
 import sys
+import time
 from diptych.cli import main
 try:
     main({arguments})
@@ -53,7 +58,22 @@ def test_examples_in_the_help_are_commands_that_parse(command):
 
 
 def test_options_reach_the_config():
-    command = parse("train a b --crop-size 128 --generator unet --generator.width 32 --no-flip --lambda-a 5".split())
+    command = parse(
+        [
+            "train",
+            "a",
+            "b",
+            "--crop-size",
+            "128",
+            "--generator",
+            "unet",
+            "--generator.width",
+            "32",
+            "--no-flip",
+            "--lambda-a",
+            "5",
+        ]
+    )
     config = command.config()
     assert (str(config.source.a), str(config.source.b), config.data.crop_size, config.data.flip) == (
         "a",
@@ -114,3 +134,91 @@ def test_training_from_the_command_line(squares, tmp_path):
     longer = run(*arguments.replace("--pictures 4", "--pictures 8").split(), *small.split())
     assert "going on from" in longer.stderr
     assert "4 of 8 pictures" in longer.stderr
+
+
+def tiny_run(squares, folder, *options):
+    arguments = f"train --root {squares} --run {folder} --batch-size 2 --crop-size 32 --load-size 36 --precision fp32"
+    small = "--generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
+    return [sys.executable, "-m", "diptych", *arguments.split(), *small.split(), *options]
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, signal_):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(tiny_run(squares, folder), stderr=subprocess.PIPE, text=True)
+    while not (folder / "metrics.jsonl").is_file() or not (folder / "metrics.jsonl").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal_)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "diptych: stopped; the same command goes on"
+    (checkpoint,) = (folder / "checkpoints").iterdir()
+    again = subprocess.run(
+        tiny_run(squares, folder, "--pictures", str(int(checkpoint.stem) + 2)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{int(checkpoint.stem):,} of {int(checkpoint.stem) + 2:,} pictures" in again.stderr
+
+
+def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(tiny_run(squares, folder, "--save-minutes", "0"), stderr=subprocess.PIPE, text=True)
+    while not list((folder / "checkpoints").glob("0*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    for checkpoint in (folder / "checkpoints").glob("0*.safetensors"):
+        read_sealed(checkpoint, "checkpoint")
+
+
+def test_a_dry_run_shows_every_choice_and_writes_nothing(squares, tmp_path):
+    done = subprocess.run(tiny_run(squares, tmp_path / "run", "--dry-run"), capture_output=True, text=True, check=True)
+    assert "A 24 pictures and 4 held out" in done.stdout
+    assert "4,800 pictures (200 epochs of 24)" in done.stdout
+    assert "method.lambda_identity = 0.5" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_gets_every_loss(squares, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = ["--pictures", "4", "--tensorboard"]
+    subprocess.run(tiny_run(squares, tmp_path / "run", *options), check=True, capture_output=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for name, value in logged[-1]["losses"].items():
+        assert events.Scalars(name)[-1].value == pytest.approx(value)
+    assert events.Images("samples")
+
+
+def test_a_missing_extra_is_one_line(capsys, squares, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    command = tiny_run(squares, tmp_path / "run", "--pictures", "4", "--tensorboard")[3:]
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "diptych: TensorBoard needs: pip install 'diptych[tensorboard]'"
+
+
+def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    subprocess.run(tiny_run(squares, tmp_path / "a" / "run", "--pictures", "4"), check=True, capture_output=True)
+    for arguments, words in (
+        (["runs", str(tmp_path)], ["a/run", "100%", "cycle a"]),
+        (["show", str(tmp_path / "a" / "run")], ["4 of 4", "lambda_identity", "000000004.safetensors"]),
+        (["show", str(tmp_path / "a" / "run" / "model.safetensors")], ["cyclegan", "num_blocks"]),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        said = capsys.readouterr().out
+        assert all(word in said for word in words), said

@@ -220,6 +220,8 @@ class DataConfig:
     holdout: int | None = None
     """Pictures per domain set aside for samples and scores, never trained on. Chosen: 5 %, at most 64, none of fewer
     than 40; a root's testA and testB are used instead."""
+    skip_unpaired: bool = False
+    """Where pictures come in pairs, leave out those without a partner of the same name, instead of stopping."""
     skip_unreadable: bool = False
     """Train without the pictures that cannot be read, instead of stopping."""
     num_workers: int | None = None
@@ -286,6 +288,8 @@ class OutputConfig:
     """Minutes between checkpoints. One is always written at the end, and when the run is interrupted."""
     keep_checkpoints: int = 2
     """The newest checkpoints that are kept."""
+    tensorboard: bool = False
+    """Write TensorBoard event files into the run as well (extra: tensorboard)."""
     on_full_disk: Literal["go-on", "stop"] = "go-on"
     """When a checkpoint cannot be written: train on until the next, or stop. The last good one stays in any case."""
 

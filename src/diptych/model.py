@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from diptych import __version__
 from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
 from diptych.config_json import from_json, to_json
 from diptych.errors import OptionError, WeightsError
@@ -21,7 +20,8 @@ from diptych.pair import Pair
 from diptych.sealed import read_sealed, write_sealed
 
 KIND = "model"
-Domain = Literal["a", "b"]
+Judge = Literal["a", "b", "joint"]
+"""A discriminator, by what it judges: pictures of A, of B, or one of each side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,14 @@ class Model:
     networks: dict[Direction, nn.Module]
     """The generators, by direction."""
     card: ModelCard
-    discriminators: dict[Domain, nn.Module] = field(default_factory=dict)
-    """By the domain that each judges; left empty unless asked for."""
+    discriminators: dict[Judge, nn.Module] = field(default_factory=dict)
+    """Left empty unless asked for."""
 
 
 def versions() -> dict[str, str]:
     """The versions that numbers depend on."""
-    packages = {name: version(name) for name in ("torch", "numpy", "pillow")}
-    return {"diptych": __version__, "python": platform.python_version()} | packages
+    packages = {name: version(name) for name in ("diptych", "torch", "numpy", "pillow")}
+    return {"python": platform.python_version()} | packages
 
 
 def channels_of(direction: Direction, channels: Pair[int]) -> tuple[int, int]:
@@ -68,18 +68,23 @@ def channels_of(direction: Direction, channels: Pair[int]) -> tuple[int, int]:
     return (channels.a, channels.b) if direction == "a2b" else (channels.b, channels.a)
 
 
+def judged_channels(judge: Judge, channels: Pair[int]) -> int:
+    """Channels of what ``judge`` judges."""
+    return {"a": channels.a, "b": channels.b, "joint": channels.a + channels.b}[judge]
+
+
 def save_model(
     path: Path,
     networks: Mapping[Direction, nn.Module],
     card: ModelCard,
-    discriminators: Mapping[Domain, nn.Module] | None = None,
+    discriminators: Mapping[Judge, nn.Module] | None = None,
 ) -> None:
     """Writes the generators, their card and perhaps discriminators to ``path``.
 
     Raises:
         OSError: the disk is full or may not be written; ``path`` is as it was.
     """
-    judges = {f"discriminators.{domain}": network for domain, network in (discriminators or {}).items()}
+    judges = {f"discriminators.{judge}": network for judge, network in (discriminators or {}).items()}
     modules = [*networks.items(), *judges.items()]
     tensors = {f"{name}.{key}": value for name, net in modules for key, value in net.state_dict().items()}
     description = {
@@ -122,14 +127,16 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
             for direction in cast(list[Direction], description["directions"])
         }
         judges = {
-            domain: with_weights(
+            judge: with_weights(
                 partial(
-                    build_discriminator, cast(DiscriminatorConfig, card.discriminator), getattr(card.channels, domain)
+                    build_discriminator,
+                    cast(DiscriminatorConfig, card.discriminator),
+                    judged_channels(judge, card.channels),
                 ),
                 tensors,
-                f"discriminators.{domain}",
+                f"discriminators.{judge}",
             )
-            for domain in cast(list[Domain], description.get("discriminators", []) if discriminators else [])
+            for judge in cast(list[Judge], description.get("discriminators", []) if discriminators else [])
         }
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
         problem = str(error).splitlines()[0]

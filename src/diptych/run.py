@@ -40,6 +40,7 @@ class Run:
         self.model_file = folder / "model.safetensors"
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoints"
+        self.tensorboard = folder / "tensorboard"
 
     @property
     def exists(self) -> bool:

@@ -61,6 +61,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
         found, sealed_format, seal = header["kind"], int(header["format"]), header.pop("sha256")
         strides = dict(header["strides"])
         description = dict(header["description"])
+    except PermissionError:
+        raise WeightsError(f"{path} may not be read", cure="change its permissions") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise WeightsError(f"{path} is damaged, or no diptych file", cure=_cure(path)) from None
     if sealed_format > FORMAT:
@@ -99,9 +101,10 @@ def _with_strides(tensor: Tensor, stride: list[int] | None) -> Tensor:
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; flushed and renamed to ``path`` at the end, removed where anything fails."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f".{os.getpid()}.tmp")
     try:
         yield aside
+        aside.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner may read
         _flush(aside)
         aside.replace(path)
     except BaseException:
@@ -109,6 +112,13 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise
     if os.name == "posix":
         _flush(path.parent)
+
+
+def _umask() -> int:
+    """The permissions that this process withholds from new files; there is no asking without setting."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _flush(path: Path) -> None:

@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(EXIT_MISTAKE)
     except KeyboardInterrupt:
-        print("diptych: stopped; the same command goes on", file=sys.stderr)
+        goes_on = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
+        print(f"diptych: stopped{goes_on}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -19,6 +19,7 @@ from diptych.config import (
     SourceConfig,
     TrainConfig,
 )
+from diptych.data.sources import is_side_by_side
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
@@ -55,6 +56,9 @@ class Train:
     discriminator_kind: Annotated[Literal["patchgan", "pixel"], tyro.conf.arg(name="discriminator")] = "patchgan"
     """Architecture of the discriminators."""
 
+    dry_run: bool = False
+    """Make every choice, print the resulting options, and stop."""
+
     length: Annotated[LengthConfig, FLAT]
     data: Annotated[DataConfig, FLAT]
     method: Annotated[MethodConfig, FLAT]
@@ -75,11 +79,23 @@ class Train:
         return TrainConfig(source=source, **members)
 
     def __call__(self) -> int:
+        if self.dry_run:
+            return self.show()
         from diptych.training.loop import train
         from diptych.training.progress import Terminal
 
         run = train(self.config(), self.run, fork=self.fork, display=Terminal())
         print(run.folder)
+        return 0
+
+    def show(self) -> int:
+        """Prints what would be done."""
+        from diptych.config_json import flatten
+        from diptych.training.plan import describe, make_plan
+        from diptych.training.progress import Terminal
+
+        plan = make_plan(self.config(), self.run, self.fork, Terminal())
+        print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
         return 0
 
 
@@ -103,7 +119,9 @@ def train_defaults(arguments: Sequence[str]) -> Train:
 
 
 def _preset(arguments: Sequence[str]) -> TrainConfig:
-    method = METHODS.get(_given(arguments, "--method", "cyclegan"), METHODS["cyclegan"])()
+    root = Path(_given(arguments, "--root", ""))
+    usual = "pix2pix" if root != Path() and is_side_by_side(root) else "cyclegan"
+    method = METHODS.get(_given(arguments, "--method", usual), METHODS[usual])()
     return PRESETS.get(_given(arguments, "--preset", "default"), PRESETS["default"])(method)
 
 

@@ -14,17 +14,23 @@ from torch import Tensor
 
 from diptych.chance import Stream
 from diptych.config import DataConfig
-from diptych.data.files import Domain
+from diptych.data.files import Domain, Half
 from diptych.data.picture_files import read_picture
 from diptych.data.pictures import Array, with_channels
 from diptych.data.preprocess import fit, look, random_view, stack
-from diptych.data.sampling import draw_unpaired
+from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import or_skip
 from diptych.errors import PictureError
 from diptych.pair import Pair
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2
+
+
+def halved(values: Array, half: Half | None) -> Array:
+    """The left or right half of ``(H, W, C)``, or all of it."""
+    width = values.shape[1] // 2
+    return {None: values, "left": values[:, :width], "right": values[:, width:]}[half]
 
 
 class Reader:
@@ -53,13 +59,20 @@ class Reader:
     def __call__(self, index: int) -> Array:
         """``(H, W, channels)``, uint8 or uint16, as ``fit`` makes it."""
         for offset in range(len(self.domain)):
-            try:
-                return self._read((index + offset) % len(self.domain))
-            except PictureError as error:
-                if not self.data.skip_unreadable:
-                    raise or_skip(error) from None
-                self._tell(f"left out: {error.problem}")
+            values = self.read((index + offset) % len(self.domain))
+            if values is not None:
+                return values
         raise PictureError(f"no picture in {self.domain.folder} can be read", cure="give pictures that open elsewhere")
+
+    def read(self, index: int) -> Array | None:
+        """The same of just this picture; None where it cannot be read and may be left out."""
+        try:
+            return self._read(index)
+        except PictureError as error:
+            if not self.data.skip_unreadable:
+                raise or_skip(error) from None
+            self._tell(f"left out: {error.problem}")
+            return None
 
     def _read(self, index: int) -> Array:
         if (cached := self.cache.get(index)) is not None:
@@ -67,7 +80,8 @@ class Reader:
         picture = read_picture(self.domain.path(index))
         if picture.note:
             self._tell(picture.note)
-        values = fit(with_channels(picture.values, self.channels), self.data, stride=self.stride)
+        values = halved(picture.values, self.domain.half)
+        values = fit(with_channels(values, self.channels), self.data, stride=self.stride)
         with self.lock:
             if index not in self.cache and values.nbytes <= self.room:
                 self.room -= values.nbytes
@@ -83,10 +97,16 @@ class Reader:
 
 
 class Loader:
-    """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone."""
+    """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone.
 
-    def __init__(self, readers: Pair[Reader], data: DataConfig, *, seed: int, batch_size: int) -> None:
+    ``paired`` pictures are drawn, cropped and mirrored together.
+    """
+
+    def __init__(
+        self, readers: Pair[Reader], data: DataConfig, *, seed: int, batch_size: int, paired: bool = False
+    ) -> None:
         self.readers, self.data, self.seed, self.batch_size = readers, data, seed, batch_size
+        self.paired = paired
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
@@ -96,12 +116,25 @@ class Loader:
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
 
     def _draw(self, count: int) -> Pair[Array]:
-        indices = draw_unpaired(self.seed, count, self.readers.map(lambda reader: len(reader.domain)))
-        views = Pair(Stream.VIEW_A, Stream.VIEW_B).map(
-            lambda stream: random_view(self.seed, stream, count, flip=self.data.flip)
-        )
-        return self.readers.map(
-            lambda reader, index, view: look(reader(index), view, self.data.crop_size or 0), indices, views
+        sizes = self.readers.map(lambda reader: len(reader.domain))
+        if self.paired:
+            streams = Pair(Stream.VIEW_A, Stream.VIEW_A)
+            pictures = self._read_pair(draw_paired(self.seed, count, sizes).a)
+        else:
+            streams = Pair(Stream.VIEW_A, Stream.VIEW_B)
+            pictures = self.readers.map(lambda reader, index: reader(index), draw_unpaired(self.seed, count, sizes))
+        views = streams.map(lambda stream: random_view(self.seed, stream, count, flip=self.data.flip))
+        return pictures.map(lambda values, view: look(values, view, self.data.crop_size or 0), views)
+
+    def _read_pair(self, index: int) -> Pair[Array]:
+        """Both pictures of a pair, or of the next pair that can be read."""
+        size = len(self.readers.a.domain)
+        for offset in range(size):
+            a, b = self.readers.map(lambda reader, place: reader.read(place), Pair(*2 * [(index + offset) % size]))
+            if a is not None and b is not None:
+                return Pair(a, b)
+        raise PictureError(
+            f"no pair in {self.readers.a.domain.folder} can be read", cure="give pictures that open elsewhere"
         )
 
     def _stack(self, pictures: list[Array]) -> Tensor:

@@ -20,6 +20,13 @@ def order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
     return generator(seed, Stream.ORDER, epoch).permutation(size)
 
 
+def draw_paired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
+    """The pair drawn as number ``count``, in a fresh order each epoch. Both domains have one size."""
+    epoch, place = divmod(count, sizes.a)
+    index = int(order(seed, epoch, sizes.a)[place])
+    return Pair(index, index)
+
+
 def draw_unpaired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
     """The pictures drawn as number ``count``: A in a fresh order each epoch, B uniformly with replacement.
 

@@ -37,7 +37,8 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
 
     def header(index: int) -> Header | PictureError:
         try:
-            return read_header(domain.folder / files[index])
+            found = read_header(domain.folder / files[index])
+            return found if domain.half is None else found._replace(width=max(1, found.width // 2))
         except PictureError as error:
             if not skip_unreadable:
                 raise or_skip(error) from None

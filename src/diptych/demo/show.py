@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from diptych.config import Direction
-from diptych.data.files import find_split
 from diptych.data.picture_files import read_picture
 from diptych.data.pictures import Array
+from diptych.data.sources import find_split
 from diptych.evaluation.grid import Block, Row, draw_grid
 from diptych.evaluation.metrics import mean_psnr
 from diptych.model import Model, load_model
@@ -19,7 +19,8 @@ from diptych.translation.translator import Translator
 
 NAMES = Pair("drawing", "emoji")
 SHOWN = (
-    "beach-with-umbrella", "brown-mushroom", "dog", "hot-beverage", "mountain-cableway", "pear", "petri-dish", "worried-face",
+    "beach-with-umbrella", "brown-mushroom", "dog", "hot-beverage", "mountain-cableway", "pear", "petri-dish",
+    "worried-face",
 )  # fmt: skip
 """Test pictures in the demo's picture: a spread of subjects, chosen before anything was trained."""
 

@@ -25,7 +25,7 @@ class Block:
     """Rows under one heading."""
 
     heading: str
-    rows: Sequence[Row]
+    rows: list[Row]
 
 
 def draw_grid(blocks: Sequence[Block], *, footer: str = "") -> Image.Image:

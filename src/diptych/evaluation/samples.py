@@ -1,6 +1,6 @@
 """The sample grid of a run: held-out pictures, their translations, and what comes back."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,11 +29,24 @@ def sample_pictures(domain: Domain, data: DataConfig, *, channels: int, stride: 
 
 @torch.no_grad()
 def draw_samples(
-    networks: Mapping[Direction, nn.Module], pictures: Pair[list[Array]], names: Pair[str], device: torch.device
+    networks: Mapping[Direction, nn.Module],
+    pictures: Pair[list[Array]],
+    names: Pair[str],
+    device: torch.device,
+    *,
+    paired: bool = False,
 ) -> Image.Image:
-    """Real, translated, back again and identity, a row each, for every direction that ``networks`` has."""
+    """Real, translated, back again and identity, a row each, for every direction that ``networks`` has.
+
+    Of ``paired`` pictures, the true translation as well.
+    """
     with evaluating(networks.values()):
-        return draw_grid([_block(networks, direction, pictures, names, device) for direction in networks])
+        blocks = [_block(networks, direction, pictures, names, device) for direction in networks]
+    if paired:
+        for direction, block in zip(networks, blocks, strict=True):
+            name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
+            block.rows.append(Row(f"true {name}", truth))
+    return draw_grid(blocks)
 
 
 def _block(

@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from torch import nn
 
 from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig
 from diptych.config_json import from_json
 from diptych.errors import OptionError, WeightsError
-from diptych.interop.names import A2B, JUDGES_B, Role, authors_name
+from diptych.interop.names import Role, authors_names
 from diptych.interop.original import save_original
-from diptych.model import Domain, ModelCard, load_model, with_weights
+from diptych.model import Judge, ModelCard, judged_channels, load_model, with_weights
 from diptych.networks import build_discriminator
+from diptych.pair import Pair
 from diptych.run import Run
 from diptych.sealed import read_sealed
 from diptych.training.checkpoint import KIND
-
-DOMAINS: tuple[Domain, ...] = ("a", "b")
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,21 @@ class Export:
 
 
 def export_original(source: Path, folder: Path) -> Export:
-    """Writes the networks of ``source``, a run or a model file, to ``folder`` by the names and in the form of the original.
+    """Writes the networks of ``source``, a run or a model file, to ``folder`` in the form and by the names of the
+    original.
 
     The discriminators are those of the model file or, of a run, those of its last checkpoint, where there is either.
 
     Raises:
-        WeightsError: ``source`` cannot be read, is nothing that the original knows, or a file exists or cannot be written.
+        WeightsError: ``source`` cannot be read or is nothing that the original knows, or a file exists or cannot be
+            written.
     """
     model = load_model(source, discriminators=True)
     _refuse_unknown(source, model.card.generator)
-    judges = model.discriminators or _last_discriminators(Run(source))
+    judges = model.discriminators or _last_discriminators(Run(source), model.card.channels)
     networks = {Role(direction=direction): network for direction, network in model.networks.items()}
-    networks |= {Role(judges=domain): network for domain, network in judges.items()}
-    alone = A2B in networks and set(networks) <= {A2B, JUDGES_B}
-    files = {role: folder / authors_name(role, alone=alone) for role in networks}
+    networks |= {Role(judges=judge): network for judge, network in judges.items()}
+    files = {role: folder / name for role, name in authors_names(networks.keys()).items()}
     if taken := next((file for file in files.values() if file.exists()), None):
         raise WeightsError(f"{taken} exists already", cure="give another folder, or remove it")
     for role, file in files.items():
@@ -53,32 +54,28 @@ def export_original(source: Path, folder: Path) -> Export:
 def _refuse_unknown(source: Path, config: GeneratorConfig) -> None:
     if isinstance(config, ResnetConfig) and config.upsampling != "transposed":
         problem = (
-            f"{source} doubles sizes by {config.upsampling} resizing, and the original only by transposed convolutions"
+            f"{source} upsamples by {config.upsampling} resizing, and the original only by transposed convolutions"
         )
-        raise WeightsError(problem, cure="export a run trained with --generator.upsampling transposed")
+        raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")
 
 
-def _last_discriminators(run: Run) -> dict[Domain, nn.Module]:
+def _last_discriminators(run: Run, channels: Pair[int]) -> dict[Judge, nn.Module]:
+    """Those of the newest checkpoint; none where there is no checkpoint."""
     files = run.checkpoint_files()
     if not files:
         return {}
     tensors, description = read_sealed(files[-1], KIND)
     try:
-        config = from_json(TrainConfig, description["config"])
-        channels = {"a": config.data.channels_a or 0, "b": config.data.channels_b or 0}
+        config: TrainConfig = from_json(TrainConfig, description["config"])
+        build = partial(build_discriminator, config.discriminator)
         return {
-            domain: with_weights(
-                partial(build_discriminator, config.discriminator, channels[domain]),
-                tensors,
-                f"discriminators.{domain}",
-            )
-            for domain in DOMAINS
+            judge: with_weights(partial(build, judged_channels(judge, channels)), tensors, f"discriminators.{judge}")
+            for judge in get_args(Judge)
+            if any(name.startswith(f"discriminators.{judge}.") for name in tensors)
         }
     except (KeyError, RuntimeError, OptionError) as error:
         problem = f"{files[-1]} is of another version ({str(error).splitlines()[0]})"
-        raise WeightsError(
-            problem, cure="use the version of diptych that wrote it, or export the model file alone"
-        ) from None
+        raise WeightsError(problem, cure=f"use that version, or export {run.model_file} alone") from None
 
 
 def _write(network: nn.Module, file: Path) -> None:

@@ -7,9 +7,9 @@ from typing import cast
 
 from diptych.config import DataConfig, DiscriminatorConfig, GeneratorConfig
 from diptych.errors import WeightsError
-from diptych.interop.names import A2B, B2A, BLOG, JUDGES_A, JUDGES_B, Role, role_of
+from diptych.interop.names import A2B, BLOG, JUDGES_BOTH, Role, role_of
 from diptych.interop.original import OriginalNetwork, read_original
-from diptych.model import ModelCard, save_model
+from diptych.model import ModelCard, judged_channels, save_model
 from diptych.pair import Pair
 from diptych.run import Run
 
@@ -20,7 +20,12 @@ ASSUMED = (
     "how pictures were prepared is not in the files; assumed are the original's defaults: "
     "resized to 286×286, cropped to 256×256, half of them mirrored, values in [-1, 1]"
 )
-RENAME = "rename it to what it is: latest_net_G_A.pth (A → B), latest_net_G_B.pth, latest_net_D_A.pth (judges B), latest_net_D_B.pth"  # fmt: skip
+RENAME = (
+    "rename it to latest_net_G_A.pth (A → B), latest_net_G_B.pth, latest_net_D_A.pth (judges B) or latest_net_D_B.pth"
+)
+ONE_MODEL = "give networks of one model"
+
+Networks = dict[Role, OriginalNetwork]
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,13 @@ class Import:
 
     file: Path
     card: ModelCard
-    networks: dict[Role, OriginalNetwork]
+    networks: Networks
     notes: tuple[str, ...]
     """What the files do not tell, what is assumed in its place, and what was left out."""
 
 
 def import_original(files: Sequence[Path], to: Path) -> Import:
-    """Writes the networks in ``files`` as a model: to the file ``to`` if that ends in .safetensors, else into the folder.
+    """Writes the networks in ``files`` as a model: to the file ``to`` if that ends in .safetensors, else to a folder.
 
     Which network is which is told by the names of ``files`` (see ``names``), all else by what they hold.
 
@@ -49,12 +54,12 @@ def import_original(files: Sequence[Path], to: Path) -> Import:
     if not generators:
         raise WeightsError("there is no generator among the files", cure="give latest_net_G_A.pth too")
     channels = _channels(generators)
-    _refuse_mixed(generators)
-    _refuse_mixed(judges)
+    _refuse_mixed(list(generators.values()))
+    _refuse_mixed(list(judges.values()))
     for role, network in judges.items():
         _refuse_other_channels(role, network, channels)
     card = ModelCard(
-        method="cyclegan",
+        method="pix2pix" if JUDGES_BOTH in judges else "cyclegan",
         generator=cast(GeneratorConfig, next(iter(generators.values())).architecture.config),
         channels=channels,
         names=Pair("A", "B"),
@@ -76,10 +81,11 @@ def _target(to: Path) -> Path:
     return target
 
 
-def _with_roles(found: list[OriginalNetwork]) -> dict[Role, OriginalNetwork]:
+def _with_roles(found: list[OriginalNetwork]) -> Networks:
+    """``found`` by what each does, the generators first."""
     num_generators = sum(network.architecture.translates for network in found)
-    networks: dict[Role, OriginalNetwork] = {}
-    for network in found:
+    networks: Networks = {}
+    for network in sorted(found, key=lambda network: not network.architecture.translates):
         translates = network.architecture.translates
         role = role_of(network.path.name) or (A2B if translates and num_generators == 1 else None)
         if role is None:
@@ -90,38 +96,42 @@ def _with_roles(found: list[OriginalNetwork]) -> dict[Role, OriginalNetwork]:
         if role in networks:
             raise WeightsError(f"{networks[role].path} and {network.path} are both the {role}", cure="give one of them")
         networks[role] = network
-    return {role: networks[role] for role in (A2B, B2A, JUDGES_A, JUDGES_B) if role in networks}
+    return networks
 
 
-def _channels(generators: dict[Role, OriginalNetwork]) -> Pair[int]:
+def _channels(generators: Networks) -> Pair[int]:
     """The channels of A and of B, in which the ``generators`` have to agree."""
     told = {}
     for role, network in generators.items():
         there = Pair(network.architecture.in_channels, network.architecture.out_channels)
         told[there if role == A2B else there.swapped] = network
     if len(told) > 1:
-        (a2b, forth), (b2a, back) = told.items()
-        problem = f"{forth.path} translates {a2b.a} channels to {a2b.b}, but {back.path} {b2a.b} to {b2a.a}"
-        raise WeightsError(problem, cure="give the two generators of one model")
+        (first, one), (second, other) = told.items()
+        problem = (
+            f"by {one.path} A has {first.a} channels and B {first.b}, but by {other.path} {second.a} and {second.b}"
+        )
+        raise WeightsError(problem, cure=ONE_MODEL)
     return next(iter(told))
 
 
-def _refuse_mixed(networks: dict[Role, OriginalNetwork]) -> None:
-    found = list(networks.values())
-    if len(found) == 2 and found[0].architecture.config != found[1].architecture.config:
-        first, second = (f"{network.path} is a {network.architecture}" for network in found)
-        raise WeightsError(f"{first}, but {second}", cure="give networks of one model")
+def _refuse_mixed(networks: list[OriginalNetwork]) -> None:
+    for network in networks[1:]:
+        if network.architecture.config != networks[0].architecture.config:
+            both = (f"{each.path} is a {each.architecture}" for each in (networks[0], network))
+            raise WeightsError(", but ".join(both), cure=ONE_MODEL)
 
 
 def _refuse_other_channels(role: Role, network: OriginalNetwork, channels: Pair[int]) -> None:
-    expected, found = channels.a if role == JUDGES_A else channels.b, network.architecture.in_channels
+    assert role.judges is not None
+    expected, found = judged_channels(role.judges, channels), network.architecture.in_channels
     if found != expected:
-        both = " (as pix2pix's, it seems to judge both pictures at once)" if found == sum(channels) else ""
-        problem = f"{network.path} judges pictures of {found} channels{both}, but the generators' have {expected}"
+        problem = (
+            f"{network.path}, the {role}, sees {found} channels, and {expected} are needed beside these generators"
+        )
         raise WeightsError(problem, cure="leave it out")
 
 
-def _save(target: Path, networks: dict[Role, OriginalNetwork], card: ModelCard) -> None:
+def _save(target: Path, networks: Networks, card: ModelCard) -> None:
     generators = {role.direction: network.build() for role, network in networks.items() if role.direction}
     judges = {role.judges: network.build() for role, network in networks.items() if role.judges}
     try:
@@ -132,7 +142,7 @@ def _save(target: Path, networks: dict[Role, OriginalNetwork], card: ModelCard) 
         raise WeightsError(problem, cure="give another place, or make room") from None
 
 
-def _notes(networks: dict[Role, OriginalNetwork], channels: Pair[int]) -> tuple[str, ...]:
+def _notes(networks: Networks, channels: Pair[int]) -> tuple[str, ...]:
     notes = [ASSUMED, *(note for network in networks.values() for note in network.notes)]
     if any(role.judges and BLOG.fullmatch(network.path.name) for role, network in networks.items()):
         notes.append(

@@ -1,6 +1,7 @@
 """pix2pix: one generator, and a discriminator that sees a picture beside its translation.
 
-Source: Isola, Zhu, Zhou, Efros 2017, "Image-to-Image Translation with Conditional Adversarial Networks", arXiv 1611.07004.
+Source: Isola, Zhu, Zhou, Efros 2017, "Image-to-Image Translation with Conditional Adversarial Networks",
+arXiv 1611.07004.
 """
 
 from collections.abc import Iterator

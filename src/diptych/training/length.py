@@ -11,8 +11,8 @@ from diptych.errors import OptionError
 from diptych.training.state import State
 from diptych.training.update import update
 
-MEASURED_SHARE = 0.04
-"""Share of the time given that is spent on measuring the speed."""
+MEASURED_SHARE, MEASURED_MAX = 0.04, 20.0
+"""Share of the time given that is spent on measuring the speed, and its limit in seconds."""
 MIN_TIMED_UPDATES, WARM_UP_UPDATES = 3, 2
 
 
@@ -61,6 +61,6 @@ def pictures_in(seconds: float, config: TrainConfig, loader: Loader) -> int:
             timed += time.perf_counter() - started
             num_timed += 1
         spent = time.perf_counter() - begun
-        if num_timed >= MIN_TIMED_UPDATES and spent > MEASURED_SHARE * seconds:
+        if num_timed >= MIN_TIMED_UPDATES and spent > min(MEASURED_SHARE * seconds, MEASURED_MAX):
             break
     return max(1, round((seconds - spent) * num_timed / timed * config.optimiser.batch_size))

@@ -12,7 +12,7 @@ from diptych.run import Run
 from diptych.training.checkpoint import restore
 from diptych.training.interrupts import Interrupts
 from diptych.training.outputs import Outputs
-from diptych.training.plan import Plan, make_plan
+from diptych.training.plan import Plan, describe, make_plan
 from diptych.training.progress import Display, Silent
 from diptych.training.state import State
 from diptych.training.update import learning_rate_at, update
@@ -36,6 +36,8 @@ def train(
     """
     display = display or Silent()
     plan = make_plan(config, run, fork, display)
+    for line in describe(plan):
+        display.note(line)
     plan.run.create()
     with locked(plan.run.folder):
         state, outputs = open_run(plan, display)

@@ -14,6 +14,7 @@ from diptych.training.checkpoint import save_checkpoint
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
 from diptych.training.state import State
+from diptych.training.tensorboard import TensorBoard
 
 
 class Outputs:
@@ -27,6 +28,7 @@ class Outputs:
             lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
         )
         self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
+        self.tensorboard = TensorBoard(self.run.tensorboard, state.pictures) if plan.config.output.tensorboard else None
         self.unlogged: list[dict[str, Any]] = []
 
     def write_config(self) -> None:
@@ -71,12 +73,20 @@ class Outputs:
                 self.unlogged.pop(0)
         except OSError as error:
             self.display.note(f"metrics are kept for later: {describe(error)}")
+        if self.tensorboard:
+            self.tensorboard.log(
+                state.pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed}
+            )
         self.display.show(state.pictures, speed, losses)
 
     def draw(self) -> None:
         """Draws the sample grid of now."""
         networks = self.state.method.networks(self.state.translators)
-        grid = draw_samples(networks, self.shown, self.plan.names, self.state.engine.device)
+        grid = draw_samples(
+            networks, self.shown, self.plan.names, self.state.engine.device, paired=self.plan.config.method.paired
+        )
+        if self.tensorboard:
+            self.tensorboard.draw(self.state.pictures, grid)
         try:
             with written_aside(self.run.samples / f"{self.state.pictures:09d}.png") as aside:
                 grid.save(aside, format="png")

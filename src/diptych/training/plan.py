@@ -6,9 +6,10 @@ from pathlib import Path
 
 from diptych.config import TrainConfig
 from diptych.config_json import flatten
-from diptych.data.files import Split, domain_names, find_split
 from diptych.data.loader import Loader, Reader
+from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
+from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
 from diptych.engine import choose_device, choose_precision
 from diptych.errors import RunError
@@ -23,6 +24,7 @@ MAY_CHANGE = frozenset(
         "source.a", "source.b", "source.root",  # the pictures may move; that they are the same is checked by name
         "data.num_workers", "data.cache_gib", "output.num_samples", "output.save_minutes", "output.keep_checkpoints",
         "output.on_full_disk",
+        "output.tensorboard",
     }
 )  # fmt: skip
 """Options that do not change what a run computes."""
@@ -60,7 +62,7 @@ def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, displ
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
-    split = find_split(config.source, config.data.holdout)
+    split = find_pictures_of(config, display)
     parent = None
     if run.exists:
         config = _resumed(config, run, split)
@@ -77,6 +79,36 @@ def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, displ
         pictures = pictures_in(parse_time(config.length.time), config, loader)
         config = replace(config, length=replace(config.length, pictures=pictures))
     return Plan(config, run, names, split, channels, loader, size, total_pictures(config, size), parent)
+
+
+def find_pictures_of(config: TrainConfig, display: Display) -> Split:
+    """The split of the pictures that ``config`` names, paired where its method needs pairs."""
+    paired = config.method.paired
+    split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=config.data.skip_unpaired)
+    if not paired and config.source.root is None and (common := common_names(split.train)):
+        display.note(
+            f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
+        )
+    return split
+
+
+def describe(plan: Plan) -> list[str]:
+    """What the plan is, in a few lines for a person."""
+    config, data = plan.config, plan.config.data
+    domains = [
+        f"{name} {len(train):,} pictures" + (f" and {len(held)} held out" if len(held) else "")
+        for name, train, held in zip(plan.names, plan.split.train, plan.split.test, strict=True)
+    ]
+    crop = f"crops of {data.crop_size}" if data.crop_size else "whole pictures"
+    resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
+    channels = f"{plan.channels.a} and {plan.channels.b} channels"
+    epochs = plan.total / plan.epoch_size
+    batch = f"batch {config.optimiser.batch_size}, {config.engine.precision} on {config.engine.device}"
+    return [
+        " · ".join(domains),
+        f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",
+        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
+    ]
 
 
 def last_checkpoint(run: Run) -> Path:
@@ -129,4 +161,10 @@ def _loader(config: TrainConfig, split: Split, channels: Pair[int], display: Dis
         report=display.note,
     )
     readers = split.train.map(lambda domain, number: make(domain, channels=number), channels)
-    return Loader(readers, config.data, seed=config.optimiser.seed, batch_size=config.optimiser.batch_size)
+    return Loader(
+        readers,
+        config.data,
+        seed=config.optimiser.seed,
+        batch_size=config.optimiser.batch_size,
+        paired=config.method.paired,
+    )

@@ -60,7 +60,7 @@ class Terminal:
         self.last_line = 0.0
 
     def note(self, message: str) -> None:
-        self.console.print(message, highlight=False, soft_wrap=True)
+        self.console.print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def start(self, pictures: int, total: int) -> None:
         self.task = self.progress.add_task("", total=total, completed=pictures, speed="")

@@ -1,0 +1,31 @@
+"""TensorBoard event files, for those who ask."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from diptych.errors import MissingExtraError
+
+
+class TensorBoard:
+    """Writes event files into ``folder``; what an earlier process wrote after ``pictures`` is superseded."""
+
+    def __init__(self, folder: Path, pictures: int) -> None:
+        """Raises ``MissingExtraError`` where TensorBoard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingExtraError("TensorBoard", "tensorboard") from None
+        self.writer = SummaryWriter(str(folder), purge_step=pictures + 1)
+
+    def log(self, pictures: int, values: Mapping[str, float]) -> None:
+        """Adds ``values`` at ``pictures``."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, pictures)
+        self.writer.flush()
+
+    def draw(self, pictures: int, grid: Image.Image) -> None:
+        """Adds the sample grid at ``pictures``."""
+        self.writer.add_image("samples", np.asarray(grid), pictures, dataformats="HWC")

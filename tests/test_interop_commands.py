@@ -1,0 +1,250 @@
+"""``diptych import`` and ``diptych export``: from the original's files to a model and back, bit by bit."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from diptych.cli import main
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    LengthConfig,
+    PatchganConfig,
+    PixelConfig,
+    ResnetConfig,
+    SourceConfig,
+    TrainConfig,
+    UnetConfig,
+)
+from diptych.interop import export_original, import_original, save_original
+from diptych.model import ModelCard, load_model, save_model
+from diptych.networks import build_discriminator, build_generator
+from diptych.pair import Pair
+from diptych.sealed import read_sealed
+from diptych.training.loop import train
+from diptych.translation.translator import Translator
+
+REFERENCE = Path(__file__).parent / "reference"
+GENERATORS = sorted(path.name for path in REFERENCE.glob("*_net_G.pth"))
+RESNET, PATCHGAN = ResnetConfig(width=2, num_blocks=1), PatchganConfig(width=2, num_layers=1)
+CYCLEGAN = ["latest_net_G_A.pth", "latest_net_G_B.pth", "latest_net_D_A.pth", "latest_net_D_B.pth"]
+
+
+def originals(folder, names, *, channels=(3, 3), generator=RESNET, discriminator=PATCHGAN):
+    """Files as the authors' code writes them, called ``names``, of networks between so many channels."""
+    a, b = channels
+    for name in names:
+        what = name.removesuffix(".pth").rpartition("net_")[2]
+        if what.startswith("G"):
+            network = build_generator(generator, *((b, a) if what == "G_B" else (a, b)))
+        else:
+            network = build_discriminator(discriminator, {"D_A": b, "D_B": a, "D": a + b}[what])
+        save_original(network, folder / name)
+    return [folder / name for name in names]
+
+
+def states(folder):
+    return {path.name: torch.load(path, weights_only=True) for path in folder.iterdir()}
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        first[name].keys() == second[name].keys()
+        and all(torch.equal(first[name][key], second[name][key]) for key in first[name])
+        for name in first
+    )
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return stop.value.code, said.out, said.err
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    return tmp_path / "theirs"
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_of_the_authors_comes_and_goes(tmp_path, name):
+    import_original([REFERENCE / name], tmp_path / "model.safetensors")
+    export_original(tmp_path / "model.safetensors", tmp_path / "back")
+    original = torch.load(REFERENCE / name, weights_only=True)
+    if name.startswith("legacy"):
+        original = {key: value for key, value in original.items() if f"{key.rpartition('.')[0]}.weight" in original}
+    assert equal(states(tmp_path / "back"), {"latest_net_G.pth": original})
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (CYCLEGAN, {}),
+        (CYCLEGAN, {"channels": (1, 3), "discriminator": PixelConfig(width=2, norm="batch")}),
+        (CYCLEGAN[:2], {"generator": UnetConfig(width=1, num_levels=5, norm="batch")}),
+        (CYCLEGAN[:3], {"generator": ResnetConfig(width=1, num_blocks=0, norm="none")}),
+        (["latest_net_G_A.pth", "latest_net_D_A.pth"], {}),
+        (["latest_net_G_B.pth", "latest_net_D_B.pth"], {"channels": (1, 3)}),
+        (["latest_net_G_B.pth"], {}),
+        (["latest_net_G.pth", "latest_net_D.pth"], {"channels": (1, 3)}),
+        (["latest_net_G.pth"], {"generator": ResnetConfig(width=1, num_blocks=2, dropout=True)}),
+    ],
+)
+def test_the_round_trip_is_exact(tmp_path, theirs, names, options):
+    found = import_original(originals(theirs, names, **options), tmp_path / "run")
+    assert found.file == tmp_path / "run" / "model.safetensors"
+    written = export_original(tmp_path / "run", tmp_path / "back")
+    assert sorted(path.name for path in written.files.values()) == sorted(names)
+    assert equal(states(theirs), states(tmp_path / "back"))
+
+
+def test_what_is_imported_translates_in_its_direction(tmp_path, theirs):
+    files = originals(theirs, CYCLEGAN, channels=(1, 3))
+    model = load_model(import_original(files, tmp_path / "m.safetensors").file, discriminators=True)
+    pictures = {"a": torch.rand(1, 1, 32, 32), "b": torch.rand(1, 3, 32, 32)}
+    for name, ours, domain in (
+        ("G_A", model.networks["a2b"], "a"), ("G_B", model.networks["b2a"], "b"),
+        ("D_A", model.discriminators["b"], "b"), ("D_B", model.discriminators["a"], "a"),
+    ):  # fmt: skip
+        original = torch.load(theirs / f"latest_net_{name}.pth", weights_only=True)
+        assert all(torch.equal(original[key], value) for key, value in ours.state_dict().items())
+        ours(pictures[domain])
+    card = model.card
+    assert (card.channels, card.names, card.pictures, card.method) == ((1, 3), ("A", "B"), None, "cyclegan")
+    assert card.data == DataConfig(resize="square", load_size=286, crop_size=256, channels_a=1, channels_b=3)
+    assert load_model(tmp_path / "m.safetensors").discriminators == {}
+    assert Translator.load(tmp_path / "m.safetensors", "b2a").channels_out == 1
+
+
+def test_the_blog_version_names_a_discriminator_by_what_it_judges(tmp_path, theirs):
+    for theirs_name, name in zip(CYCLEGAN, ("G__AB_9", "G__BA_9", "D__B_9", "D__A_9"), strict=True):
+        originals(theirs, [theirs_name])[0].rename(theirs / f"{name}.pth")
+    found = import_original(sorted(theirs.iterdir()), tmp_path / "run")
+    assert {str(role): network.path.stem for role, network in found.networks.items()} == {
+        "generator A → B": "G__AB_9", "generator B → A": "G__BA_9",
+        "discriminator of A": "D__A_9", "discriminator of B": "D__B_9",
+    }  # fmt: skip
+    assert any("LeakyReLU" in note for note in found.notes)
+
+
+def test_import_says_what_it_found_and_what_it_assumes(tmp_path, theirs, capsys):
+    files = originals(theirs, CYCLEGAN)
+    code, out, err = run(capsys, "import", *files, "--to", tmp_path / "run")
+    assert code == 0
+    assert out == f"{tmp_path / 'run' / 'model.safetensors'}\n"
+    architecture = "ResNet of 1 blocks, width 2, instance norm, 3 to 3 channels"
+    assert f"{files[0]}: generator A → B: {architecture}\n" in err
+    assert f"{files[2]}: discriminator of B: PatchGAN of 1 layers, width 2, instance norm, 3 channels\n" in err
+    assert "how pictures were prepared is not in the files; assumed are the original's defaults: resized to 286" in err
+
+
+def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
+    import_original(originals(theirs, CYCLEGAN[:2]), tmp_path / "run")
+    code, out, err = run(capsys, "export", tmp_path / "run", "--original", tmp_path / "back")
+    assert (code, out) == (0, f"{tmp_path / 'back'}\n")
+    assert err.splitlines() == [
+        "latest_net_G_A.pth: generator A → B",
+        "latest_net_G_B.pth: generator B → A",
+        "there are no discriminators in it (a run's checkpoint holds them)",
+    ]
+
+
+def test_a_run_is_exported_with_the_discriminators_of_its_checkpoint(squares, tmp_path):
+    config = TrainConfig(
+        source=SourceConfig(root=squares),
+        method=CycleganConfig(pool_size=2),
+        generator=ResnetConfig(width=2, num_blocks=1),
+        discriminator=PATCHGAN,
+        data=DataConfig(load_size=36, crop_size=32),
+        length=LengthConfig(pictures=4),
+        engine=EngineConfig(precision="fp32"),
+    )
+    done = train(config, tmp_path / "run")
+    export_original(done.folder, tmp_path / "out")
+    tensors, _ = read_sealed(done.checkpoint_files()[-1], "checkpoint")
+    back = states(tmp_path / "out")
+    assert sorted(back) == sorted(CYCLEGAN)
+    for name, prefix in (
+        ("G_A", "ema.a2b."), ("G_B", "ema.b2a."), ("D_A", "discriminators.b."), ("D_B", "discriminators.a."),
+    ):  # fmt: skip
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        assert equal({"": back[f"latest_net_{name}.pth"]}, {"": state}), name
+    assert import_original(sorted((tmp_path / "out").iterdir()), tmp_path / "again").card.discriminator == PATCHGAN
+
+
+def mistaken(theirs):
+    """Files to make mistakes with."""
+    originals(theirs, [*CYCLEGAN, "latest_net_D.pth", "5_net_G_A.pth"])
+    originals(theirs, ["wide_net_G_B.pth"], generator=replace(RESNET, width=3))
+    originals(theirs, ["grey_net_G_B.pth"], channels=(1, 3))
+    originals(theirs, ["grey_net_D_A.pth"], channels=(3, 1))
+    shutil.copy(theirs / "latest_net_G_A.pth", theirs / "horse.pth")
+    shutil.copy(theirs / "latest_net_G_A.pth", theirs / "wrong_net_D_A.pth")
+    shutil.copy(theirs / "latest_net_D_A.pth", theirs / "judge.pth")
+    (theirs / "taken").mkdir()
+    (theirs / "taken" / "model.safetensors").write_text("precious")
+    (theirs / "file").write_text("not a folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("import --to new", "there is no generator among the files: give latest_net_G_A.pth too"),
+        ("import latest_net_G_A.pth", "--to"),
+        ("import nothing.pth --to new", "nothing.pth does not exist: give a .pth file"),
+        ("import latest_net_D_A.pth --to new", "there is no generator among the files"),
+        ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not say which: rename"),
+        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not say which"),
+        ("import wrong_net_D_A.pth --to new", "wrong_net_D_A.pth is no discriminator of B but a ResNet of 1 blocks"),
+        ("import latest_net_G_A.pth 5_net_G_A.pth --to new", "and 5_net_G_A.pth are both the generator A → B: give one"),
+        ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
+        ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "by latest_net_G_A.pth A has 3 channels and B 3, but by"),
+        ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "sees 1 channels, and 3 are needed"),
+        ("import latest_net_G_A.pth --to model.pth", "model.pth is no name for a model: give a folder, or a file that"),
+        ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
+        ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
+        ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
+        ("export taken", "nothing says what to export to: give --original DIR"),
+        ("export taken --original new", "taken/model.safetensors is damaged, or no diptych file"),
+        ("export nothing --original new", "nothing does not exist"),
+        ("export latest_net_G_A.pth --original new", "is damaged, or no diptych file: turn original checkpoints into ours"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(theirs, monkeypatch, capsys, arguments, words):
+    mistaken(theirs)
+    monkeypatch.chdir(theirs)
+    before = sorted(theirs.rglob("*"))
+    code, out, err = run(capsys, *arguments.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert sorted(theirs.rglob("*")) == before
+    assert (theirs / "taken" / "model.safetensors").read_text() == "precious"
+
+
+def test_nothing_is_overwritten_by_an_export(tmp_path, theirs, capsys):
+    import_original(originals(theirs, CYCLEGAN), tmp_path / "run")
+    before = states(theirs)
+    code, _, err = run(capsys, "export", tmp_path / "run", "--original", theirs)
+    assert code == 2
+    assert f"{theirs / 'latest_net_G_A.pth'} exists already: give another folder" in err
+    assert equal(states(theirs), before)
+
+
+def test_what_the_original_cannot_express_is_refused(tmp_path, capsys):
+    config = replace(RESNET, upsampling="nearest")
+    card = ModelCard(
+        method="cyclegan", generator=config, channels=Pair(3, 3), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
+    )  # fmt: skip
+    save_model(tmp_path / "m.safetensors", {"a2b": build_generator(config, 3, 3)}, card)
+    code, _, err = run(capsys, "export", tmp_path / "m.safetensors", "--original", tmp_path / "out")
+    assert code == 2
+    assert (
+        "m.safetensors upsamples by nearest resizing, and the original only by transposed convolutions: export" in err
+    )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,205 @@
+"""Pictures that come in pairs: found by name or side by side, drawn, cropped and mirrored together."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import BLUE, ORANGE, make_squares, square
+from diptych import Translator
+from diptych.cli import parse
+from diptych.config import (
+    DataConfig,
+    LengthConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    Pix2pixConfig,
+    SourceConfig,
+    UnetConfig,
+)
+from diptych.data.loader import Loader, Reader
+from diptych.data.sources import find_split
+from diptych.errors import PictureError
+from diptych.model import load_model
+from diptych.pair import Pair
+from diptych.training.loop import train
+from test_resume import assert_equal_runs
+from test_training import InterruptAt, tiny
+
+PIX2PIX = {
+    "method": Pix2pixConfig(),
+    "generator": UnetConfig(width=4, norm="batch", dropout=True),
+    "discriminator": PatchganConfig(width=4, num_layers=1, norm="batch"),
+}
+
+
+def write(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        square(len(name), ORANGE).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def paired(tmp_path):
+    """24 pairs in trainA and trainB, of equal places and sizes, and 4 in testA and testB."""
+    root = make_squares(tmp_path / "paired", train=2)
+    for index in range(24):
+        square(index, ORANGE).save(root / "trainA" / f"{index}.png")
+        square(index, BLUE).save(root / "trainB" / f"{index}.png")
+    for file in (root / "trainB").glob("100*.png"):
+        file.unlink()
+    return root
+
+
+def side_by_side(root, *, number=24):
+    """The same pairs as one picture each: orange to the left, blue to the right."""
+    for part, start, count in (("train", 0, number), ("val", 2000, 4)):
+        (root / part).mkdir(parents=True)
+        for index in range(start, start + count):
+            both = Image.new("RGB", (64, 32))
+            both.paste(square(index, ORANGE), (0, 0))
+            both.paste(square(index, BLUE), (32, 0))
+            both.save(root / part / f"{index}.png")
+    return root
+
+
+def test_pairs_are_found_by_name_whatever_the_suffix_and_folder(tmp_path):
+    a = write(tmp_path / "a", "x.png", "sub/ä b.png", "sub/y.bmp")
+    b = write(tmp_path / "b", "sub/y.png", "sub/ä b.webp", "x.jpg")
+    split = find_split(SourceConfig(a=a, b=b), paired=True)
+    names = split.train.map(lambda domain: [file.with_suffix("").as_posix() for file in domain.files])
+    assert names.a == names.b
+    assert len(names.a) == 3
+
+
+def test_held_out_pairs_stay_together(tmp_path):
+    names = [f"{index}.png" for index in range(60)]
+    a, b = write(tmp_path / "a", *names), write(tmp_path / "b", *(name.replace("png", "bmp") for name in names))
+    split = find_split(SourceConfig(a=a, b=b), paired=True)
+    held = split.test.map(lambda domain: [file.stem for file in domain.files])
+    assert held.a == held.b
+    assert len(held.a) == 3
+    assert not set(held.a) & {file.stem for file in split.train.a.files}
+
+
+def test_pictures_without_a_partner_are_listed_or_left_out(tmp_path):
+    a, b = write(tmp_path / "a", "1.png", "2.png", "3.png"), write(tmp_path / "b", "2.png", "3.png", "4.png")
+    with pytest.raises(PictureError, match=r"1 of 3 pictures in .*a have no partner in .*b \(1\): .*--skip-unpaired"):
+        find_split(SourceConfig(a=a, b=b), paired=True)
+    split = find_split(SourceConfig(a=a, b=b), paired=True, skip_unpaired=True)
+    assert [file.name for file in split.train.a.files] == ["2.png", "3.png"]
+
+
+def test_names_that_cannot_be_pairs_are_refused(tmp_path):
+    a, b = write(tmp_path / "a", "1.png", "1.jpg"), write(tmp_path / "b", "1.png")
+    with pytest.raises(PictureError, match=r"two pictures named 1 \(1.jpg, 1.png\)"):
+        find_split(SourceConfig(a=a, b=b), paired=True)
+    c = write(tmp_path / "c", "9.png")
+    with pytest.raises(PictureError, match="no picture of the same name.*--method cyclegan"):
+        find_split(SourceConfig(a=b, b=c), paired=True, skip_unpaired=True)
+
+
+def loader(split, **data):
+    config = DataConfig(resize="square", load_size=36, crop_size=32, num_workers=0, **data)
+    readers = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4))
+    return Loader(readers, config, seed=3, batch_size=4, paired=True)
+
+
+def test_a_pair_is_cropped_and_mirrored_as_one(paired):
+    # Orange and blue squares of a pair lie at one place, so after any common crop and flip they still do.
+    split = find_split(SourceConfig(root=paired), paired=True)
+    seen = set()
+    for _, batch in zip(range(20), loader(split).batches(0), strict=False):
+        inside = batch.map(lambda pictures: pictures.float().std(1) > 40)
+        assert (inside.a ^ inside.b).float().mean() < 0.02
+        seen |= {tuple(np.argwhere(mask.numpy())[0]) for mask in inside.a}
+    assert len(seen) > 20
+
+
+def test_each_pair_comes_once_an_epoch(paired):
+    split = find_split(SourceConfig(root=paired), paired=True)
+    pictures = [loader(split, flip=False)._draw(count) for count in range(24)]
+    assert len({pair.a.tobytes() for pair in pictures}) == 24
+
+
+def test_side_by_side_pictures_are_cut_in_halves(tmp_path):
+    root = side_by_side(tmp_path / "root")
+    split = find_split(SourceConfig(root=root), paired=True)
+    assert (len(split.train.a), len(split.test.b)) == (24, 4)
+    config = DataConfig(resize="none", crop_size=32, load_size=36)
+    halves = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4)(0))
+    assert np.array_equal(halves.a, np.asarray(square(0, ORANGE)))
+    assert np.array_equal(halves.b, np.asarray(square(0, BLUE)))
+
+
+def test_an_unreadable_half_leaves_its_partner_out_as_well(paired):
+    (paired / "trainB" / "5.png").write_bytes(b"nothing")
+    split = find_split(SourceConfig(root=paired), paired=True)
+    reader = loader(split, skip_unreadable=True)
+    index = [file.name for file in split.train.a.files].index("5.png")
+    pair = reader._read_pair(index)
+    following = reader._read_pair(index + 1)
+    assert np.array_equal(pair.a, following.a)
+    assert np.array_equal(pair.b, following.b)
+
+
+def test_the_layout_decides_the_method_unless_it_is_given(tmp_path, squares):
+    root = side_by_side(tmp_path / "root", number=2)
+    assert parse(["train", "--root", str(root)]).config().method == Pix2pixConfig()
+    assert parse(["train", f"--root={root}", "--method", "cyclegan"]).config().method.kind == "cyclegan"
+    assert parse(["train", "--root", str(squares)]).config().method.kind == "cyclegan"
+
+
+def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
+    from diptych.training.progress import Terminal
+
+    config = replace(
+        tiny(None), source=SourceConfig(a=paired / "trainA", b=paired / "trainB"), length=LengthConfig(pictures=2)
+    )
+    train(config, tmp_path / "run", display=Terminal())
+    assert (
+        "24 pictures have a namesake in the other folder: if these are pairs, --method pix2pix"
+        in capfd.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_pix2pix_trains_resumes_to_the_bit_and_translates(paired, tmp_path, direction):
+    config = tiny(paired, **PIX2PIX | {"method": Pix2pixConfig(direction=direction)}, length=LengthConfig(pictures=240))
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "broken", display=InterruptAt(100))
+    assert_equal_runs(whole, train(config, tmp_path / "broken"))
+    assert list(load_model(whole.folder).networks) == [direction]
+    picture = square(7, ORANGE)
+    assert Translator.load(whole.folder, direction)(picture).size == picture.size
+    assert list(next(whole.metrics())["losses"]) == ["discriminator", "gan", "l1"]
+
+
+@pytest.mark.slow
+def test_pix2pix_learns_the_colour_of_each_square(paired, tmp_path):
+    config = tiny(
+        paired,
+        method=Pix2pixConfig(),
+        generator=UnetConfig(width=8, norm="batch"),
+        discriminator=PatchganConfig(width=8, num_layers=1, norm="batch"),
+        optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3, ema=0.9),
+        length=LengthConfig(pictures=800),
+    )
+    translator = Translator.load(train(config, tmp_path / "run").folder)
+    errors = [
+        np.abs(np.asarray(translator(square(index, ORANGE)), float) - np.asarray(square(index, BLUE), float)).mean()
+        for index in range(2000, 2004)
+    ]
+    assert np.mean(errors) < 12
+
+
+def test_side_by_side_pictures_train_from_the_command_line(tmp_path):
+    root = side_by_side(tmp_path / "root", number=6)
+    options = "--generator.width 2 --discriminator.width 2 --discriminator.num-layers 1 --pictures 2"
+    command = parse(["train", "--root", str(root), "--run", str(tmp_path / "run"), *options.split()])
+    assert command() == 0
+    assert Pair(*load_model(tmp_path / "run").card.channels) == (3, 3)
