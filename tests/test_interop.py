@@ -1,9 +1,11 @@
 """The original code's checkpoints: read without a flag, used as they are, written back bit by bit."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,24 @@ def old_form_cut(path):
     path.write_bytes(saved(state_of(), path, zip_form=False).read_bytes()[:-1000])
 
 
+def claiming(numbers, *, zip_form):
+    """A file whose only tensor has 100 numbers, and claims so many more, by storage and by shape."""
+
+    def make(path):
+        content = saved({"model.1.weight": torch.zeros(100)}, path, zip_form=zip_form).read_bytes()
+        claim = b"\x8a\x08" + numbers.to_bytes(8, "little")  # as pickle writes a large number, for its b"Kd"
+        if not zip_form:
+            path.write_bytes(content.replace(b"Kd", claim))
+            return
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(
+                    name, old.read(name).replace(b"Kd", claim) if name.endswith("data.pkl") else old.read(name)
+                )
+
+    return make
+
+
 def with_nan():
     state = state_of()
     state["model.1.weight"][0, 0, 0, 0] = float("nan")
@@ -215,6 +235,10 @@ def with_nan():
         (cut, "is damaged"),
         (old_form_cut, "is damaged"),
         (flipped, "is damaged"),
+        (claiming(1000, zip_form=True), "is damaged"),
+        (claiming(1 << 40, zip_form=True), "is damaged"),
+        (claiming(1 << 40, zip_form=False), "is damaged"),
+        (claiming(1 << 62, zip_form=False), "is damaged"),
         (holding({"model.1.weight": torch.zeros(1).expand(1 << 40)}), "it claims more numbers than it has"),
         (holding({"state": {}, "param_groups": []}), "holds a dict with 'state', 'param_groups', and no bare"),
         (holding({}), "holds a dict with nothing in it"),

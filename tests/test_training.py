@@ -204,7 +204,11 @@ def test_grey_and_colour_domains_train_without_identity(tmp_path):
     root = make_squares(tmp_path / "data", train=6)
     for file in [*(root / "trainA").iterdir(), *(root / "testA").iterdir()]:
         Image.open(file).convert("L").save(file)
-    run = train(tiny(root, length=LengthConfig(pictures=4)), tmp_path / "run")
+    said = []
+    display = Silent()
+    display.note = said.append
+    run = train(tiny(root, length=LengthConfig(pictures=4)), tmp_path / "run", display=display)
+    assert said.count("no identity loss, since A has 1 and B 3 channels") == 1
     assert load_model(run.folder).card.channels == (1, 3)
     assert not any("identity" in name for record in run.metrics() for name in record["losses"])
 

@@ -162,6 +162,12 @@ class CycleganConfig:
             )
         return self
 
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """What a person should be told of this choice once, for domains of so many channels."""
+        if channels[0] == channels[1]:
+            return []
+        return [f"no identity loss, since A has {channels[0]} and B {channels[1]} channels"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2pixConfig:
@@ -183,6 +189,11 @@ class Pix2pixConfig:
         """The same: nothing here depends on the pictures."""
         del channels
         return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """What a person should be told of this choice once: nothing."""
+        del channels
+        return []
 
 
 MethodConfig = CycleganConfig | Pix2pixConfig

@@ -64,8 +64,8 @@ def _load(path: Path, size: int, *, is_zip: bool) -> Any:
             _check_zip(path, size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Mapped, a record that claims more numbers than it has ends with the file; torch's other way of reading
-            # believes the claim and reaches into memory that is not the file's.
+            # Mapped, a record that claims more numbers than it has ends with the file. Read in the other way, it is for
+            # torch to compare the claim with what is there, which not every version does.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))

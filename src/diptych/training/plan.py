@@ -108,6 +108,7 @@ def describe(plan: Plan) -> list[str]:
         " · ".join(domains),
         f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",
         f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
+        *config.method.remarks(plan.channels),
     ]
 
 

@@ -1,0 +1,95 @@
+"""One contract for every method with every network: train, resume to the bit, save, load, translate any size.
+
+A new method or network is held to it by being registered; no line here changes.
+"""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from diptych import Translator
+from diptych.config import LengthConfig, TrainConfig
+from diptych.model import load_model
+from diptych.pair import Pair
+from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS
+from diptych.sealed import read_sealed
+from diptych.training.loop import train
+from diptych.training.state import build_from
+from test_training import tiny
+
+SMALLER = {"width": 2, "num_blocks": 1, "num_levels": 5, "num_layers": 1}
+
+
+def small(kind, norm):
+    """The config of ``kind`` with every size at its smallest."""
+    return kind(norm=norm, **{name: size for name, size in SMALLER.items() if name in kind.__dataclass_fields__})
+
+
+def config_of(method, generator, discriminator, norm, root) -> TrainConfig:
+    return tiny(
+        root,
+        method=METHODS[method](),
+        generator=small(GENERATORS[generator], norm),
+        discriminator=small(DISCRIMINATORS[discriminator], norm),
+        length=LengthConfig(pictures=4),
+    )
+
+
+EVERY = list(itertools.product(METHODS, GENERATORS, DISCRIMINATORS))
+
+
+@pytest.fixture
+def pairs(squares, tmp_path):
+    """The toy pictures with equal names in both domains, so that every method can use them."""
+    for part in ("trainA", "trainB"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for number, file in enumerate(sorted((squares / part).iterdir())[:6]):
+            (tmp_path / "data" / part / f"{number}.png").write_bytes(file.read_bytes())
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
+def test_every_method_with_every_network_does_all_that_a_run_needs(method, generator, discriminator, pairs, tmp_path):
+    config = config_of(method, generator, discriminator, "instance", pairs)
+    config = replace(config, output=replace(config.output, save_minutes=0, keep_checkpoints=9))
+    whole = train(config, tmp_path / "whole")
+    expected, _ = read_sealed(whole.checkpoint_file(4), "checkpoint")
+    whole.checkpoint_file(4).unlink()  # as if it had been killed before it wrote its last one
+    found, _ = read_sealed(train(config, whole.folder).checkpoint_file(4), "checkpoint")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+    model = load_model(whole.folder)
+    for direction, network in model.networks.items():
+        translator = Translator.of(model, direction)
+        for shape in ((1, 1), (5, 40), (37, 64)):
+            picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+            assert translator(picture).shape == picture.shape
+        saved = {f"ema.{direction}.{key}": value for key, value in network.state_dict().items()}
+        assert all(torch.equal(expected[name], value) for name, value in saved.items())
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+@pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
+def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
+    config = config_of(method, generator, discriminator, norm, None)
+    method_config = config.method.settled((3, 3))
+    data = replace(config.data, channels_a=3, channels_b=3)
+    built = build_from(replace(config, method=method_config, generator=config.generator.settled(32), data=data))
+    torch.manual_seed(0)
+    real = Pair(*(torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2)))
+    modules = {built.generators: built.discriminators, built.discriminators: built.generators}
+    stepped = []
+    for module, losses in built.update(built.generators, built.discriminators, real, lambda fake: fake):
+        for each in modules:
+            each.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+        assert all(p.grad is None for p in modules[module].parameters())
+        assert all(p.requires_grad for each in modules for p in each.parameters()) or module is built.generators
+        stepped.append(module)
+    assert set(stepped) == set(modules)
+    assert len(stepped) == 2
+    assert all(p.requires_grad for each in modules for p in each.parameters())
