@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from diptych.cli import main, parse
+from diptych.cli import COMMANDS, main, parse
 from diptych.config import PixelConfig, UnetConfig
 from diptych.presets import PRESETS
 from diptych.sealed import read_sealed
@@ -30,7 +30,18 @@ def complaint(capsys, *arguments):
     return line
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["translate", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["translate", "--help"],
+        ["demo", "--help"],
+        ["import", "--help"],
+        ["export", "--help"],
+        ["show", "--help"],
+    ],
+)
 def test_help_needs_neither_torch_nor_numpy(arguments):
     code = f"""
 import sys
@@ -48,7 +59,7 @@ assert not heavy, heavy
     assert "diptych" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "translate", "demo"])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_examples_in_the_help_are_commands_that_parse(command):
     text = run(command, "--help").stdout
     examples = re.findall(r"^ +diptych (.+)$", text, flags=re.MULTILINE)
@@ -99,7 +110,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
     ("arguments", "words"),
     [
         (["trian"], "no command 'trian': did you mean train?"),
-        (["xyz"], "no command 'xyz': give one of demo, train, translate"),
+        (["xyz"], "no command 'xyz': give one of demo, train,"),
         (["train", "a", "b", "--batchsize", "3"], "did you mean --batch-size?"),
         (["train", "a", "b", "--frobnicate"], "diptych train --help lists them"),
         (["train", "a", "b", "--crop-size", "big"], "--crop-size"),

@@ -229,3 +229,40 @@ def test_the_default_folder_is_named_after_the_domains(squares, tmp_path, monkey
     )
     assert train(config).folder == Path("runs/trainA2trainB")
     assert train(tiny(squares, length=LengthConfig(pictures=2))).folder == Path("runs") / squares.name
+
+
+def test_a_run_begins_with_the_networks_of_a_model(squares, tmp_path):
+    config = tiny(squares, length=LengthConfig(pictures=4))
+    first = train(config, tmp_path / "first")
+    begin = replace(TINY.optimiser, begin_with=first.model_file, learning_rate=1e-12)
+    second = train(replace(config, generator=ResnetConfig(), optimiser=begin), tmp_path / "second")
+    assert second.config().generator == config.generator
+    ours, theirs = (load_model(run.folder).networks["b2a"].state_dict() for run in (first, second))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
+def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
+    from diptych.interop import export_original, import_original
+
+    config = tiny(squares, length=LengthConfig(pictures=4))
+    first = train(config, tmp_path / "first")
+    export_original(first.folder, tmp_path / "original")
+    import_original(sorted((tmp_path / "original").glob("*.pth")), tmp_path / "imported.safetensors")
+    begin = replace(TINY.optimiser, begin_with=tmp_path / "imported.safetensors", learning_rate=1e-12)
+    said = []
+    display = Silent()
+    display.note = said.append
+    second = train(replace(config, optimiser=begin), tmp_path / "second", display=display)
+    assert f"begun with the a2b b2a b a of {tmp_path / 'imported.safetensors'}" in said
+    before, _ = read_sealed(first.checkpoint_file(4), "checkpoint")
+    after, _ = read_sealed(second.checkpoint_file(4), "checkpoint")
+    for name in before:
+        if name.startswith("discriminators."):
+            assert torch.allclose(before[name], after[name], atol=1e-6)
+
+
+def test_networks_that_do_not_fit_are_refused(squares, tmp_path):
+    first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
+    begin = replace(TINY.optimiser, begin_with=first.folder)
+    with pytest.raises(OptionError, match="channels"):
+        train(tiny(squares, optimiser=begin, data=replace(TINY.data, channels_a=1)), tmp_path / "second")

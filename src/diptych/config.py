@@ -263,6 +263,8 @@ class OptimiserConfig:
     """Decay per update of the generators' running mean, which is what translates; 0 for none."""
     initialisation: Initialisation = "normal"
     """How weights begin: normal(0, 0.02) as in the paper, or another."""
+    begin_with: Path | None = None
+    """A model file, or a run, whose networks the run begins with in place of random ones, in their architecture."""
     seed: int = 0
     """Decides every random choice of the run."""
 

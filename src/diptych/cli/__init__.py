@@ -36,6 +36,7 @@ DESCRIPTION = """Learn to translate pictures between two domains from two folder
   diptych demo                              try it on built-in pictures
   diptych train PHOTOS PAINTINGS            train; the same command goes on where it stopped
   diptych translate runs/RUN INPUT OUTPUT   translate a picture or a folder
+  diptych import latest_net_G_A.pth …       take the original code's checkpoints, and export gives them back
 """
 
 

@@ -9,6 +9,7 @@ from diptych.engine import Engine
 from diptych.errors import PictureError, RunError, WeightsError
 from diptych.lock import locked
 from diptych.run import Run
+from diptych.training.begin import copy_networks
 from diptych.training.checkpoint import restore
 from diptych.training.interrupts import Interrupts
 from diptych.training.outputs import Outputs
@@ -74,6 +75,9 @@ def open_run(plan: Plan, display: Display) -> tuple[State, Outputs]:
                 raise
             raise RunError(error.problem, cure=f"remove it, and the run goes on from {older[-1]}") from None
         display.note(f"going on from {checkpoint}: {state.pictures:,} of {plan.total:,} pictures")
+    elif plan.config.optimiser.begin_with is not None:
+        copied = copy_networks(plan.config.optimiser.begin_with, state)
+        display.note(f"begun with the {' '.join(copied)} of {plan.config.optimiser.begin_with}")
     run.rewind(state.pictures)
     outputs = Outputs(plan, state, display)
     outputs.write_config()

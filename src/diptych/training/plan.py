@@ -15,6 +15,7 @@ from diptych.engine import choose_device, choose_precision
 from diptych.errors import RunError
 from diptych.pair import Pair
 from diptych.run import Run, default_folder
+from diptych.training.begin import with_architecture_of
 from diptych.training.length import parse_time, pictures_in, total_pictures
 from diptych.training.progress import Display
 from diptych.training.settle import check_ranges, settle, settled_before
@@ -126,6 +127,8 @@ def last_checkpoint(run: Run) -> Path:
 
 def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
     device = choose_device(config.engine.device)
+    if config.optimiser.begin_with is not None:
+        config = with_architecture_of(config.optimiser.begin_with, config)
     engine = replace(config.engine, device=device, precision=choose_precision(config.engine.precision, device))
     look = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
     return settle(replace(config, engine=engine), split.train.map(look))
