@@ -186,7 +186,7 @@ def test_weights_that_are_not_finite_are_never_written(squares, tmp_path):
     config = tiny(
         squares, optimiser=OptimiserConfig(batch_size=2, learning_rate=float("inf")), length=LengthConfig(pictures=2)
     )
-    with pytest.raises(RunError, match="is not finite after 2 pictures; the last good checkpoint is none"):
+    with pytest.raises(RunError, match="is not finite after 2 pictures: begin again with a lower"):
         train(config, tmp_path / "run")
     assert not any((tmp_path / "run" / "checkpoints").iterdir())
     assert not (tmp_path / "run" / "model.safetensors").exists()

@@ -61,7 +61,7 @@ def losses_of(run):
 
 def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     run = train(tiny(squares), tmp_path / "run")
-    assert sorted(path.name for path in run.folder.iterdir()) == [
+    assert sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")) == [
         "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "samples",
     ]  # fmt: skip
     about = json.loads(run.config_file.read_text())
@@ -117,7 +117,7 @@ def test_a_complete_run_is_left_as_it_is(squares, tmp_path):
 def test_another_configuration_is_refused_with_the_difference(squares, tmp_path):
     train(tiny(squares, length=LengthConfig(pictures=20)), tmp_path / "run")
     changed = tiny(squares, generator=ResnetConfig(width=8, num_blocks=1))
-    with pytest.raises(RunError, match=r"generator.width was 4 and is 8: .*--run"):
+    with pytest.raises(RunError, match=r"generator.width was 4 and is 8: .*--fork NEW_RUN"):
         train(changed, tmp_path / "run")
 
 
@@ -147,7 +147,9 @@ def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):
     config = tiny(squares, method=CycleganConfig(lambda_a=float("inf"), pool_size=0))
-    with pytest.raises(RunError, match=r"cycle_a is not finite after 2 pictures; .*: give a lower learning rate"):
+    with pytest.raises(
+        RunError, match=r"cycle_a is not finite after 2 pictures: begin again with a lower --learning-rate"
+    ):
         train(config, tmp_path / "run")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     POOL_B = 5
     TORCH = 6
     WEIGHTS = 7
+    SCORES = 8
 
 
 def generator(seed: int, stream: Stream, count: int) -> np.random.Generator:

@@ -41,6 +41,7 @@ class Run:
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
+        self.scores_file = folder / "scores.json"
 
     @property
     def exists(self) -> bool:

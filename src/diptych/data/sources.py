@@ -86,7 +86,7 @@ def _below_root(source: SourceConfig, root: Path, *, paired: bool, skip_unpaired
     names = domain_names(source)
     if is_side_by_side(root):
         test = root / "test" if (root / "test").is_dir() else root / "val"
-        return Split(_halves(find_domain("train", root / "train"), names), _halves(_optional("test", test), names))
+        return Split(halves(find_domain("train", root / "train"), names), halves(_optional("test", test), names))
     train = names.map(find_domain, Pair("trainA", "trainB").map(root.joinpath))
     held = names.map(_optional, Pair("testA", "testB").map(root.joinpath))
     if paired:
@@ -94,7 +94,7 @@ def _below_root(source: SourceConfig, root: Path, *, paired: bool, skip_unpaired
     return Split(train, held)
 
 
-def _halves(domain: Domain, names: Pair[str]) -> Pair[Domain]:
+def halves(domain: Domain, names: Pair[str]) -> Pair[Domain]:
     """The left halves of the pictures of ``domain`` as A, the right ones as B."""
     return Pair(
         Domain(names.a, domain.folder, domain.files, half="left"),

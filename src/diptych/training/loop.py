@@ -50,14 +50,22 @@ def train(
             with Interrupts() as interrupts:
                 loop(plan, state, outputs, interrupts)
         except NonFiniteError as error:
-            good = plan.run.checkpoint_files()
-            raise RunError(
-                f"{plan.run.folder}: {error}; the last good checkpoint is {good[-1] if good else 'none'}",
-                cure="run the same command with --fork NEW_RUN and a lower --learning-rate, or --precision fp32",
-            ) from None
+            raise _diverged(plan.run, error) from None
         finally:
             display.stop()
     return plan.run
+
+
+def _diverged(run: Run, error: NonFiniteError) -> RunError:
+    """What to tell when training broke down, and what to try."""
+    other = "a lower --learning-rate, or --precision fp32"
+    if not run.checkpoint_files():
+        return RunError(f"{run.folder}: {error}", cure=f"begin again with {other}")
+    good = run.checkpoint_files()[-1]
+    return RunError(
+        f"{run.folder}: {error}; {good} is the last good checkpoint",
+        cure=f"go on from it in a new run with --fork NEW_RUN and {other}",
+    )
 
 
 def open_run(plan: Plan, display: Display) -> tuple[State, Outputs]:

@@ -1,0 +1,122 @@
+"""The pictures that a model is evaluated on: those its run holds out, or others that it has not seen."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diptych.config import SourceConfig
+from diptych.data.files import Domain, find_domain
+from diptych.data.loader import halved
+from diptych.data.pairing import pair_up
+from diptych.data.picture_files import read_picture
+from diptych.data.pictures import Array, eight_bits, with_channels
+from diptych.data.preprocess import fit
+from diptych.data.sources import domain_names, find_split, halves
+from diptych.errors import OptionError, PictureError, RunError
+from diptych.model import ModelCard
+from diptych.pair import Pair
+from diptych.presets import METHODS
+from diptych.run import Run
+
+MIN_PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a domain by index, as a model of ``card`` gets them: resized as in training but not cropped, with
+    the domain's channels, in 8 bits."""
+
+    domain: Domain
+    card: ModelCard
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.domain)
+
+    def __iter__(self) -> Iterator[Array]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, index: int) -> Array:
+        data = self.card.data
+        values = with_channels(self.original(index), self.channels)
+        size = data.crop_size or data.load_size
+        return fit(values, replace(data, crop_size=0), stride=self.card.generator.stride, load_size=size)
+
+    def original(self, index: int) -> Array:
+        """The picture at its own size."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return eight_bits(halved(read_picture(self.domain.path(index)).values, self.domain.half))
+
+    @property
+    def contents_sha256(self) -> str:
+        """A hash of all their pixels."""
+        digest = hashlib.sha256()
+        for picture in self:
+            digest.update(f"{picture.shape}".encode() + picture.tobytes())
+        return digest.hexdigest()
+
+
+def find_pictures_for(
+    model: Path, card: ModelCard, source: SourceConfig, *, pairs: bool | None = None
+) -> tuple[Pair[Pictures], bool]:
+    """The pictures of ``source``, or where it names none, those that the run ``model`` holds out; and whether they are
+    in pairs.
+
+    ``pairs`` None takes them as pairs where the model's method does, or where both domains have all names in common;
+    True takes the common names alone.
+
+    Raises:
+        UserError: there are none, or too few, or no pairs where pairs are asked for.
+    """
+    named = source != SourceConfig()
+    domains = _given(source) if named else _held_out(model)
+    for domain in domains:
+        if len(domain) < MIN_PICTURES:
+            cure = "give at least 2 of each domain, better 50"
+            raise PictureError(f"{domain.folder} has {len(domain)} pictures to evaluate on", cure=cure)
+    domains, paired = _paired(domains, METHODS[card.method].paired if pairs is None else pairs, ask=pairs is None)
+    return domains.map(lambda domain, channels: Pictures(domain, card, channels), card.channels), paired
+
+
+def _paired(domains: Pair[Domain], wanted: bool, *, ask: bool) -> tuple[Pair[Domain], bool]:
+    if wanted:
+        return pair_up(domains, leave_out=True), True
+    if not ask:
+        return domains, False
+    try:
+        return pair_up(domains, leave_out=False), True
+    except PictureError:
+        return domains, False
+
+
+def _given(source: SourceConfig) -> Pair[Domain]:
+    if source.root is None:
+        if source.a is None or source.b is None:
+            raise OptionError("two folders of pictures are needed", cure="give A B, or --root ROOT")
+        return domain_names(source).map(find_domain, Pair(source.a, source.b))
+    if source.a is not None or source.b is not None:
+        raise OptionError("both two folders and a root are given", cure="give A B, or --root ROOT")
+    names, root = domain_names(source), source.root
+    folders = Pair("testA", "testB").map(root.joinpath)
+    if all(folder.is_dir() for folder in folders):
+        return names.map(find_domain, folders)
+    for folder in (root / "test", root / "val"):
+        if folder.is_dir():
+            return halves(find_domain(folder.name, folder), names)
+    raise PictureError(f"{root} holds neither testA and testB nor test", cure="give A B, two folders of pictures")
+
+
+def _held_out(model: Path) -> Pair[Domain]:
+    """The held-out pictures of the run ``model``, by the list that it wrote when it was begun."""
+    cure = "give pictures that it has not seen: A B, or --root ROOT"
+    run = Run(model)
+    if not run.exists:
+        raise RunError(f"{model} is no run, so nothing is known to be held out", cure=cure)
+    config, listed = run.config(), run.about().get("held_out", {})
+    files = [tuple(map(Path, names)) for names in listed.values()]
+    if len(files) != 2 or not all(files):
+        raise RunError(f"{model} holds out no pictures", cure=cure)
+    test = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True).test
+    return test.map(lambda domain, names: domain.only(names), Pair(*files))
