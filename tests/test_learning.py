@@ -52,3 +52,8 @@ def test_squares_change_their_colour_and_stay_where_they_are(run, squares, direc
 @pytest.mark.parametrize(("direction", "target"), [("a2b", "testB"), ("b2a", "testA")])
 def test_a_picture_of_the_target_domain_stays_as_it_is(run, squares, direction, target):
     assert error(run, direction, squares / target, squares / target) < 8
+
+
+@pytest.mark.slow
+def test_a_sound_run_raises_no_alarm(run):
+    assert [record["health"] for record in run.metrics() if "health" in record] == []

@@ -16,7 +16,7 @@ from diptych.lock import locked
 from diptych.run import Run
 from diptych.sealed import read_sealed
 from diptych.training.loop import train
-from test_training import InterruptAt, losses_of, tiny
+from test_training import InterruptAt, losses_of, records_of, tiny
 
 SMALL = "--crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4"
 PICTURES = 240
@@ -78,7 +78,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
     tensors, _ = state_of(killed)
     assert sum(name.startswith("pools.a.") for name in tensors) == 50
     assert any(name.startswith("ema.") for name in tensors)
-    rates = [record["learning_rate"] for record in killed.metrics()]
+    rates = [record["learning_rate"] for record in records_of(killed)]
     assert rates[-1] < rates[0] / 2
 
 
@@ -104,7 +104,7 @@ def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp
     config = tiny(squares, length=LengthConfig(pictures=200))
     train(config, tmp_path / "run")
     run = train(replace(config, length=LengthConfig(pictures=400)), tmp_path / "run")
-    rates = {record["pictures"]: record["learning_rate"] for record in run.metrics()}
+    rates = {record["pictures"]: record["learning_rate"] for record in records_of(run)}
     assert list(rates) == [100, 200, 300, 400]
     assert rates[200] == pytest.approx(2e-4 / 51)
     assert rates[300] == pytest.approx(2e-4 * (1 - 50 / 101))
@@ -119,7 +119,7 @@ def test_a_fork_begins_with_the_parents_state_and_may_differ(squares, tmp_path):
     fork = train(changed, parent.folder, fork=tmp_path / "fork")
     assert fork.about()["parent"] == str(parent.checkpoint_file(100))
     assert fork.config().optimiser.learning_rate == 1e-5
-    assert [record["pictures"] for record in fork.metrics()] == [104]
+    assert [record["pictures"] for record in records_of(fork)] == [104]
     before, _ = read_sealed(parent.checkpoint_file(100), "checkpoint")
     after, _ = read_sealed(fork.checkpoint_file(104), "checkpoint")
     step = (after["generators.a2b.model.1.weight"] - before["generators.a2b.model.1.weight"]).abs().max()

@@ -55,8 +55,13 @@ class InterruptAt(Silent):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def records_of(run):
+    """The records of losses, without those of alarms."""
+    return [record for record in run.metrics() if "losses" in record]
+
+
 def losses_of(run):
-    return [(record["pictures"], record["learning_rate"], record["losses"]) for record in run.metrics()]
+    return [(record["pictures"], record["learning_rate"], record["losses"], record["gradients"]) for record in records_of(run)]
 
 
 def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
@@ -68,8 +73,8 @@ def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     assert about["versions"]["torch"] == torch.__version__
     assert about["held_out"]["A"] == ["2000.png", "2001.png", "2002.png", "2003.png"]
     assert about["config"]["generator"]["num_blocks"] == 1
-    assert [record["pictures"] for record in run.metrics()] == [100, 200, 300]
-    assert list(next(run.metrics())["losses"]) == [
+    assert [record["pictures"] for record in records_of(run)] == [100, 200, 300]
+    assert list(records_of(run)[0]["losses"]) == [
         "gan_a", "gan_b", "cycle_a", "cycle_b", "identity_a", "identity_b", "discriminator_a", "discriminator_b",
     ]  # fmt: skip
     assert [path.name for path in run.checkpoint_files()] == ["000000300.safetensors"]
@@ -131,7 +136,7 @@ def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
     # 24 pictures an epoch, 20 epochs: the records at 100, 200, ... lie in epochs 5, 9, 13, 17, 20 (counted from 1).
     optimiser = OptimiserConfig(batch_size=1, schedule_unit="epoch")
     run = train(tiny(squares, optimiser=optimiser, length=LengthConfig(epochs=20)), tmp_path / "run")
-    rates = {record["pictures"]: record["learning_rate"] / 2e-4 for record in run.metrics()}
+    rates = {record["pictures"]: record["learning_rate"] / 2e-4 for record in records_of(run)}
     assert rates == {
         pictures: pytest.approx(1 - max(0, -(-pictures // 24) - 10) / 11) for pictures in (100, 200, 300, 400, 480)
     }
@@ -212,7 +217,7 @@ def test_grey_and_colour_domains_train_without_identity(tmp_path):
     run = train(tiny(root, length=LengthConfig(pictures=4)), tmp_path / "run", display=display)
     assert said.count("no identity loss, since A has 1 and B 3 channels") == 1
     assert load_model(run.folder).card.channels == (1, 3)
-    assert not any("identity" in name for record in run.metrics() for name in record["losses"])
+    assert not any("identity" in name for record in records_of(run) for name in record["losses"])
 
 
 def test_the_sample_grid_has_a_row_for_each_thing(squares, tmp_path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diptych.config import TrainConfig
     from diptych.errors import UserError
+    from diptych.evaluation.evaluate import evaluate
     from diptych.run import Run
     from diptych.training.loop import train
     from diptych.translation.translator import Translator
@@ -17,10 +18,11 @@ _HOME = {
     "TrainConfig": "diptych.config",
     "Translator": "diptych.translation.translator",
     "UserError": "diptych.errors",
+    "evaluate": "diptych.evaluation.evaluate",
     "train": "diptych.training.loop",
 }
 
-__all__ = ["Run", "TrainConfig", "Translator", "UserError", "train"]
+__all__ = ["Run", "TrainConfig", "Translator", "UserError", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -66,10 +66,14 @@ class Engine:
         """Convolutions and matrix products inside run in the chosen arithmetic; weights stay in fp32."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
-    def descend(self, optimiser: Optimizer, losses: Mapping[str, Tensor]) -> None:
-        """One step of ``optimiser`` down the gradient of the sum of ``losses``."""
+    def descend(self, optimiser: Optimizer, losses: Mapping[str, Tensor]) -> Tensor:
+        """One step of ``optimiser`` down the gradient of the sum of ``losses``; returns the gradient's norm."""
         optimiser.zero_grad(set_to_none=True)
         total = torch.stack(list(losses.values())).sum()
         self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(optimiser)
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         self.scaler.step(optimiser)
         self.scaler.update()
+        return norm

@@ -12,7 +12,9 @@ from typing import Annotated, Any, NoReturn, Union
 import tyro
 
 from diptych import __version__
+from diptych.cli.check import Check
 from diptych.cli.demo import Demo
+from diptych.cli.evaluate import Evaluate
 from diptych.cli.export import Export
 from diptych.cli.import_ import Import
 from diptych.cli.runs import Runs, Show
@@ -23,8 +25,10 @@ from diptych.errors import UserError
 EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
+    "check": Check,
     "train": Train,
     "translate": Translate,
+    "evaluate": Evaluate,
     "runs": Runs,
     "show": Show,
     "import": Import,
@@ -34,6 +38,7 @@ COMMANDS: dict[str, type[Any]] = {
 DESCRIPTION = """Learn to translate pictures between two domains from two folders of pictures, without pairs.
 
   diptych demo                              try it on built-in pictures
+  diptych check PHOTOS PAINTINGS            what is wrong with the pictures, before hours are spent
   diptych train PHOTOS PAINTINGS            train; the same command goes on where it stopped
   diptych translate runs/RUN INPUT OUTPUT   translate a picture or a folder
   diptych import latest_net_G_A.pth …       take the original code's checkpoints, and export gives them back

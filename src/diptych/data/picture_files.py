@@ -55,7 +55,7 @@ def read_picture(path: Path) -> Picture:
     Raises:
         PictureError: not a picture, damaged, too large, of a kind that is not read, or not permitted.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return from_pillow(image, path)
 
 
@@ -65,7 +65,7 @@ def read_header(path: Path) -> Header:
     Raises:
         PictureError: as ``read_picture``, as far as the first bytes show.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         width, height = image.size
         if orientation(image) in SIDEWAYS and image.format != "TIFF":  # whose size Pillow turns itself
             width, height = height, width
@@ -73,7 +73,7 @@ def read_header(path: Path) -> Header:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """The opened file, with every way in which it can be wrong told as a ``PictureError``."""
     try:
         size = _size_of(path)

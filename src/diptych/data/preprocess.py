@@ -84,4 +84,4 @@ def from_network(batch: Tensor, dtype: type[np.uint8] | type[np.uint16] = np.uin
     """``(B, C, H, W)`` in [-1, 1] as arrays ``(B, H, W, C)`` over the range of ``dtype``, rounded to the nearest."""
     top = np.iinfo(dtype).max
     values = (batch.float() + 1) * (top / 2)
-    return values.round().clamp(0, top).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+    return values.nan_to_num(0).round().clamp(0, top).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)

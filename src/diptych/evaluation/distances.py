@@ -51,7 +51,8 @@ def kid_interval(real: Features, made: Features, *, seed: int = 0) -> tuple[floa
     """Where KID lies with 95 % confidence, had other pictures been drawn: percentiles over 1000 bootstraps.
 
     A picture that a bootstrap draws twice is not compared with itself, which would push KID up: with wᵢ the times that
-    picture i is drawn, Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ. Of more than 2000 pictures, as many enter, chosen at random.
+    picture i is drawn, Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ. Of more than 2000 pictures, 2000 enter, chosen at
+    random.
     """
     draw = generator(seed, Stream.SCORES, 1)
     real, made = (x[draw.permutation(len(x))[:MAX_RESAMPLED]] for x in (real, made))
@@ -63,14 +64,16 @@ def kid_interval(real: Features, made: Features, *, seed: int = 0) -> tuple[floa
 
 
 def _kernel(x: Features, y: Features) -> Features:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    kernel: Features = (x @ y.T / x.shape[1] + 1) ** 3
+    return kernel
 
 
 def _mean_of_others(kernel: Features, times: Features) -> Features:
     """The mean of ``kernel`` over pairs of different pictures, drawn so many ``times`` (a row for each bootstrap)."""
     total = ((times @ kernel) * times).sum(1) - times**2 @ np.diag(kernel)
     pairs = times.sum(1) ** 2 - (times**2).sum(1)
-    return np.divide(total, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
+    means: Features = np.divide(total, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
+    return means
 
 
 def fid(real: Features, made: Features) -> float:
@@ -84,8 +87,8 @@ def fid(real: Features, made: Features) -> float:
     """
     centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (real, made)]
     variances = sum(float((x**2).sum()) for x in centred)
-    small = [np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in centred]
-    root = np.linalg.svd(small[0] @ small[1].T, compute_uv=False).sum()
+    x, y = (np.linalg.qr(x)[1] if len(x) > x.shape[1] else x for x in centred)  # RᵀR = XᵀX, and R is smaller
+    root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
     return float(((real.mean(0) - made.mean(0)) ** 2).sum() + variances - 2 * root)
 
 

@@ -4,7 +4,8 @@ Which network it is belongs to every score's name: scores of two networks have n
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from diptych.errors import OptionError
 
 Features = NDArray[np.float64]
 """``(N, D)``: a row for each picture."""
-BATCH_SIZE = 16
+BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class FeatureNetwork:
     """Height and width of what it is given, in pixels."""
     sha256: str | None
     """Of its weights; none where they are hidden in a function."""
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=partial(torch.device, "cpu"))
     plain: bool = False
     """Whether KID and FID bear no name, being those that everybody means: of the standard Inception."""
 
@@ -41,7 +42,7 @@ class FeatureNetwork:
         return metric if self.plain else f"{metric} ({self.name})"
 
     def __call__(self, pictures: Iterable[Array]) -> Features:
-        """The features of ``pictures``, each ``(H, W, 1 or 3)`` uint8 of any size, in batches of 16.
+        """The features of ``pictures``, each ``(H, W, 1 or 3)`` uint8 of any size, in batches of 4.
 
         Raises:
             OptionError: the network fails, or gives something else than ``(B, D)``.

@@ -72,7 +72,8 @@ def nearest_resized(labels: Labels, height: int, width: int) -> Labels:
     """``labels`` at another size, each pixel that of the place where its centre falls."""
     rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(int)
-    return labels[rows[:, None], columns]
+    chosen: Labels = labels[rows[:, None], columns]
+    return chosen
 
 
 def confusion(made: Labels, truth: Labels, num_classes: int) -> NDArray[np.int64]:

@@ -37,10 +37,10 @@ class Truth:
 
     pictures: Pictures
     features: Features
-    paired: bool
-    """Whether picture i is what picture i of the other domain should become."""
     palette: Array | None = None
     """The classes' colours, where they are label maps."""
+    paired: bool = False
+    """Whether picture i is what picture i of the other domain should become."""
 
     def __getitem__(self, index: int) -> Array:
         return self.pictures[index]

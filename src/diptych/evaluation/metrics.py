@@ -1,7 +1,6 @@
 """How far a picture is from another, where that is the truth: both ``(H, W, C)`` uint8 of one shape."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
@@ -9,6 +8,9 @@ from diptych.data.pictures import Array
 
 MAX_PSNR = 100.0
 """What equal pictures get, in dB, so that means stay finite."""
+RADIUS = 5
+WINDOW = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
+WINDOW /= WINDOW.sum()
 
 
 def psnr(picture: Array, truth: Array) -> float:
@@ -23,16 +25,30 @@ def mean_psnr(pictures: Sequence[Array], truths: Sequence[Array]) -> float:
 
 
 def ssim(picture: Array, truth: Array) -> float:
-    """Structural similarity, by torchmetrics: Gaussian windows of 11×11 with σ 1.5; 1 where the pictures are equal.
+    """Structural similarity, 1 where the pictures are equal: Gaussian windows of 11×11 with σ 1.5, edges mirrored, the
+    mean over places and channels.
+
+    torchmetrics' number, in the tests; by rows and columns one after the other it takes a fraction of the time.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, "Image Quality Assessment: From Error Visibility to Structural
     Similarity", equation 13.
     """
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
+    x, y = picture.astype(np.float64), truth.astype(np.float64)
+    mean_x, mean_y, xx, yy, xy = _smooth(np.stack([x, y, x * x, y * y, x * y]))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    covariance, variances = xy - mean_x * mean_y, (xx - mean_x**2).clip(0) + (yy - mean_y**2).clip(0)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
 
-    both = (torch.from_numpy(x.astype(np.float64)).permute(2, 0, 1)[None] for x in (picture, truth))
-    return float(cast(torch.Tensor, structural_similarity_index_measure(*both, data_range=255.0)))
+
+def _smooth(planes: Array) -> Array:
+    """``(N, H, W, C)`` under the window, at the same size."""
+    for axis in (1, 2):
+        edges = [(RADIUS, RADIUS) if axis == other else (0, 0) for other in range(planes.ndim)]
+        wide, size = np.moveaxis(np.pad(planes, edges, mode="reflect"), axis, 0), planes.shape[axis]
+        smooth = sum(weight * wide[place : place + size] for place, weight in enumerate(WINDOW))
+        planes = np.moveaxis(np.asarray(smooth), 0, axis)
+    return planes
 
 
 def l1(picture: Array, truth: Array) -> float:

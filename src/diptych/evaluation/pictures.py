@@ -1,7 +1,7 @@
 """The pictures that a model is evaluated on: those its run holds out, or others that it has not seen."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,31 +59,48 @@ class Pictures:
 
 
 def find_pictures_for(
-    model: Path, card: ModelCard, source: SourceConfig, *, pairs: bool | None = None
+    model: Path,
+    card: ModelCard,
+    source: SourceConfig,
+    *,
+    pairs: bool | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pair[Pictures], bool]:
     """The pictures of ``source``, or where it names none, those that the run ``model`` holds out; and whether they are
     in pairs.
 
     ``pairs`` None takes them as pairs where the model's method does, or where both domains have all names in common;
-    True takes the common names alone.
+    True takes the common names alone. Where the model was trained without the unreadable ones, they are left out.
 
     Raises:
         UserError: there are none, or too few, or no pairs where pairs are asked for.
     """
-    named = source != SourceConfig()
-    domains = _given(source) if named else _held_out(model)
+    domains = _given(source) if source != SourceConfig() else _held_out(model)
+    if card.data.skip_unreadable:
+        domains = domains.map(lambda domain: _readable(domain, report))
+    domains, paired = _paired(domains, card, pairs)
     for domain in domains:
         if len(domain) < MIN_PICTURES:
             cure = "give at least 2 of each domain, better 50"
             raise PictureError(f"{domain.folder} has {len(domain)} pictures to evaluate on", cure=cure)
-    domains, paired = _paired(domains, METHODS[card.method].paired if pairs is None else pairs, ask=pairs is None)
     return domains.map(lambda domain, channels: Pictures(domain, card, channels), card.channels), paired
 
 
-def _paired(domains: Pair[Domain], wanted: bool, *, ask: bool) -> tuple[Pair[Domain], bool]:
-    if wanted:
+def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
+    files = []
+    for index, file in enumerate(domain.files):
+        try:
+            read_picture(domain.path(index))
+            files.append(file)
+        except PictureError as error:
+            report(f"left out: {error.problem}")
+    return domain.only(files)
+
+
+def _paired(domains: Pair[Domain], card: ModelCard, wanted: bool | None) -> tuple[Pair[Domain], bool]:
+    if wanted or (wanted is None and METHODS[card.method].paired):
         return pair_up(domains, leave_out=True), True
-    if not ask:
+    if wanted is False:
         return domains, False
     try:
         return pair_up(domains, leave_out=False), True

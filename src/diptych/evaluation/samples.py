@@ -28,14 +28,14 @@ def sample_pictures(domain: Domain, data: DataConfig, *, channels: int, stride: 
 
 
 @torch.no_grad()
-def draw_samples(
+def sample_blocks(
     networks: Mapping[Direction, nn.Module],
     pictures: Pair[list[Array]],
     names: Pair[str],
     device: torch.device,
     *,
     paired: bool = False,
-) -> Image.Image:
+) -> list[Block]:
     """Real, translated, back again and identity, a row each, for every direction that ``networks`` has.
 
     Of ``paired`` pictures, the true translation as well.
@@ -46,7 +46,19 @@ def draw_samples(
         for direction, block in zip(networks, blocks, strict=True):
             name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
             block.rows.append(Row(f"true {name}", truth))
-    return draw_grid(blocks)
+    return blocks
+
+
+def draw_samples(
+    networks: Mapping[Direction, nn.Module],
+    pictures: Pair[list[Array]],
+    names: Pair[str],
+    device: torch.device,
+    *,
+    paired: bool = False,
+) -> Image.Image:
+    """The ``sample_blocks`` as one picture."""
+    return draw_grid(sample_blocks(networks, pictures, names, device, paired=paired))
 
 
 def _block(

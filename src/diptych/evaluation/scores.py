@@ -136,4 +136,5 @@ def remarks(scores: dict[str, Score], *, source: str, target: str) -> Iterator[s
             yield f"{source} to {target} does not beat {words} in {', '.join(lost)}"
     kid = scores["kid"]
     if kid.interval and kid.untranslated is not None and kid.trained < kid.untranslated <= kid.interval[1]:
-        yield f"{source} to {target} beats the untranslated input in {kid.name}, but not surely: more pictures would tell"
+        words = f"beats the untranslated input in {kid.name}, but not surely: more pictures would tell"
+        yield f"{source} to {target} {words}"

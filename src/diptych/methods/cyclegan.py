@@ -102,6 +102,9 @@ class Cyclegan:
     def networks(self, generators: nn.Module) -> dict[Direction, nn.Module]:
         return {"a2b": cast(nn.Module, generators.a2b), "b2a": cast(nn.Module, generators.b2a)}
 
+    def judges(self) -> dict[str, nn.Module]:
+        return {"a": self.discriminators.a, "b": self.discriminators.b}
+
     def update(
         self, generators: nn.Module, discriminators: nn.Module, real: Pair[Tensor], exchange: Exchange
     ) -> Iterator[tuple[nn.Module, Losses]]:

@@ -31,6 +31,10 @@ class Method(Protocol):
         """The network of each direction that ``generators`` (the method's own, or a copy of them) holds."""
         ...
 
+    def judges(self) -> dict[str, nn.Module]:
+        """The discriminators that judge pictures of one domain by themselves, by ``a`` and ``b``; perhaps none."""
+        ...
+
     def update(
         self, generators: nn.Module, discriminators: nn.Module, real: Pair[Tensor], exchange: Exchange
     ) -> Iterator[tuple[nn.Module, Losses]]:

@@ -79,6 +79,9 @@ class Pix2pix:
     def networks(self, generators: nn.Module) -> dict[Direction, nn.Module]:
         return {self.config.direction: generators.get_submodule(self.config.direction)}
 
+    def judges(self) -> dict[str, nn.Module]:
+        return {}
+
     def update(
         self, generators: nn.Module, discriminators: nn.Module, real: Pair[Tensor], exchange: Exchange
     ) -> Iterator[tuple[nn.Module, Losses]]:

@@ -107,11 +107,13 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
     sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
     batches = plan.loader.batches(state.pictures)
     while state.pictures < plan.total:
+        asked = time.perf_counter()
         try:
             batch = next(batches)
         except PictureError:
             outputs.save(last=True)
             raise
+        outputs.waited += time.perf_counter() - asked
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         real = batch.map(lambda values: to_network(values, state.engine.device))
         losses = update(state, real, learning_rate=rate)
@@ -122,6 +124,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
             outputs.log(rate)
         if done or state.pictures // sample_every > before // sample_every:
             outputs.draw()
+            outputs.examine()
         if last or time.monotonic() - saved >= 60 * plan.config.output.save_minutes:
             outputs.save(last=last)
             saved = time.monotonic()

@@ -11,10 +11,12 @@ from diptych.evaluation.samples import draw_samples, sample_pictures
 from diptych.model import ModelCard, save_model, versions
 from diptych.sealed import written_aside
 from diptych.training.checkpoint import save_checkpoint
+from diptych.training.health import Health
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
 from diptych.training.state import State
 from diptych.training.tensorboard import TensorBoard
+from diptych.training.window import GRADIENT
 
 
 class Outputs:
@@ -27,7 +29,10 @@ class Outputs:
         self.shown = domains.map(
             lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
         )
+        self.health = Health(plan, state, self.shown, display)
         self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
+        self.waited = 0.0
+        """Seconds spent waiting for pictures since the last record."""
         self.tensorboard = TensorBoard(self.run.tensorboard, state.pictures) if plan.config.output.tensorboard else None
         self.unlogged: list[dict[str, Any]] = []
 
@@ -56,16 +61,31 @@ class Outputs:
             NonFiniteError: one became NaN or infinite.
         """
         state, now = self.state, time.perf_counter()
-        losses, speed = state.window.means(), (state.pictures - self.logged_pictures) / (now - self.logged_time)
-        self.logged_pictures, self.logged_time = state.pictures, now
+        means, seconds = state.window.means(), now - self.logged_time
+        speed, waited = (state.pictures - self.logged_pictures) / seconds, self.waited / seconds
+        losses = {name: value for name, value in means.items() if not name.startswith(GRADIENT)}
+        gradients = {name.removeprefix(GRADIENT): value for name, value in means.items() if name.startswith(GRADIENT)}
+        self.logged_pictures, self.logged_time, self.waited = state.pictures, now, 0.0
         state.window.clear()
         record = {
             "pictures": state.pictures,
             "epoch": state.pictures / self.plan.epoch_size,
             "learning_rate": learning_rate,
             "pictures_per_second": round(speed, 3),
+            "waiting_share": round(waited, 4),
             "losses": losses,
+            "gradients": gradients,
         }
+        self.health.watch(record)
+        self._append(record)
+        if self.tensorboard:
+            self.tensorboard.log(
+                state.pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed}
+            )
+        self.display.show(state.pictures, speed, losses)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """Adds ``record`` to the metrics; where the disk is full, together with the next one."""
         self.unlogged.append(record)
         try:
             while self.unlogged:
@@ -73,11 +93,12 @@ class Outputs:
                 self.unlogged.pop(0)
         except OSError as error:
             self.display.note(f"metrics are kept for later: {describe(error)}")
-        if self.tensorboard:
-            self.tensorboard.log(
-                state.pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed}
-            )
-        self.display.show(state.pictures, speed, losses)
+
+    def examine(self) -> None:
+        """Takes the run's symptoms, tells new alarms and logs them all."""
+        if found := self.health.examine():
+            alarms = [alarm.to_json() for alarm in found]
+            self._append({"pictures": self.state.pictures, "health": alarms})
 
     def draw(self) -> None:
         """Draws the sample grid of now."""

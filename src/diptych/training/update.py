@@ -7,10 +7,12 @@ from diptych.chance import Stream, torch_seed
 from diptych.pair import Pair
 from diptych.training.schedules import factor
 from diptych.training.state import State
+from diptych.training.window import GRADIENT
 
 
 def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
-    """Trains ``state`` on one batch ``real``, ``(B, C, H, W)`` in [-1, 1], and returns each loss, detached."""
+    """Trains ``state`` on one batch ``real``, ``(B, C, H, W)`` in [-1, 1]; returns each loss by its name, detached, and
+    the norm of each module's gradient as ``gradient.<module>``."""
     engine, modules = state.engine, state.modules
     torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.pictures))  # for dropout
     for optimiser in state.optimisers.values():
@@ -25,8 +27,8 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
         if step is None:
             break
         module, losses = step
-        engine.descend(state.optimisers[names[module]], losses)
-        logged |= {name: loss.detach() for name, loss in losses.items()}
+        norm = engine.descend(state.optimisers[names[module]], losses)
+        logged |= {name: loss.detach() for name, loss in losses.items()} | {f"{GRADIENT}{names[module]}": norm}
     state.pictures += len(real.a)
     if state.ema:
         state.ema.update(state.method.generators, state.num_updates)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+GRADIENT = "gradient."
+"""What the names of gradients' norms begin with, among the names of losses."""
+
 
 class NonFiniteError(ArithmeticError):
     """A loss or a weight, named by ``term``, became NaN or infinite."""
@@ -44,6 +47,8 @@ class Window:
             for name in losses:
                 value = next(numbers)
                 if not math.isfinite(value):
+                    if name.startswith(GRADIENT):
+                        continue  # with a gradient scaler, a matter of course: such a step is left out
                     raise NonFiniteError(name, pictures)
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.updates += 1

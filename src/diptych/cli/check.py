@@ -1,0 +1,100 @@
+"""``diptych check``."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from diptych.cli.look_over import Report
+
+EXIT_WARNINGS, EXIT_ERRORS = 1, 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what is wrong with pictures before hours are spent on them, and what training would make of them.
+
+    Exit code: 0 when nothing is wrong (there may be notes), 1 with warnings (training runs, but learns less than it
+    could), 2 with errors (training would stop).
+
+    For example:
+      diptych check photos paintings
+      diptych check --root horse2zebra --no-estimate
+      diptych check photos paintings --json
+    """
+
+    a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
+    """Folder with pictures of domain A."""
+    b: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[B]")] = None
+    """Folder with pictures of domain B."""
+    root: Path | None = None
+    """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
+    paired: bool = False
+    """The pictures are pairs, for pix2pix. Known by itself of a root whose train holds them side by side."""
+    preset: Literal["default", "paper"] = "default"
+    """What the choices and the estimate are for."""
+    estimate: bool = True
+    """Try some updates to tell how long training would take and how much memory it needs."""
+    json: bool = False
+    """Write all of it as JSON."""
+
+    def __call__(self) -> int:
+        from diptych.cli.look_over import look_over
+        from diptych.config import SourceConfig
+
+        source = SourceConfig(a=self.a, b=self.b, root=self.root)
+        report = look_over(source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
+        severities = {finding.severity for finding in report.findings}
+        code = EXIT_ERRORS if "error" in severities else EXIT_WARNINGS if "warning" in severities else 0
+        if self.json:
+            import json
+
+            print(json.dumps({"exit_code": code} | report.json(), indent=2))
+        else:
+            show(report)
+        return code
+
+
+NUM_LISTED = 5
+STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
+
+
+def show(report: "Report") -> None:
+    """Prints ``report`` for a person."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console.print(_table(report))
+    for line in (*report.choices, *([report.estimate.words] if report.estimate else [])):
+        console.print(printable(line))
+    console.print()
+    for finding in report.findings:
+        said = f": {printable(finding.problem)}: {printable(finding.cure)}"
+        console.print(Text.assemble((finding.severity, STYLES[finding.severity]), said))
+        lines = finding.details or tuple(" = ".join(map(str, group)) for group in finding.files)
+        for line in lines[:NUM_LISTED]:
+            console.print(f"    {printable(line)}")
+        if len(lines) > NUM_LISTED:
+            console.print(f"    and {len(lines) - NUM_LISTED:,} more: --json lists all")
+    if not report.findings:
+        console.print("nothing is wrong with these pictures")
+
+
+def printable(text: str) -> str:
+    """``text`` as a terminal takes it, though a file's name need not be valid UTF-8."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, errors="replace").decode(encoding)
+
+
+def _table(report: "Report") -> Any:
+    """The two domains beside each other."""
+    from rich.table import Table
+
+    table = Table("", *map(printable, report.names), box=None, header_style="bold", pad_edge=False)
+    for name, values in report.rows():
+        table.add_row(name, *values)
+    return table

@@ -1,0 +1,149 @@
+"""How long a run would take and how much memory it needs, by some updates in a process of their own.
+
+A process of its own, since its peak of memory is then that of training alone, and running out of memory ends no other.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diptych.config import TrainConfig
+from diptych.config_json import from_json, to_json
+from diptych.data.sampling import epoch_size
+from diptych.errors import OptionError, UserError
+from diptych.pair import Pair
+from diptych.training.length import total_pictures
+
+MAX_SECONDS, MAX_UPDATES = 10.0, 20
+"""Of measuring. One update is always measured, and one before it is not."""
+GIB = 2**30
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError", "bad_alloc")
+SMALLER = "give a smaller --crop-size, --generator.width 32, or another machine"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run needs on this machine."""
+
+    device: str
+    precision: str
+    num_updates: int
+    """That were measured."""
+    pictures: int
+    """Per domain, of the whole run."""
+    epochs: float
+    pictures_per_second: float
+    hours: float
+    memory_gib: float | None
+    """Of the process at its largest, decoded pictures included; None where the system does not tell."""
+    device_memory_gib: float | None
+    """Of the GPU."""
+
+    @property
+    def words(self) -> str:
+        duration = f"{60 * self.hours:.0f} minutes" if self.hours < 2 else f"{self.hours:,.0f} hours"
+        memory = f" and {self.memory_gib:.1f} GiB of memory" if self.memory_gib else ""
+        memory += f" ({self.device_memory_gib:.1f} on the GPU)" if self.device_memory_gib else ""
+        return (
+            f"{self.epochs:,.4g} epochs ({self.pictures:,} pictures) would take about {duration}{memory} on this "
+            f"machine ({self.device}, {self.precision}): {self.pictures_per_second:.3g} pictures per second "
+            f"in {self.num_updates} {'update' if self.num_updates == 1 else 'updates'} as busy as it is now"
+        )
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate(config: TrainConfig, sizes: Pair[int]) -> Estimate:
+    """What a run of the settled ``config`` on so many pictures needs; unreadable pictures are left out.
+
+    Raises:
+        OptionError: training cannot begin, or has not enough memory.
+    """
+    config = replace(config, data=replace(config.data, skip_unreadable=True))
+    command = [sys.executable, "-m", "diptych.cli.estimate"]
+    done = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        measured = json.loads(done.stdout.splitlines()[-1])
+    elif done.returncode == -9 or any(words in done.stderr for words in OUT_OF_MEMORY):
+        raise OptionError("training needs more memory than this machine has", cure=SMALLER)
+    else:
+        reason = next(reversed(done.stderr.splitlines()), f"exit code {done.returncode}")
+        raise OptionError(f"some updates to try did not run ({reason})", cure="diptych train tells more")
+    size = epoch_size(sizes)
+    total = total_pictures(config, size)
+    speed, memory = measured.pop("pictures_per_second"), measured.pop("memory")
+    return Estimate(
+        pictures=total,
+        epochs=total / size,
+        pictures_per_second=speed,
+        hours=total / speed / 3600,
+        memory_gib=None if memory is None else memory / GIB + _cache_gib(config, sizes),
+        **measured,
+    )
+
+
+def _cache_gib(config: TrainConfig, sizes: Pair[int]) -> float:
+    """What decoded pictures take up once all that fit have been read."""
+    data = config.data
+    num_values = sizes.a * (data.channels_a or 0) + sizes.b * (data.channels_b or 0)
+    return min(data.cache_gib, num_values * (data.load_size or 0) ** 2 / GIB)
+
+
+def measure(config: TrainConfig) -> dict[str, Any]:
+    """Speed and memory of some updates in this process, and what they were computed with."""
+    from diptych.data.preprocess import to_network
+    from diptych.engine import Engine
+    from diptych.training.plan import make_plan
+    from diptych.training.progress import Silent
+    from diptych.training.state import State
+    from diptych.training.update import update
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = make_plan(config, Path(folder) / "run", None, Silent())
+    state = State(plan.config, Engine(plan.config.engine))
+    durations: list[float] = []
+    for batch in plan.loader.batches(0):
+        begun = time.perf_counter()
+        losses = update(state, batch.map(lambda values: to_network(values, state.engine.device)), learning_rate=0.0)
+        sum(float(loss) for loss in losses.values())  # waits for the device
+        durations.append(time.perf_counter() - begun)
+        if len(durations) > 1 and (sum(durations) > MAX_SECONDS or len(durations) > MAX_UPDATES):
+            break
+    timed = durations[1:]
+    return {
+        "device": plan.config.engine.device,
+        "precision": plan.config.engine.precision,
+        "num_updates": len(timed),
+        "pictures_per_second": len(timed) * plan.config.optimiser.batch_size / sum(timed),
+        "memory": _peak_memory(),
+        "device_memory_gib": _device_memory_gib(plan.config.engine.device),
+    }
+
+
+def _peak_memory() -> int | None:
+    """Bytes of this process at its largest."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _device_memory_gib(device: str) -> float | None:
+    import torch
+
+    return torch.cuda.max_memory_reserved() / GIB if device == "cuda" else None
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(measure(from_json(TrainConfig, json.load(sys.stdin)))))
+    except UserError as mistake:
+        sys.exit(str(mistake))

@@ -1,0 +1,129 @@
+"""``diptych evaluate``."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from diptych.config import Device
+from diptych.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from diptych.evaluation.scores import Score
+
+LEGEND = "input: left untranslated · untrained: initial weights · real: one half of the real pictures against the other"
+STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a model on pictures that it has not seen, beside what the scores must be held against.
+
+    A run is scored on the pictures that it holds out, and gets the result as scores.json.
+
+    For example:
+      diptych evaluate runs/photos2paintings
+      diptych evaluate runs/horse2zebra --root horse2zebra
+      diptych evaluate model.safetensors photos paintings --pairs
+      diptych evaluate runs/photos2paintings --features inception:inception.pt
+      diptych evaluate runs/streets --root cityscapes --label-maps b --colours classes.txt
+    """
+
+    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """A run, or its model.safetensors."""
+    a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
+    """Folder with pictures of domain A. By default, the pictures that the run holds out."""
+    b: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[B]")] = None
+    """Folder with pictures of domain B."""
+    root: Path | None = None
+    """Folder that holds testA and testB, or test with pictures side by side, in place of A B."""
+    pairs: bool = False
+    """Pictures of one name are pairs; those without a partner are left out. They are pairs as well where all names are
+    common."""
+    no_pairs: bool = False
+    """Pictures of one name are no pairs, even where all names are common."""
+    features: Annotated[str, tyro.conf.arg(metavar="NETWORK")] = "efficientnet-lite0"
+    """What KID, FID and their kin see with: efficientnet-lite0 (extra: evaluate), inception:FILE (the standard
+    Inception as TorchScript), another TorchScript file, or module:function of yours that returns a network."""
+    label_maps: Literal["a", "b"] | None = None
+    """The domain whose pictures are label maps: score each pixel's class, by the nearest colour."""
+    colours: Path | None = None
+    """Text file with a class's colour in each line, #rrggbb. By default, those in the true label maps, at most 64."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA, then MPS, then the CPU."""
+
+    def __call__(self) -> int:
+        if self.pairs and self.no_pairs:
+            raise OptionError("both --pairs and --no-pairs are given", cure="give one of them")
+
+        from rich.console import Console
+
+        from diptych.evaluation.evaluate import evaluate
+
+        aside = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        found = evaluate(
+            self.model,
+            self.a,
+            self.b,
+            root=self.root,
+            pairs=True if self.pairs else False if self.no_pairs else None,
+            features=self.features,
+            label_maps=self.label_maps,
+            colours=self.colours,
+            device=self.device,
+            report=aside.print,
+        )
+        console = Console(highlight=False, markup=False, emoji=False)
+        for direction, scores in found.scores.items():
+            source, target = found.names if direction == "a2b" else found.names.swapped
+            console.print(_table(f"{source} to {target}", list(scores.values())))
+            console.print(LEGEND, style="dim", soft_wrap=True)
+            console.print()
+        for remark in found.remarks:
+            console.print(remark, soft_wrap=True)
+        console.print(_protocol(found.protocol))
+        return 0
+
+
+def _table(title: str, scores: "list[Score]") -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, **STYLE, header_style="dim")
+    table.add_column("")
+    for heading in ("trained", "input", "untrained", "real"):
+        table.add_column(heading, justify="right")
+    for score in scores:
+        arrow = {"lower": " ↓", "higher": " ↑", None: ""}[score.better]
+        anchors = (score.untranslated, score.untrained, score.real)
+        table.add_row(score.name + arrow, _shown(score.trained), *map(_shown, anchors))
+        if score.interval is not None:
+            table.add_row("  95 % of it between", " … ".join(map(_shown, score.interval)), style="dim")
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _protocol(protocol: dict[str, object]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="protocol", **STYLE, show_header=False)
+    for name, value in _flat(protocol):
+        table.add_row(name, str(value))
+    return table
+
+
+def _flat(value: object, name: str = "") -> "Iterator[tuple[str, object]]":
+    """The leaves of nested objects, each with its path."""
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, part in value.items():
+        yield from _flat(part, f"{name}.{key}".strip("."))

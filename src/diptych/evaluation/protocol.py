@@ -1,0 +1,70 @@
+"""What was done to get scores: with the same protocol, anybody gets the same numbers."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diptych.evaluation import distances
+from diptych.evaluation.feature_networks import sha256_of
+from diptych.evaluation.features import BATCH_SIZE, FeatureNetwork
+from diptych.evaluation.pictures import Pictures
+from diptych.evaluation.scores import MIN_SPLIT, NUM_SPLITS
+from diptych.model import Model, versions
+from diptych.pair import Pair
+
+
+def protocol(
+    model: Model,
+    file: Path,
+    pictures: Pair[Pictures],
+    network: FeatureNetwork,
+    *,
+    paired: bool,
+    seed: int,
+    palette: list[str] | None,
+) -> dict[str, Any]:
+    """The protocol of an evaluation as JSON."""
+    card, data = model.card, model.card.data
+    size = "their own size" if data.resize == "none" else f"{data.resize} {data.crop_size or data.load_size}"
+    return {
+        "features": {"network": network.name, "sha256": network.sha256, "size": network.size},
+        "resize": f"Pillow bicubic: to {size} as in training, uncropped; then to {network.size}×{network.size}",
+        "bits": 8,
+        "pictures": {
+            name: {
+                "folder": str(domain.domain.folder),
+                "number": len(domain),
+                "names_sha256": domain.domain.sha256,
+                "contents_sha256": domain.contents_sha256,
+            }
+            for name, domain in zip(card.names, pictures, strict=True)
+        },
+        "paired": paired,
+        "label_map_colours": palette,
+        "model": {"file": file.name, "sha256": sha256_of(file), "ema": card.ema, "pictures_seen": card.pictures},
+        "seed": seed,
+        "kid": _kid(pictures.map(len)),
+        "density_coverage": {"num_neighbours": distances.NUM_NEIGHBOURS},
+        "real_halves": {"num_splits": NUM_SPLITS, "min_pictures": MIN_SPLIT},
+        "untrained": {"initialisation": "normal", "seed": seed},
+        "engine": {
+            "device": str(network.device),
+            "precision": "fp32",
+            "threads": torch.get_num_threads(),
+            "batch_size": BATCH_SIZE,
+        },
+        "versions": versions() | {"torchmetrics": version("torchmetrics")},
+    }
+
+
+def _kid(sizes: Pair[int]) -> dict[str, Any]:
+    subset_size, num_subsets = distances.kid_subsets(*sizes)
+    return {
+        "kernel": "(x·y / D + 1)³, unbiased",
+        "subset_size": subset_size,
+        "num_subsets": num_subsets,
+        "num_bootstraps": distances.NUM_BOOTSTRAPS,
+        "level": distances.LEVEL,
+    }

@@ -1,0 +1,59 @@
+"""Writing ``report.html`` into a run's folder, and the held-out pictures for it where nobody hands them over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from diptych.data.pictures import Array
+from diptych.data.sources import find_split
+from diptych.errors import UserError
+from diptych.evaluation.grid import Block
+from diptych.evaluation.report.facts import collect
+from diptych.evaluation.report.page import draw_page
+from diptych.evaluation.samples import sample_blocks, sample_pictures
+from diptych.model import load_model
+from diptych.run import Run
+from diptych.sealed import written_aside
+
+
+def write_report(run: Run, blocks: Sequence[Block] | None = None) -> Path:
+    """Writes the report of ``run`` as it is now, and returns where.
+
+    ``blocks`` are its sample pictures and their translations; by default the run's model makes them.
+
+    Raises:
+        RunError: its ``config.json`` cannot be read.
+        OSError: the disk is full or may not be written; the report is as it was.
+    """
+    no_blocks = ""
+    if blocks is None:
+        try:
+            blocks = translate_samples(run)
+        except UserError as error:
+            blocks, no_blocks = (), error.problem
+    page = draw_page(collect(run, blocks, no_blocks))
+    with written_aside(run.report_file) as aside:
+        aside.write_text(page, encoding="utf-8")
+    return run.report_file
+
+
+def translate_samples(run: Run) -> list[Block]:
+    """The sample pictures of ``run``, and what its model makes of them.
+
+    Raises:
+        UserError: there is no model yet, or its pictures are gone.
+    """
+    model, config = load_model(run.folder), run.config()
+    split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
+    listed = [tuple(map(Path, files)) for files in run.about().get("held_out", {}).values()]
+    held = split.test.map(lambda domain, files: domain.only(files), listed) if len(listed) == 2 else split.test
+
+    def shown(index: int) -> list[Array]:
+        domain = held[index] if len(held[index]) else split.train[index]
+        stride = config.generator.stride
+        return sample_pictures(domain, config.data, channels=model.card.channels[index], stride=stride)
+
+    pictures = split.train.map(lambda _: [])
+    pictures = type(pictures)(shown(0), shown(1))
+    return sample_blocks(model.networks, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)

@@ -1,0 +1,22 @@
+"""Generators that have learnt nothing: what any training must beat."""
+
+from dataclasses import replace
+
+import torch
+
+from diptych.chance import Stream, torch_seed
+from diptych.model import Model, channels_of
+from diptych.networks import build_generator, initialise
+
+
+def untrained(model: Model, *, seed: int = 0) -> Model:
+    """``model`` with generators of the same architecture and initial weights, normal(0, 0.02), a function of
+    ``seed``."""
+    networks = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, Stream.WEIGHTS, 0))
+        for direction in model.networks:
+            network = build_generator(model.card.generator, *channels_of(direction, model.card.channels))
+            initialise(network, "normal")
+            networks[direction] = network.eval()
+    return Model(networks, replace(model.card, ema=False, pictures=0))

@@ -1,0 +1,115 @@
+"""The health of a run: symptoms taken at each sample grid, alarms told once in plain words and logged each time."""
+
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diptych.config import Direction
+from diptych.data.pictures import Array
+from diptych.data.preprocess import CENTRE, look, stack, to_network
+from diptych.evaluation import symptoms
+from diptych.evaluation.alarms import CHANCE, Alarm, alarms
+from diptych.evaluation.samples import REVERSE, evaluating
+from diptych.pair import Pair
+from diptych.training.plan import Plan
+from diptych.training.progress import Display
+from diptych.training.state import State
+
+QUIET_SHARE = 0.2
+"""The share of a run, at its beginning, in which nothing is alarming yet."""
+RECORDS = 5
+"""Records of the metrics over which losses, gradients and waiting are averaged."""
+MIN_PICTURES = 4
+"""Fewer pictures than these say nothing of how outputs differ from each other."""
+
+
+class Health:
+    """Watches a run through its records and its held-out pictures."""
+
+    def __init__(self, plan: Plan, state: State, shown: Pair[list[Array]], display: Display) -> None:
+        self.plan, self.state, self.display = plan, state, display
+        self.pictures = shown.map(lambda pictures: as_batch(pictures, state.engine.device))
+        known = [record for record in plan.run.metrics() if "losses" in record]
+        self.recent: deque[Mapping[str, Any]] = deque(known, maxlen=RECORDS)
+        self.told: set[tuple[str, str]] = set()
+
+    def watch(self, record: Mapping[str, Any]) -> None:
+        """Takes in a record of the metrics."""
+        self.recent.append(record)
+
+    def examine(self) -> list[Alarm]:
+        """The alarms of now; those not told before are shown."""
+        if self.state.pictures < QUIET_SHARE * self.plan.total:
+            return []
+        found = self._of_records()
+        networks = self.state.method.networks(self.state.translators)
+        with torch.no_grad(), evaluating(networks.values()):
+            for direction in networks:
+                found += self._of_pictures(networks, direction)
+            found += self._of_discriminators(networks)
+        for alarm in found:
+            if (alarm.name, alarm.about) not in self.told:
+                self.told.add((alarm.name, alarm.about))
+                self.display.note(f"alarm: {alarm}")
+        return found
+
+    def _of_records(self) -> list[Alarm]:
+        if not self.recent:
+            return []
+        found = []
+        chance = CHANCE[self.plan.config.method.gan_loss]
+        for name in self.recent[-1]["losses"]:
+            if name.startswith("discriminator"):
+                share = mean(record["losses"][name] for record in self.recent) / chance
+                found += alarms(name.replace("_", " "), {"discriminator_loss": share, "discriminator_guess": share})
+        for name in self.recent[-1].get("gradients", {}):
+            norm = mean(record["gradients"][name] for record in self.recent)
+            found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
+        waiting = mean(record.get("waiting_share", 0.0) for record in self.recent)
+        return found + alarms("data", {"waiting_share": waiting})
+
+    def _of_pictures(self, networks: Mapping[Direction, nn.Module], direction: Direction) -> list[Alarm]:
+        inputs, target = self.pictures if direction == "a2b" else self.pictures.swapped
+        outputs = networks[direction](inputs)
+        numbers = {"luminance_correlation": symptoms.luminance_correlation(inputs, outputs)}
+        if inputs.shape[1] == outputs.shape[1]:
+            numbers["change"] = symptoms.change(inputs, outputs)
+        if min(len(outputs), len(target)) >= MIN_PICTURES:
+            numbers["relative_spread"] = symptoms.spread(outputs) / max(symptoms.spread(target), 1e-6)
+        numbers["relative_checkerboard"] = symptoms.checkerboard(outputs) / symptoms.checkerboard(target)
+        if REVERSE[direction] in networks:
+            back = networks[REVERSE[direction]]
+            numbers["hidden_information"] = symptoms.hidden_information(inputs, outputs, back)
+        return alarms(direction, numbers)
+
+    def _of_discriminators(self, networks: Mapping[Direction, nn.Module]) -> list[Alarm]:
+        """What each discriminator of one domain says of held-out pictures beside those it trained on."""
+        if not all(len(domain) for domain in self.plan.split.test):
+            return []
+        found = []
+        device = self.state.engine.device
+        for domain, judge in self.state.method.judges().items():
+            into: Direction = "b2a" if domain == "a" else "a2b"
+            unseen, source = self.pictures if domain == "a" else self.pictures.swapped
+            reader = getattr(self.plan.loader.readers, domain)
+            indices = islice(range(len(reader.domain)), len(unseen))
+            crop_size = self.plan.config.data.crop_size or 0
+            seen = as_batch([look(reader(index), CENTRE, crop_size) for index in indices], device)
+            scores = (judge(pictures) for pictures in (seen, unseen, networks[into](source)))
+            found += alarms(f"discriminator {domain}", {"memorised_share": symptoms.memorised_share(*scores)})
+        return found
+
+
+def as_batch(pictures: list[Array], device: torch.device) -> Tensor:
+    """``pictures`` ``(H, W, C)`` of any sizes as one batch ``(B, C, h, w)`` in [-1, 1]: the middles that all have."""
+    height, width = (min(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    middles = [
+        picture[(picture.shape[0] - height) // 2 :, (picture.shape[1] - width) // 2 :][:height, :width]
+        for picture in pictures
+    ]
+    return to_network(stack(middles), device)

@@ -1,0 +1,189 @@
+"""Every alarm fires where it must and is silent where it must not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from diptych.config import LengthConfig
+from diptych.evaluation import symptoms
+from diptych.evaluation.alarms import CHANCE, RULES, alarms
+from diptych.losses import discriminator_gan
+from diptych.training.health import RECORDS, Health
+from diptych.training.loop import open_run, train
+from diptych.training.plan import make_plan
+from diptych.training.progress import Silent
+from diptych.training.window import Window
+from test_training import tiny
+
+
+def pictures(number=6, size=64, channels=3, seed=0):
+    """Smooth random pictures in [-1, 1], as different from each other as photographs."""
+    noise = torch.randn(number, channels, size // 8, size // 8, generator=torch.Generator().manual_seed(seed))
+    return torch.tanh(F.interpolate(noise, size=(size, size), mode="bicubic"))
+
+
+X = pictures()
+RECOLOURED = (X.roll(1, dims=1) * 0.8).clamp(-1, 1)
+
+
+def names(found):
+    return [alarm.name for alarm in found]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name", "value"),
+    [
+        (-X, "luminance_correlation", symptoms.luminance_correlation(X, -X)),
+        (X + 0.001, "change", symptoms.change(X, X + 0.001)),
+        (X[:1].expand_as(X), "relative_spread", symptoms.spread(X[:1].expand_as(X)) / symptoms.spread(X)),
+    ],
+    ids=["inverted", "identity", "collapsed"],
+)
+def test_sick_pictures_raise_their_alarm(outputs, name, value):
+    assert names(alarms("a2b", {name: value})) == [name]
+
+
+def test_sound_pictures_raise_none_of_these():
+    numbers = {
+        "luminance_correlation": symptoms.luminance_correlation(X, RECOLOURED),
+        "change": symptoms.change(X, RECOLOURED),
+        "relative_spread": symptoms.spread(RECOLOURED) / symptoms.spread(X),
+    }
+    assert alarms("a2b", numbers) == []
+
+
+def test_symptoms_have_their_closed_forms():
+    assert symptoms.luminance_correlation(X, -2 * X + 1) == pytest.approx(-1)
+    assert symptoms.change(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)) == 0.5
+    assert symptoms.spread(torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])) == pytest.approx(0.5)
+    assert symptoms.spread(X[:1].expand_as(X)) == 0
+    assert symptoms.memorised_share(torch.ones(3), torch.full((2,), 0.25), torch.zeros(4)) == pytest.approx(0.75)
+
+
+def test_hidden_information_is_found_and_plain_reconstruction_is_not():
+    # The translation is grey; the colour is hidden in it a thousandfold smaller, and read back from there.
+    grey = X.mean(1, keepdim=True).expand_as(X).mul(100).round().div(100)
+    hiding = grey + (X - X.mean(1, keepdim=True)) / 1000
+
+    def reveals(y):
+        base = y.mean(1, keepdim=True).mul(100).round().div(100)
+        return base + (y - base) * 1000
+
+    assert (reveals(hiding) - X).abs().mean() < 0.02
+    assert names(alarms("a2b", {"hidden_information": symptoms.hidden_information(X, hiding, reveals)})) == [
+        "hidden_information"
+    ]
+    honest = symptoms.hidden_information(X, RECOLOURED, lambda y: (y / 0.8).roll(-1, dims=1) + 0.02)
+    assert alarms("a2b", {"hidden_information": honest}) == []
+
+
+def test_a_checkerboard_is_found_and_a_sound_picture_is_not():
+    upsample = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1)
+    nn.init.constant_(upsample.weight, 0.1)
+    with torch.no_grad():
+        dotted = upsample(F.avg_pool2d(X, 2))
+    sound = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="bilinear")
+    real = symptoms.checkerboard(X)
+    assert names(alarms("a2b", {"relative_checkerboard": symptoms.checkerboard(dotted) / real})) == [
+        "relative_checkerboard"
+    ]
+    assert alarms("a2b", {"relative_checkerboard": symptoms.checkerboard(sound) / real}) == []
+
+
+@pytest.mark.parametrize("kind", list(CHANCE))
+def test_guessing_has_the_loss_of_a_discriminator_that_cannot_tell(kind):
+    guess = 0.5 if kind == "least-squares" else 0.0
+    scores = torch.full((4,), guess)
+    assert discriminator_gan(kind, scores, scores).item() == pytest.approx(CHANCE[kind], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"losses": {"discriminator_a": 0.15}}, []),
+        ({"losses": {"discriminator_a": 0.001}}, ["discriminator_loss"]),
+        ({"losses": {"discriminator_a": 0.26}}, ["discriminator_guess"]),
+        ({"losses": {}, "gradients": {"generators": 3.0}}, []),
+        ({"losses": {}, "gradients": {"generators": 1e6}}, ["gradient_large"]),
+        ({"losses": {}, "gradients": {"discriminators": 1e-9}}, ["gradient_small"]),
+        ({"losses": {}, "waiting_share": 0.01}, []),
+        ({"losses": {}, "waiting_share": 0.3}, ["waiting_share"]),
+    ],
+)
+def test_records_of_a_run_raise_their_alarms(squares, tmp_path, record, expected):
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    health = Health(plan, state, outputs.shown, Silent())
+    for _ in range(RECORDS):
+        health.watch(record)
+    assert names(health._of_records()) == expected
+
+
+def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_path):
+    class ByHeart(nn.Module):
+        """Real is what it has seen, to the pixel."""
+
+        def __init__(self, known):
+            super().__init__()
+            self.known = known
+
+        def forward(self, x):
+            return torch.stack([(self.known - picture).abs().flatten(1).mean(1).min() < 1e-3 for picture in x]).float()
+
+    class ByColour(nn.Module):
+        """Real is orange in A, blue in B."""
+
+        def __init__(self, channel):
+            super().__init__()
+            self.channel = channel
+
+        def forward(self, x):
+            return (x[:, self.channel].amax((1, 2)) > 0.5).float()
+
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    health = Health(plan, state, outputs.shown, Silent())
+    networks = state.method.networks(state.translators)
+
+    from diptych.data.preprocess import CENTRE, look
+    from diptych.training.health import as_batch
+
+    for domain, channel in (("a", 0), ("b", 2)):
+        reader = getattr(plan.loader.readers, domain)
+        known = as_batch([look(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu"))
+        setattr(state.method.discriminators, domain, ByHeart(known))
+        assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks)]
+        setattr(state.method.discriminators, domain, ByColour(channel))
+        assert f"discriminator {domain}" not in [alarm.about for alarm in health._of_discriminators(networks)]
+
+
+def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):
+    # With such a bound, whatever is translated is translated too little.
+    monkeypatch.setitem(RULES, "change", replace(RULES["change"], low=2.0))
+    said = []
+    display = Silent()
+    display.note = said.append
+    config = tiny(squares, length=LengthConfig(pictures=40))
+    run = train(replace(config, output=replace(config.output, num_samples=10)), tmp_path / "run", display=display)
+    logged = {record["pictures"]: record["health"] for record in run.metrics() if "health" in record}
+    unchanged = {pictures: [a for a in found if a["name"] == "change"] for pictures, found in logged.items()}
+    assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
+    assert all([alarm["direction"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
+    assert unchanged[40][0]["threshold"] == 2.0
+    told = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
+    assert len(told) == 1
+    assert RULES["change"].advice in told[0]
+
+
+def test_gradients_that_overflow_are_left_out_of_the_mean():
+    window = Window()
+    window.add({"gan": torch.tensor(1.0), "gradient.generators": torch.tensor(float("inf"))}, 1)
+    window.add({"gan": torch.tensor(3.0), "gradient.generators": torch.tensor(2.0)}, 2)
+    assert window.means()["gan"] == 2
+    assert np.isfinite(window.means()["gradient.generators"])
