@@ -67,7 +67,7 @@ def checkerboard(pictures: Tensor) -> float:
 
 
 def _excess(spectrum: Tensor) -> Tensor:
-    """Of ``(B, N)`` energies by frequency: those around N/2 over 3N/8, or around N/4 over 3N/16 and 5N/16, the larger."""
+    """Of ``(B, N)`` energies by frequency: around N/2 over 3N/8, or around N/4 over 3N/16 and 5N/16, the larger."""
     size = spectrum.shape[1]
 
     def band(sixteenths: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Mapping
-from itertools import islice
 from statistics import mean
 from typing import Any
 
@@ -10,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from diptych.config import Direction
+from diptych.data.loader import Reader
 from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, look, stack, to_network
 from diptych.evaluation import symptoms
 from diptych.evaluation.alarms import CHANCE, Alarm, alarms
-from diptych.evaluation.samples import REVERSE, evaluating
+from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, evaluating
 from diptych.pair import Pair
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -34,9 +34,16 @@ class Health:
     def __init__(self, plan: Plan, state: State, shown: Pair[list[Array]], display: Display) -> None:
         self.plan, self.state, self.display = plan, state, display
         self.pictures = shown.map(lambda pictures: as_batch(pictures, state.engine.device))
+        self.trained_on = plan.loader.readers.map(self._first)
         known = [record for record in plan.run.metrics() if "losses" in record]
         self.recent: deque[Mapping[str, Any]] = deque(known, maxlen=RECORDS)
         self.told: set[tuple[str, str]] = set()
+
+    def _first(self, reader: Reader) -> Tensor:
+        """The first few pictures that ``reader`` has for training, as they are at the size of training."""
+        crop_size = self.plan.config.data.crop_size or 0
+        indices = range(min(MAX_COLUMNS, len(reader.domain)))
+        return as_batch([look(reader(index), CENTRE, crop_size) for index in indices], self.state.engine.device)
 
     def watch(self, record: Mapping[str, Any]) -> None:
         """Takes in a record of the metrics."""
@@ -92,14 +99,10 @@ class Health:
         if not all(len(domain) for domain in self.plan.split.test):
             return []
         found = []
-        device = self.state.engine.device
         for domain, judge in self.state.method.judges().items():
             into: Direction = "b2a" if domain == "a" else "a2b"
             unseen, source = self.pictures if domain == "a" else self.pictures.swapped
-            reader = getattr(self.plan.loader.readers, domain)
-            indices = islice(range(len(reader.domain)), len(unseen))
-            crop_size = self.plan.config.data.crop_size or 0
-            seen = as_batch([look(reader(index), CENTRE, crop_size) for index in indices], device)
+            seen: Tensor = getattr(self.trained_on, domain)
             scores = (judge(pictures) for pictures in (seen, unseen, networks[into](source)))
             found += alarms(f"discriminator {domain}", {"memorised_share": symptoms.memorised_share(*scores)})
         return found
