@@ -48,7 +48,7 @@ def demo() -> TrainConfig:
         discriminator=PatchganConfig(width=32, num_layers=2),
         data=DataConfig(load_size=72, crop_size=64),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
-        length=LengthConfig(time="4m30s"),
+        length=LengthConfig(time="4m40s"),
     )
 
 

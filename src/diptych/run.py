@@ -42,6 +42,8 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
         self.scores_file = folder / "scores.json"
+        self.report_file = folder / "report.html"
+        self.picture_file = folder / "demo.png"
 
     @property
     def exists(self) -> bool:

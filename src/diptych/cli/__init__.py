@@ -25,9 +25,9 @@ from diptych.errors import UserError
 EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
-    "check": Check,
     "train": Train,
     "translate": Translate,
+    "check": Check,
     "evaluate": Evaluate,
     "runs": Runs,
     "show": Show,
@@ -48,6 +48,9 @@ DESCRIPTION = """Learn to translate pictures between two domains from two folder
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that ``arguments`` (by default those of the process) name, and exits."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Threads of the usual OpenMP wait for each other spinning, for so long that a second busy process on the machine
+    # makes both ten times slower. A shorter spin costs nothing that was measured; see docs/log.md.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if arguments == ["--version"]:
         print(f"diptych {__version__}")
         sys.exit(0)

@@ -11,10 +11,10 @@ from diptych.data.pictures import Array
 from diptych.data.sources import find_split
 from diptych.evaluation.grid import Block, Row, draw_grid
 from diptych.evaluation.metrics import mean_psnr
+from diptych.evaluation.untrained import untrained
 from diptych.model import Model, load_model
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.training.state import build_from
 from diptych.translation.translator import Translator
 
 NAMES = Pair("drawing", "emoji")
@@ -43,8 +43,7 @@ def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
     test = find_split(config.source).test
     truth = test.map(lambda domain: [read_picture(domain.path(index)).values for index in range(len(domain))])
     trained = load_model(run.folder)
-    untrained_method = build_from(config)
-    untrained = Model(untrained_method.networks(untrained_method.generators), trained.card)
+    beginner = untrained(trained)
     scores: dict[Direction, Score] = {}
     blocks = []
     for direction in trained.networks:
@@ -53,7 +52,7 @@ def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
         made = _translate(trained, direction, given)
         scores[direction] = Score(
             trained=mean_psnr(made, wanted),
-            untrained=mean_psnr(_translate(untrained, direction, given), wanted),
+            untrained=mean_psnr(_translate(beginner, direction, given), wanted),
             unchanged=mean_psnr(given, wanted),
         )
         places = [index for index, file in enumerate(test.a.files) if file.stem in SHOWN]

@@ -13,7 +13,7 @@ from diptych.data.pictures import Array
 from diptych.engine import choose_device
 from diptych.errors import OptionError
 from diptych.evaluation.feature_networks import DEFAULT, load_features
-from diptych.evaluation.features import FeatureNetwork
+from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import find_palette, read_palette
 from diptych.evaluation.measure import Measured, Translate, Truth, measure, translating, unchanged
 from diptych.evaluation.pictures import Pictures, find_pictures_for
@@ -21,7 +21,7 @@ from diptych.evaluation.protocol import protocol
 from diptych.evaluation.samples import REVERSE
 from diptych.evaluation.scores import Score, Subjects, remarks, score
 from diptych.evaluation.untrained import untrained
-from diptych.model import Model, channels_of, load_model
+from diptych.model import Model, load_model
 from diptych.pair import Pair
 from diptych.run import Run
 
@@ -114,13 +114,13 @@ def _direction(
     report: Report,
 ) -> dict[str, Score]:
     """The scores of one direction of ``model``."""
-    source, _ = _along(direction, pictures)
-    _, truth = _along(direction, truths)
+    source, target = _along(direction, pictures)
+    given, truth = _along(direction, truths)
     names = " to ".join(_along(direction, model.card.names))
 
-    def subject(name: str, translate: Translate, reverse: Translate | None) -> Measured:
+    def subject(name: str, translate: Translate, reverse: Translate | None, known: Features | None = None) -> Measured:
         report(f"{names}: {name}")
-        return measure(translate, source, truth, network, reverse=reverse)
+        return measure(translate, source, truth, network, reverse=reverse, known=known)
 
     def both_ways(model: Model) -> tuple[Translate, Translate | None]:
         there, back = (
@@ -130,9 +130,10 @@ def _direction(
         assert there is not None
         return there, back
 
+    same = given.features if source.channels == target.channels else None
     subjects = Subjects(
         trained=subject("trained", *both_ways(model)),
-        untranslated=subject("untranslated", unchanged(channels_of(direction, model.card.channels)[1]), None),
+        untranslated=subject("untranslated", unchanged(target.channels), None, same),
         untrained=subject("untrained", *both_ways(untrained(model, seed=seed))),
     )
     return score(subjects, network, seed=seed)

@@ -1,6 +1,6 @@
 """One pass over the pictures of a direction: what its translations are like, each rounded to 8 bits as users get it."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,9 +67,18 @@ class Measured:
 
 
 def measure(
-    translate: Translate, source: Pictures, truth: Truth, network: FeatureNetwork, *, reverse: Translate | None = None
+    translate: Translate,
+    source: Pictures,
+    truth: Truth,
+    network: FeatureNetwork,
+    *,
+    reverse: Translate | None = None,
+    known: Features | None = None,
 ) -> Measured:
-    """Translates every picture of ``source`` once; ``reverse``, where there is one, takes it back."""
+    """Translates every picture of ``source`` once; ``reverse``, where there is one, takes it back.
+
+    ``known`` are the features of what comes out, where they are known without looking.
+    """
     measured = Measured(truth, np.empty((0, 0)))
 
     def translated() -> Iterator[Array]:
@@ -83,7 +92,9 @@ def measure(
                 measured.back["cycle_ssim"].append(ssim(again, picture))
             yield made
 
-    measured.features = network(translated())
+    pictures = translated()
+    measured.features = network(pictures) if known is None else known
+    deque(pictures, maxlen=0)  # those that the network did not ask for
     if reverse is not None and source.channels == truth.pictures.channels:
         measured.back["identity_l1"] = [l1(translate(picture), picture) for picture in truth.pictures]
     return measured

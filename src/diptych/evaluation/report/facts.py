@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
         directions=("a2b", "b2a") if only is None else (only,),
         about=about,
         options=options,
-        written=_time(),
+        written=datetime.now(UTC),
         pictures=reached,
         total=about.get("total", 0),
         epoch=last.get("epoch"),
@@ -94,12 +93,6 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
         past_alarms=past,
         picture=run.picture_file if run.picture_file.is_file() else None,
     )
-
-
-def _time() -> datetime:
-    """The time of now; of ``SOURCE_DATE_EPOCH``, where that is set, so that equal runs give equal pages."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
 
 
 def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from diptych.data.pictures import Array
 from diptych.data.sources import find_split
 from diptych.errors import UserError
 from diptych.evaluation.grid import Block
@@ -13,6 +12,7 @@ from diptych.evaluation.report.facts import collect
 from diptych.evaluation.report.page import draw_page
 from diptych.evaluation.samples import sample_blocks, sample_pictures
 from diptych.model import load_model
+from diptych.pair import Pair
 from diptych.run import Run
 from diptych.sealed import written_aside
 
@@ -47,13 +47,10 @@ def translate_samples(run: Run) -> list[Block]:
     model, config = load_model(run.folder), run.config()
     split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
     listed = [tuple(map(Path, files)) for files in run.about().get("held_out", {}).values()]
-    held = split.test.map(lambda domain, files: domain.only(files), listed) if len(listed) == 2 else split.test
-
-    def shown(index: int) -> list[Array]:
-        domain = held[index] if len(held[index]) else split.train[index]
-        stride = config.generator.stride
-        return sample_pictures(domain, config.data, channels=model.card.channels[index], stride=stride)
-
-    pictures = split.train.map(lambda _: [])
-    pictures = type(pictures)(shown(0), shown(1))
+    held = split.test.map(lambda domain, files: domain.only(files), Pair(*listed)) if len(listed) == 2 else split.test
+    shown = held.map(lambda held, trained: held if len(held) else trained, split.train)
+    data, stride = model.card.data, model.card.generator.stride
+    pictures = shown.map(
+        lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), model.card.channels
+    )
     return sample_blocks(model.networks, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)

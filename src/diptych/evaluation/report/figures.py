@@ -1,0 +1,94 @@
+"""The page's pictures: what it opens with, before and after, and the sample grids over time."""
+
+from html import escape
+
+from diptych.evaluation.grid import Block
+from diptych.evaluation.report.facts import Facts
+from diptych.evaluation.report.pictures import (
+    MAX_COMPARED,
+    SMALL,
+    Embedded,
+    embed_array,
+    embed_grid,
+    embed_lead,
+    thinned,
+)
+
+
+def lead(facts: Facts) -> str:
+    """What the page opens with, where the run has such a picture."""
+    if facts.picture is None:
+        return ""
+    try:
+        picture, description = embed_lead(facts.picture)
+    except OSError:
+        return ""
+    lines = "<br>".join(f"<bdi>{escape(line)}</bdi>" for line in description.splitlines())
+    image = _image(picture, description or "the run's picture")
+    return f'<figure class="lead"><div class="sheet" tabindex="0" role="region" aria-label="picture">{image}</div><figcaption>{lines}</figcaption></figure>'
+
+
+def comparisons(facts: Facts) -> str:
+    """Pictures under their translations, with a handle between the two."""
+    blocks = [_comparisons(block) for block in facts.blocks]
+    if not any(blocks):
+        return f'<p class="empty">No pictures to compare{escape(f": {facts.no_blocks}" if facts.no_blocks else " yet")}.</p>'
+    which = "Pictures held out of training." if facts.held_out else "Nothing is held out: these are training pictures."
+    return f'<p class="note">{which} Drag the handle, or use the arrow keys.</p>{"".join(blocks)}'
+
+
+def _comparisons(block: Block) -> str:
+    before, after = block.rows[:2]
+    pairs = list(zip(before.pictures, after.pictures, strict=True))[:MAX_COMPARED]
+    frames = [
+        _comparison(before.caption, after.caption, embed_array(given), embed_array(made), f"{index} of {len(pairs)}")
+        for index, (given, made) in enumerate(pairs, start=1)
+    ]
+    return f'<h3><bdi>{escape(block.heading)}</bdi></h3><div class="frames">{"".join(frames)}</div>' if frames else ""
+
+
+def _comparison(source: str, target: str, given: Embedded, made: Embedded, which: str) -> str:
+    small = " small" if max(given.width, given.height) <= SMALL else ""
+    label = escape(f"{source}, picture {which}: how much of the input is shown beside its translation")
+    return (
+        f'<div class="compare{small}" style="aspect-ratio:{given.width}/{given.height}">'
+        f"{_image(made, f'{source} {target}, picture {which}')}"
+        f'<div class="given">{_image(given, f"{source}, picture {which}")}</div>'
+        f'<span class="tag left"><bdi>{escape(source)}</bdi></span><span class="tag right"><bdi>{escape(target)}</bdi></span>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{label}"><span class="handle"></span></div>'
+    )
+
+
+def samples_over_time(facts: Facts) -> str:
+    """The sample grids with a slider; without a script, the newest."""
+    shown: list[tuple[int, Embedded]] = []
+    for pictures, path in thinned(facts.grids):
+        try:
+            shown.append((pictures, embed_grid(path)))
+        except OSError:  # cut off by a kill or a full disk
+            continue
+    if not shown:
+        return '<p class="empty">No samples yet.</p>'
+    last = len(shown) - 1
+    images = "".join(
+        _image(
+            picture, f"samples at {pictures:,} pictures", f'data-at="{pictures:,}"' + (" hidden" if i < last else "")
+        )
+        for i, (pictures, picture) in enumerate(shown)
+    )
+    slider = (
+        f'<p class="time"><input type="range" id="time" min="0" max="{last}" value="{last}" step="1"'
+        f' aria-label="samples over time"{" disabled" if not last else ""}><output for="time">{shown[-1][0]:,} pictures</output></p>'
+    )
+    left_out = len(facts.grids) - len(shown)
+    note = (
+        f'<p class="note">{len(shown)} of {len(facts.grids)} sample grids; all are in <code>samples/</code>.</p>'
+        if left_out
+        else ""
+    )
+    return f'{slider}<div class="sheet" id="grids" tabindex="0" role="region" aria-label="samples">{images}</div>{note}'
+
+
+def _image(picture: Embedded, alt: str, attributes: str = "") -> str:
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<img src="{picture.uri}" {size} alt="{escape(alt)}" draggable="false" {attributes}>'
