@@ -36,6 +36,7 @@ def complaint(capsys, *arguments):
         ["--help"],
         ["train", "--help"],
         ["translate", "--help"],
+        ["evaluate", "--help"],
         ["demo", "--help"],
         ["import", "--help"],
         ["export", "--help"],

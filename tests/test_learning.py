@@ -3,29 +3,16 @@
 It fails where the sign of a loss is wrong, the generators are exchanged, or a network is frozen that should learn.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from diptych import Translator
-from diptych.config import LengthConfig, OptimiserConfig, SourceConfig
-from diptych.training.loop import train
-from test_training import TINY
 
 
-@pytest.fixture(scope="module")
-def run(squares, tmp_path_factory):
-    config = replace(
-        TINY,
-        source=SourceConfig(root=squares),
-        generator=replace(TINY.generator, width=8, upsampling="nearest"),
-        discriminator=replace(TINY.discriminator, width=16),
-        optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3, ema=0.9),
-        length=LengthConfig(pictures=1600),
-    )
-    return train(config, tmp_path_factory.mktemp("learning") / "run")
+@pytest.fixture
+def run(learnt):
+    return learnt
 
 
 def error(run, direction, given, wanted):

@@ -61,7 +61,10 @@ def records_of(run):
 
 
 def losses_of(run):
-    return [(record["pictures"], record["learning_rate"], record["losses"], record["gradients"]) for record in records_of(run)]
+    return [
+        (record["pictures"], record["learning_rate"], record["losses"], record["gradients"])
+        for record in records_of(run)
+    ]
 
 
 def test_a_run_folder_holds_what_it_promises(squares, tmp_path):

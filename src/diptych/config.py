@@ -289,6 +289,8 @@ class LengthConfig:
     """Length in pictures per domain, in place of epochs."""
     time: str | None = None
     """Length as a time such as 40m or 2h30m, in place of epochs; turned once into pictures from the measured speed."""
+    stop_when_flat: int = 0
+    """Stop after so many scores of held-out pictures without a better one; 0 for never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +299,8 @@ class OutputConfig:
 
     num_samples: int = 20
     """How often a grid of held-out pictures is drawn in the course of the run."""
+    score: bool = True
+    """Score held-out pictures at each grid, in at most 5 % of the time, and keep the best (extra: evaluate)."""
     save_minutes: float = 10.0
     """Minutes between checkpoints. One is always written at the end, and when the run is interrupted."""
     keep_checkpoints: int = 2

@@ -13,6 +13,7 @@ from diptych.config import (
     LengthConfig,
     MethodConfig,
     OptimiserConfig,
+    OutputConfig,
     PatchganConfig,
     ResnetConfig,
     TrainConfig,
@@ -49,6 +50,7 @@ def demo() -> TrainConfig:
         data=DataConfig(load_size=72, crop_size=64),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
         length=LengthConfig(time="4m40s"),
+        output=OutputConfig(score=False),
     )
 
 

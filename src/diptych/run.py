@@ -38,6 +38,7 @@ class Run:
         self.config_file = folder / "config.json"
         self.metrics_file = folder / "metrics.jsonl"
         self.model_file = folder / "model.safetensors"
+        self.best_model_file = folder / "best.safetensors"
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
@@ -122,6 +123,11 @@ class Run:
     def checkpoint_file(self, pictures: int) -> Path:
         """Where the checkpoint after so many pictures stands."""
         return self.checkpoints / f"{pictures:0{CHECKPOINT_DIGITS}d}.safetensors"
+
+    @property
+    def best_checkpoint_file(self) -> Path:
+        """Where the checkpoint with the best score stands, beside the newest."""
+        return self.checkpoints / "best.safetensors"
 
     def checkpoint_files(self) -> list[Path]:
         """The checkpoints, the newest last."""

@@ -17,6 +17,7 @@ from diptych.cli.demo import Demo
 from diptych.cli.evaluate import Evaluate
 from diptych.cli.export import Export
 from diptych.cli.import_ import Import
+from diptych.cli.report import Report
 from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, train_defaults
 from diptych.cli.translate import Translate
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type[Any]] = {
     "translate": Translate,
     "check": Check,
     "evaluate": Evaluate,
+    "report": Report,
     "runs": Runs,
     "show": Show,
     "import": Import,

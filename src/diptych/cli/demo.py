@@ -1,5 +1,6 @@
 """``diptych demo``."""
 
+import webbrowser
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +25,13 @@ class Demo:
     """How long to train, such as 20m. By default 4m40s."""
     short: bool = False
     """Only a few updates: shows that everything works, and learns nothing."""
+    open: bool = False
+    """Show the report in the browser at the end."""
 
     def __call__(self) -> int:
         from diptych.demo.pictures import unpack
-        from diptych.demo.show import NAMES, write_show
+        from diptych.demo.show import describe, write_show
+        from diptych.evaluation.report.report import write_report
         from diptych.training.loop import train
         from diptych.training.progress import Terminal
 
@@ -41,8 +45,9 @@ class Demo:
         run = train(config, self.run, display=Terminal())
         scores, picture = write_show(run)
         for direction, score in scores.items():
-            source, target = NAMES if direction == "a2b" else NAMES.swapped
-            print(f"{source} to {target}: {score}")
-        print(f"look at {picture}")
+            print(describe(direction, score))
+        print(f"look at {write_report(run)}, or at {picture} alone")
         print(f"try it: diptych translate {run.folder} INPUT OUTPUT")
+        if self.open:
+            webbrowser.open(run.report_file.resolve().as_uri())
         return 0

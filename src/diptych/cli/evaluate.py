@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from diptych.evaluation.scores import Score
 
-LEGEND = "input: left untranslated · untrained: initial weights · real: one half of the real pictures against the other"
+LEGEND = "input: left untranslated · untrained: initial weights · real: real pictures, one half against the other"
 STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 
 
@@ -115,6 +115,8 @@ def _protocol(protocol: dict[str, object]) -> "Table":
     from rich.table import Table
 
     table = Table(title="protocol", **STYLE, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a hash that is cut off cannot be compared
     for name, value in _flat(protocol):
         table.add_row(name, str(value))
     return table

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from diptych.config import Direction
 from diptych.data.picture_files import read_picture
@@ -70,9 +71,16 @@ def _translate(model: Model, direction: Direction, pictures: list[Array]) -> lis
     return [translator(picture) for picture in pictures]
 
 
+def describe(direction: Direction, score: Score) -> str:
+    """``score`` in one line."""
+    source, target = NAMES if direction == "a2b" else NAMES.swapped
+    return f"{source} to {target}: {score}"
+
+
 def write_show(run: Run) -> tuple[dict[Direction, Score], Path]:
-    """``show``, with the picture written to the run folder as ``demo.png``."""
+    """``show``, with the picture written to the run folder as ``demo.png``, the scores inside as its description."""
     scores, picture = show(run)
-    path = run.folder / "demo.png"
-    picture.save(path)
-    return scores, path
+    info = PngInfo()
+    info.add_itxt("Description", "\n".join(describe(direction, score) for direction, score in scores.items()))
+    picture.save(run.picture_file, pnginfo=info)
+    return scores, run.picture_file

@@ -1,11 +1,10 @@
-"""The sample grid of a run: held-out pictures, their translations, and what comes back."""
+"""The samples of a run: held-out pictures, their translations, and what comes back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from diptych.config import DataConfig, Direction
@@ -13,17 +12,19 @@ from diptych.data.files import Domain, by_hash
 from diptych.data.loader import Reader
 from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, from_network, look, stack, to_network
-from diptych.evaluation.grid import Block, Row, draw_grid
+from diptych.evaluation.grid import Block, Row
 from diptych.pair import Pair
 
 MAX_COLUMNS = 8
 REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 
 
-def sample_pictures(domain: Domain, data: DataConfig, *, channels: int, stride: int) -> list[Array]:
+def sample_pictures(
+    domain: Domain, data: DataConfig, *, channels: int, stride: int, number: int = MAX_COLUMNS
+) -> list[Array]:
     """A few pictures of ``domain`` at the size of training, each ``(H, W, channels)`` uint8, always the same ones."""
     reader = Reader(domain, data, channels=channels, stride=stride)
-    indices = [domain.files.index(file) for file in by_hash(domain.files)[:MAX_COLUMNS]]
+    indices = [domain.files.index(file) for file in by_hash(domain.files)[:number]]
     return [look(reader(index), CENTRE, data.crop_size or 0) for index in indices]
 
 
@@ -47,18 +48,6 @@ def sample_blocks(
             name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
             block.rows.append(Row(f"true {name}", truth))
     return blocks
-
-
-def draw_samples(
-    networks: Mapping[Direction, nn.Module],
-    pictures: Pair[list[Array]],
-    names: Pair[str],
-    device: torch.device,
-    *,
-    paired: bool = False,
-) -> Image.Image:
-    """The ``sample_blocks`` as one picture."""
-    return draw_grid(sample_blocks(networks, pictures, names, device, paired=paired))
 
 
 def _block(

@@ -12,8 +12,9 @@ from diptych.training.window import NonFiniteError
 KIND = "checkpoint"
 
 
-def save_checkpoint(run: Run, state: State) -> None:
-    """Writes the state of now beside the run's other checkpoints, and removes those that are too many.
+def save_checkpoint(run: Run, state: State, *, best: bool = False) -> None:
+    """Writes the state of now beside the run's other checkpoints, and removes those that are too many; or in place of
+    the ``best`` one.
 
     Raises:
         NonFiniteError: a tensor of the state holds NaN or infinity; nothing is written.
@@ -24,7 +25,8 @@ def save_checkpoint(run: Run, state: State) -> None:
         if not tensor.isfinite().all():
             raise NonFiniteError(name, state.pictures)
     description = {"config": to_json(state.config), "numbers": state.numbers()}
-    write_sealed(run.checkpoint_file(state.pictures), KIND, tensors, description)
+    file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
+    write_sealed(file, KIND, tensors, description)
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
 
 

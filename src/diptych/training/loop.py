@@ -125,6 +125,11 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         if done or state.pictures // sample_every > before // sample_every:
             outputs.draw()
             outputs.examine()
+            outputs.score()
+            if not done and outputs.scoring.is_flat(plan.config.length.stop_when_flat):
+                outputs.save(last=True)
+                outputs.note_flat()
+                return
         if last or time.monotonic() - saved >= 60 * plan.config.output.save_minutes:
             outputs.save(last=last)
             saved = time.monotonic()

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from diptych.errors import RunError
-from diptych.evaluation.samples import draw_samples, sample_pictures
+from diptych.evaluation.grid import Block, draw_grid
+from diptych.evaluation.report.report import write_report
+from diptych.evaluation.samples import sample_blocks, sample_pictures
 from diptych.model import ModelCard, save_model, versions
 from diptych.sealed import written_aside
 from diptych.training.checkpoint import save_checkpoint
 from diptych.training.health import Health
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
+from diptych.training.scoring import Scoring
 from diptych.training.state import State
 from diptych.training.tensorboard import TensorBoard
 from diptych.training.window import GRADIENT
@@ -34,7 +37,10 @@ class Outputs:
         self.waited = 0.0
         """Seconds spent waiting for pictures since the last record."""
         self.tensorboard = TensorBoard(self.run.tensorboard, state.pictures) if plan.config.output.tensorboard else None
+        self.scoring = Scoring(plan, state, display)
         self.unlogged: list[dict[str, Any]] = []
+        self.blocks: list[Block] = []
+        """The newest samples."""
 
     def write_config(self) -> None:
         """Writes ``config.json``."""
@@ -99,13 +105,15 @@ class Outputs:
         if found := self.health.examine():
             alarms = [alarm.to_json() for alarm in found]
             self._append({"pictures": self.state.pictures, "health": alarms})
+            self._report()
 
     def draw(self) -> None:
-        """Draws the sample grid of now."""
+        """Draws the sample grid of now, and writes the report."""
         networks = self.state.method.networks(self.state.translators)
-        grid = draw_samples(
+        self.blocks = sample_blocks(
             networks, self.shown, self.plan.names, self.state.engine.device, paired=self.plan.config.method.paired
         )
+        grid = draw_grid(self.blocks)
         if self.tensorboard:
             self.tensorboard.draw(self.state.pictures, grid)
         try:
@@ -113,16 +121,40 @@ class Outputs:
                 grid.save(aside, format="png")
         except OSError as error:
             self.display.note(f"no sample grid at {self.state.pictures:,} pictures: {describe(error)}")
+        self._report()
 
-    def save(self, *, last: bool = False) -> None:
-        """Writes a checkpoint and the model of now. Where the disk is full, what was there stays as it was.
+    def score(self) -> None:
+        """Scores held-out pictures, and keeps the state and the model of now where they are the best so far."""
+        score = self.scoring.score()
+        if score is None:
+            return
+        self._append({"pictures": self.state.pictures, "score": score})
+        if score["best"]:
+            self.save(best=True)
+
+    def note_flat(self) -> None:
+        """Says that the run stops because its score no longer gets better."""
+        patience, best = self.plan.config.length.stop_when_flat, min(self.scoring.history)
+        self.display.note(
+            f"stopped at {self.state.pictures:,} pictures: {patience} scores without a better one ({best:.4g}, "
+            f"{self.scoring.criterion}); the best is kept as {self.run.best_model_file}"
+        )
+
+    def _report(self) -> None:
+        try:
+            write_report(self.run, self.blocks)
+        except OSError as error:
+            self.display.note(f"no report at {self.state.pictures:,} pictures: {describe(error)}")
+
+    def save(self, *, last: bool = False, best: bool = False) -> None:
+        """Writes a checkpoint and the model of now, perhaps as the ``best``; on a full disk, what was there stays.
 
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
             RunError: the disk is full, and this is the ``last`` chance or the config says to stop.
         """
         try:
-            self._save()
+            self._save(best=best)
         except OSError as error:
             problem = f"no checkpoint at {self.state.pictures:,} pictures: {describe(error)}"
             if last or self.plan.config.output.on_full_disk == "stop":
@@ -133,9 +165,9 @@ class Outputs:
                 f"{problem}; going on, and trying again in {self.plan.config.output.save_minutes:g} minutes"
             )
 
-    def _save(self) -> None:
+    def _save(self, *, best: bool) -> None:
         config, state = self.plan.config, self.state
-        save_checkpoint(self.run, state)
+        save_checkpoint(self.run, state, best=best)
         card = ModelCard(
             method=config.method.kind,
             generator=config.generator,
@@ -145,7 +177,8 @@ class Outputs:
             pictures=state.pictures,
             ema=state.ema is not None,
         )
-        save_model(self.run.model_file, state.method.networks(state.translators), card)
+        file = self.run.best_model_file if best else self.run.model_file
+        save_model(file, state.method.networks(state.translators), card)
 
 
 def describe(error: OSError) -> str:

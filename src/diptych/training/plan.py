@@ -26,10 +26,11 @@ MAY_CHANGE = frozenset(
         "data.num_workers", "data.cache_gib", "output.num_samples", "output.save_minutes", "output.keep_checkpoints",
         "output.on_full_disk",
         "output.tensorboard",
+        "output.score",
     }
 )  # fmt: skip
 """Options that do not change what a run computes."""
-LENGTH = frozenset({"length.epochs", "length.pictures", "length.time"})
+LENGTH = frozenset({"length.epochs", "length.pictures", "length.time", "length.stop_when_flat"})
 
 
 @dataclass(frozen=True)

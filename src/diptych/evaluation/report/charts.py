@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from diptych.evaluation.report.elements import name, note
+
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 10, 164
 MAX_POINTS = 240
@@ -13,6 +15,8 @@ MIN_SMOOTHED = 12
 """Fewer points are shown as they are."""
 SMOOTHED_SHARE = 0.06
 """The share of the points on either side that a smooth one is the mean of."""
+
+CURSOR = f'<line class="cursor" y1="{TOP}" y2="{BOTTOM}" x1="0" x2="0" visibility="hidden"/>'
 
 Point = tuple[float, float]
 
@@ -47,32 +51,33 @@ def draw_chart(chart: Chart) -> str:
 
     body = [*_y_axis(ticks), *_x_axis(end)]
     for index, line in enumerate(lines):
+        style = f"line-{index}" if len(lines) > 1 else "line-only"
         curves = [("raw", line.points), ("smooth", smoothed(line.points))]
         if not chart.smooth or len(line.points) < MIN_SMOOTHED:
             curves = [("smooth", line.points)]
         for kind, points in curves:
             if len(points) == 1:
                 x, y = place(*points[0]).split(",")
-                body.append(f'<circle class="line-{index}" cx="{x}" cy="{y}" r="3"/>')
+                body.append(f'<circle class="{style}" cx="{x}" cy="{y}" r="3"/>')
             else:
                 path = " ".join(place(*point) for point in points)
-                body.append(f'<polyline class="line-{index} {kind}" points="{path}"/>')
+                body.append(f'<polyline class="{style} {kind}" points="{path}"/>')
     data = [{"name": line.name, "points": [[round(x), float(f"{y:.4g}")] for x, y in line.points]} for line in lines]
     frame = f'data-left="{LEFT / WIDTH}" data-right="{RIGHT / WIDTH}" data-end="{end:g}"'
     last = "; ".join(f"{line.name} {number(line.points[-1][1])}" for line in lines)
-    label = f"{chart.title} over pictures seen. Last: {last}"
-    return (
-        f'<figure class="chart" {frame} data-lines="{escape(json.dumps(data))}"><figcaption>{escape(chart.title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(body)}'
-        f'<line class="cursor" y1="{TOP}" y2="{BOTTOM}" x1="0" x2="0" visibility="hidden"/></svg>'
-        f'<p class="legend">{"".join(_legend(lines))}<span class="at"></span></p><p class="note">{escape(chart.note)}</p></figure>'
-    )
+    label = escape(f"{chart.title} over pictures seen. Last: {last}")
+    drawing = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(body)}{CURSOR}</svg>'
+    legend = f'<p class="legend">{"".join(_legend(lines))}<span class="at"></span></p>'
+    attributes = f'class="chart" {frame} data-lines="{escape(json.dumps(data))}"'
+    caption = f"<figcaption>{escape(chart.title)}</figcaption>"
+    return f"<figure {attributes}>{caption}{drawing}{legend}{note(escape(chart.note))}</figure>"
 
 
 def _legend(lines: list[Line]) -> Iterator[str]:
     for index, line in enumerate(lines):
         last = number(line.points[-1][1])
-        yield f'<span><i class="key-{index}"></i><bdi>{escape(line.name)}</bdi> <output>{last}</output></span>'
+        key = f'<i class="key-{index}"></i>' if len(lines) > 1 else ""
+        yield f"<span>{key}{name(line.name)} <output>{last}</output></span>"
 
 
 def _y_axis(ticks: list[float]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from html import escape
 
 from diptych.evaluation.grid import Block
+from diptych.evaluation.report.elements import empty, name, note, scrolling
 from diptych.evaluation.report.facts import Facts
 from diptych.evaluation.report.pictures import (
     MAX_COMPARED,
@@ -23,18 +24,18 @@ def lead(facts: Facts) -> str:
         picture, description = embed_lead(facts.picture)
     except OSError:
         return ""
-    lines = "<br>".join(f"<bdi>{escape(line)}</bdi>" for line in description.splitlines())
-    image = _image(picture, description or "the run's picture")
-    return f'<figure class="lead"><div class="sheet" tabindex="0" role="region" aria-label="picture">{image}</div><figcaption>{lines}</figcaption></figure>'
+    lines = "<br>".join(map(name, description.splitlines()))
+    sheet = scrolling(_image(picture, description or "the run's picture"), text="picture", key="picture")
+    return f'<figure class="lead">{sheet}<figcaption>{lines}</figcaption></figure>'
 
 
 def comparisons(facts: Facts) -> str:
     """Pictures under their translations, with a handle between the two."""
     blocks = [_comparisons(block) for block in facts.blocks]
     if not any(blocks):
-        return f'<p class="empty">No pictures to compare{escape(f": {facts.no_blocks}" if facts.no_blocks else " yet")}.</p>'
+        return empty("No pictures to compare" + (f": {facts.no_blocks}" if facts.no_blocks else " yet."))
     which = "Pictures held out of training." if facts.held_out else "Nothing is held out: these are training pictures."
-    return f'<p class="note">{which} Drag the handle, or use the arrow keys.</p>{"".join(blocks)}'
+    return note(f"{which} Drag the handle, or use the arrow keys.") + "".join(blocks)
 
 
 def _comparisons(block: Block) -> str:
@@ -44,7 +45,7 @@ def _comparisons(block: Block) -> str:
         _comparison(before.caption, after.caption, embed_array(given), embed_array(made), f"{index} of {len(pairs)}")
         for index, (given, made) in enumerate(pairs, start=1)
     ]
-    return f'<h3><bdi>{escape(block.heading)}</bdi></h3><div class="frames">{"".join(frames)}</div>' if frames else ""
+    return f'<h3>{name(block.heading)}</h3><div class="frames">{"".join(frames)}</div>' if frames else ""
 
 
 def _comparison(source: str, target: str, given: Embedded, made: Embedded, which: str) -> str:
@@ -54,7 +55,7 @@ def _comparison(source: str, target: str, given: Embedded, made: Embedded, which
         f'<div class="compare{small}" style="aspect-ratio:{given.width}/{given.height}">'
         f"{_image(made, f'{source} {target}, picture {which}')}"
         f'<div class="given">{_image(given, f"{source}, picture {which}")}</div>'
-        f'<span class="tag left"><bdi>{escape(source)}</bdi></span><span class="tag right"><bdi>{escape(target)}</bdi></span>'
+        f'<span class="tag left">{name(source)}</span><span class="tag right">{name(target)}</span>'
         f'<input type="range" min="0" max="100" value="50" aria-label="{label}"><span class="handle"></span></div>'
     )
 
@@ -68,25 +69,18 @@ def samples_over_time(facts: Facts) -> str:
         except OSError:  # cut off by a kill or a full disk
             continue
     if not shown:
-        return '<p class="empty">No samples yet.</p>'
+        return empty("No samples yet.")
     last = len(shown) - 1
-    images = "".join(
-        _image(
-            picture, f"samples at {pictures:,} pictures", f'data-at="{pictures:,}"' + (" hidden" if i < last else "")
-        )
-        for i, (pictures, picture) in enumerate(shown)
-    )
-    slider = (
-        f'<p class="time"><input type="range" id="time" min="0" max="{last}" value="{last}" step="1"'
-        f' aria-label="samples over time"{" disabled" if not last else ""}><output for="time">{shown[-1][0]:,} pictures</output></p>'
-    )
-    left_out = len(facts.grids) - len(shown)
-    note = (
-        f'<p class="note">{len(shown)} of {len(facts.grids)} sample grids; all are in <code>samples/</code>.</p>'
-        if left_out
-        else ""
-    )
-    return f'{slider}<div class="sheet" id="grids" tabindex="0" role="region" aria-label="samples">{images}</div>{note}'
+    images = ""
+    for index, (pictures, picture) in enumerate(shown):
+        attributes = f'data-at="{pictures:,}"' + (" hidden" if index < last else "")
+        images += _image(picture, f"samples at {pictures:,} pictures", attributes)
+    limits = f'min="0" max="{last}" value="{last}" step="1"' + ("" if last else " disabled")
+    slider = f'<input type="range" id="time" {limits} aria-label="samples over time">'
+    output = f'<output for="time">{shown[-1][0]:,} pictures</output>'
+    left_out = f"{len(shown)} of {len(facts.grids)} sample grids; all are in <code>samples/</code>."
+    below = note(left_out) if len(shown) < len(facts.grids) else ""
+    return f'<p class="time">{slider}{output}</p>{scrolling(images, text="samples", key="grids")}{below}'
 
 
 def _image(picture: Embedded, alt: str, attributes: str = "") -> str:

@@ -1,16 +1,26 @@
 """The page's words and numbers: scores, how to use and to repeat the run, and its configuration."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from diptych.evaluation.report.elements import code, details, empty, name, note, pairs
 from diptych.evaluation.report.facts import Facts
 
 ANCHORS = {"untranslated": "input", "untrained": "untrained", "real": "real"}
 LEGEND = (
     "Input: left untranslated. Untrained: generators with initial weights."
     " Real: one half of the real pictures against the other."
+)
+PYTHON = """from PIL import Image
+from diptych import Translator
+
+translate = Translator.load({arguments})
+translate(Image.open("input.jpg")).save("output.jpg")"""
+USE = (
+    "INPUT is a picture or a folder of pictures. To pass the translator on, <code>model.safetensors</code> is all that"
+    " is needed, in place of the run."
 )
 MEANINGS = {
     "kid": "distance between the set of translations and the set of real pictures; unbiased, so sound on few pictures",
@@ -32,13 +42,13 @@ def scores(facts: Facts) -> str:
     """The scores of each direction beside their anchors, what to notice, and the protocol."""
     if facts.scores is None:
         command = f"diptych evaluate {shlex.quote(str(facts.folder))}"
-        return f'<p class="empty">No scores yet. This makes them:</p>{_code(command)}'
+        return empty("No scores yet. This makes them:") + code(command)
     protocol = facts.scores.get("protocol") or {}
     seen = (protocol.get("model") or {}).get("pictures_seen")
     parts = []
     if isinstance(seen, int):
         gone_on = "; the run has gone on since" if seen < facts.pictures else ""
-        parts.append(f'<p class="note">Of the model at {seen:,} pictures{gone_on}.</p>')
+        parts.append(note(f"Of the model at {seen:,} pictures{gone_on}."))
     remarks = facts.scores.get("remarks") or []
     if remarks:
         parts.append(f'<ul class="remarks">{"".join(f"<li>{escape(str(remark))}</li>" for remark in remarks)}</ul>')
@@ -47,13 +57,13 @@ def scores(facts: Facts) -> str:
         source, target = facts.along(direction)
         rows = "".join(_score(score) for score in found["scores"].values())
         heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "trained", *ANCHORS.values()))
-        caption = f"<caption><bdi>{escape(source)}</bdi> to <bdi>{escape(target)}</bdi></caption>"
+        caption = f"<caption>{name(source)} to {name(target)}</caption>"
         parts.append(f'<table class="scores">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>')
         keys += [key for key in found["scores"] if key in MEANINGS and key not in keys]
-    parts.append(f'<p class="note">{LEGEND} ↓ lower is better, ↑ higher is.</p>')
+    parts.append(note(f"{LEGEND} ↓ lower is better, ↑ higher is."))
     meanings = [(key.replace("_", " "), MEANINGS[key]) for key in keys]
-    parts.append(_details("What the scores mean", _pairs(meanings)))
-    parts.append(_details("Protocol: with the same, anybody gets the same numbers", _pairs(_flat(protocol))))
+    parts.append(details("What the scores mean", pairs(meanings)))
+    parts.append(details("Protocol: with the same, anybody gets the same numbers", pairs(_flat(protocol))))
     return "".join(parts)
 
 
@@ -61,14 +71,15 @@ def _score(score: dict[str, Any]) -> str:
     better = score.get("better")
     arrow = {"lower": " ↓", "higher": " ↑"}.get(str(better), "")
     trained, given = score.get("trained"), score.get("untranslated")
-    low, high = score.get("interval") or (None, None)
-    under = f"<small>{_shown(low)} … {_shown(high)}</small>" if low is not None else ""
+    remarks = ""
+    if interval := score.get("interval"):
+        remarks += f"<small>{' … '.join(map(_shown, interval))} with 95 % confidence</small>"
     if better and trained is not None and given is not None:
-        beaten = trained < given if better == "lower" else trained > given
-        under += "" if beaten else '<small class="lost">no better than the input</small>'
-    cells = "".join(f'<td data-head="{head}">{_shown(score.get(key))}</td>' for key, head in ANCHORS.items())
-    name = escape(str(score.get("name", "")))
-    return f'<tr><th scope="row">{name}{arrow}</th><td data-head="trained"><b>{_shown(trained)}</b>{under}</td>{cells}</tr>'
+        beats = trained < given if better == "lower" else trained > given
+        remarks += "" if beats else '<small class="lost">no better than the input</small>'
+    head = f'<th scope="row">{escape(str(score.get("name", "")))}{arrow}{remarks}</th>'
+    cells = "".join(f'<td data-head="{word}">{_shown(score.get(key))}</td>' for key, word in ANCHORS.items())
+    return f'<tr>{head}<td data-head="trained"><b>{_shown(trained)}</b></td>{cells}</tr>'
 
 
 def _shown(value: Any) -> str:
@@ -80,52 +91,29 @@ def how_to_use(facts: Facts) -> str:
     folder, parts = str(facts.folder), []
     for direction in facts.directions:
         source, target = facts.along(direction)
-        other = direction != "a2b"
-        command = f"diptych translate {shlex.quote(folder)} INPUT OUTPUT" + (
-            f" --direction {direction}" if other else ""
-        )
-        code = (
-            "from PIL import Image\nfrom diptych import Translator\n\n"
-            f"translate = Translator.load({folder!r}{f', {direction!r}' if other else ''})\n"
-            'translate(Image.open("input.jpg")).save("output.jpg")'
-        )
-        heading = f"<h3><bdi>{escape(source)}</bdi> to <bdi>{escape(target)}</bdi></h3>"
-        parts.append(f"<div>{heading}{_code(command)}{_code(code)}</div>")
-    note = '<p class="note">INPUT is a picture or a folder of pictures. To pass it on: <code>model.safetensors</code> is all that is needed, in place of the run.</p>'
-    return f'<div class="ways">{"".join(parts)}</div>{note}'
+        option, argument = ("", "") if direction == "a2b" else (f" --direction {direction}", f", {direction!r}")
+        command = f"diptych translate {shlex.quote(folder)} INPUT OUTPUT{option}"
+        python = PYTHON.format(arguments=f"{folder!r}{argument}")
+        parts.append(f"<div><h3>{name(source)} to {name(target)}</h3>{code(command)}{code(python)}</div>")
+    return f'<div class="ways">{"".join(parts)}</div>{note(USE)}'
 
 
 def how_to_repeat(facts: Facts) -> str:
     """The command, the seed, the versions and the pictures."""
     about = facts.about
+    versions = ", ".join(f"{key} {version}" for key, version in about.get("versions", {}).items())
     rows = [("begun", about.get("begun")), ("forked from", about.get("parent"))]
-    rows += [("seed", facts.options.get("optimiser.seed"))]
-    rows += [("versions", ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items()))]
-    for name, domain in about.get("pictures", {}).items():
-        held = len(about.get("held_out", {}).get(name, []))
-        text = f"{domain.get('number', 0):,} pictures in {domain.get('folder')}, {held:,} held out, SHA-256 of the names {domain.get('sha256')}"
-        rows.append((name, text))
-    return _code(str(about.get("command", ""))) + _pairs(
-        (name, value) for name, value in rows if value not in (None, "")
-    )
+    rows += [("seed", facts.options.get("optimiser.seed")), ("versions", versions)]
+    for domain, given in about.get("pictures", {}).items():
+        held = len(about.get("held_out", {}).get(domain, []))
+        number = f"{given.get('number', 0):,} in {given.get('folder')}" + (f", {held:,} held out" if held else "")
+        rows.append((f"pictures of {domain}", f"{number}; SHA-256 of their names {given.get('sha256')}"))
+    return code(str(about.get("command", ""))) + pairs(row for row in rows if row[1] not in (None, ""))
 
 
 def configuration(facts: Facts) -> str:
     """Every option."""
-    return _details(f"All {len(facts.options)} options", _pairs(facts.options.items()))
-
-
-def _details(summary: str, body: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
-
-
-def _code(text: str) -> str:
-    return f'<div class="code"><pre tabindex="0"><code>{escape(text)}</code></pre><button type="button" hidden>Copy</button></div>'
-
-
-def _pairs(rows: Iterable[tuple[str, Any]]) -> str:
-    cells = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in rows)
-    return f"<dl>{cells}</dl>"
+    return details(f"All {len(facts.options)} options", pairs(facts.options.items()))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

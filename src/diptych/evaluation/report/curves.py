@@ -1,0 +1,46 @@
+"""The page's curves: each kind of loss, the learning rate and the speed."""
+
+from collections.abc import Iterator
+
+from diptych.evaluation.report.charts import Chart, Line, draw_chart
+from diptych.evaluation.report.elements import empty, note
+from diptych.evaluation.report.facts import Facts
+
+LOSSES = {
+    "gan": ("Adversarial", "How far translations are from passing as real. Read it only beside the discriminator's."),
+    "cycle": ("Cycle consistency", "What is lost on the way there and back, times its weight."),
+    "identity": ("Identity", "How much a picture changes that is already of the domain, times its weight."),
+    "l1": ("L1 to the true picture", "Times its weight."),
+    "discriminator": ("Discriminator", "Near 0 it is never wrong; level with a coin's toss, it only guesses."),
+}
+"""What the losses are called, and what they say, by their names without the domain."""
+READING = (
+    "Over pictures seen. Faint: as measured; strong: smoothed. Each line bears the name of the domain that it is about."
+)
+
+
+def curves(facts: Facts) -> str:
+    """A chart for each kind of loss, the learning rate and the speed."""
+    charts = [*_loss_charts(facts)]
+    for key, title, text, smooth in (
+        ("learning_rate", "Learning rate", "", False),
+        ("pictures_per_second", "Speed", "Pictures of each domain per second.", True),
+    ):
+        if points := facts.curves.get(key):
+            charts.append(Chart(title, [Line(title.lower(), points)], text, smooth))
+    if not charts:
+        return empty("Nothing is measured yet.")
+    return note(READING) + f'<div class="charts">{"".join(map(draw_chart, charts))}</div>'
+
+
+def _loss_charts(facts: Facts) -> Iterator[Chart]:
+    kinds: dict[str, list[Line]] = {}
+    for key, points in facts.curves.items():
+        if key.startswith("losses."):
+            loss = key.removeprefix("losses.")
+            kind, domain = (loss[:-2], loss[-1]) if loss.endswith(("_a", "_b")) else (loss, "")
+            called = getattr(facts.names, domain) if domain else loss.replace("_", " ")
+            kinds.setdefault(kind, []).append(Line(called, points))
+    for kind, lines in kinds.items():
+        title, text = LOSSES.get(kind, (kind.replace("_", " ").capitalize(), ""))
+        yield Chart(title, lines, text)

