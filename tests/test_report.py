@@ -171,6 +171,16 @@ def test_scores_stand_beside_their_anchors_with_the_protocol(run):
     assert "features.network Net features.sha256 abc" in text
 
 
+def test_scores_while_training_are_a_curve(run):
+    for pictures, value in ((100, 0.3), (150, 0.1), (200, 0.2)):
+        run.log({"pictures": pictures, "score": {"criterion": "KID (Net)", "value": value, "a2b": value, "b2a": value}})
+    page = page_of(run)
+    assert "KID (Net); lower is better. Best at 150 pictures." in page.text
+    lines = json.loads(page.all("figure", **{"data-lines": "A to B"})[0]["data-lines"])
+    assert [line["name"] for line in lines] == ["A to B", "B to A"]
+    assert lines[0]["points"] == [[100, 0.3], [150, 0.1], [200, 0.2]]
+
+
 def test_alarms_are_told_in_plain_words_until_they_are_gone(run):
     run.log({"pictures": 100, "health": [ALARM | {"direction": "data"}]})
     assert "No alarm." in page_of(run).text  # the grid at 200 was drawn without one
@@ -202,7 +212,7 @@ def test_a_missing_part_is_left_out(run, missing):
     expected = {
         "samples": ["No samples yet."],
         "metrics.jsonl": ["Nothing is measured yet."],
-        "model.safetensors": ["holds no model.safetensors"],
+        "model.safetensors": ["holds no model"],
         "pictures": ["No pictures to compare: nowhere is not a folder"],
     }
     for words in expected.get(missing, ["No samples yet.", "Nothing is measured yet.", "Not finished · 0 of 200"]):
@@ -261,7 +271,7 @@ def test_curves_keep_their_ends_and_their_level():
     points = [(float(x), 2.0) for x in range(1000)]
     assert binned(points)[-1] == (999.0, 2.0)
     assert len(binned(points)) <= 240
-    assert smoothed([(0.0, 0.0), (1.0, 3.0), (2.0, 0.0)]) == [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0)]
+    assert smoothed([(0.0, 0.0), (1.0, 3.0), (2.0, 0.0)]) == [(0.0, 1.5), (1.0, 1.0), (2.0, 1.5)]
     for values in ([0.0], [5.0], [-3.0], [0.2, 7.0], [99.0, 100.0], [-1.0, 1.0], [1e-9], [2e-4, 2e-4]):
         ticks = nice_ticks(values)
         assert ticks[0] <= min(values)

@@ -123,11 +123,10 @@ def binned(points: list[Point], limit: int = MAX_POINTS) -> list[Point]:
 
 
 def smoothed(points: list[Point]) -> list[Point]:
-    """Each point's y as the mean over its neighbours, of equally many on both sides."""
+    """Each point's y as the mean over its neighbours, as many on both sides as there are."""
     reach = max(1, round(SMOOTHED_SHARE * len(points)))
     made = []
     for index, (x, _) in enumerate(points):
-        side = min(reach, index, len(points) - 1 - index)
-        part = points[index - side : index + side + 1]
+        part = points[max(0, index - reach) : index + reach + 1]
         made.append((x, math.fsum(y for _, y in part) / len(part)))
     return made

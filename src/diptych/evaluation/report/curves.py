@@ -21,7 +21,7 @@ READING = (
 
 def curves(facts: Facts) -> str:
     """A chart for each kind of loss, the learning rate and the speed."""
-    charts = [*_loss_charts(facts)]
+    charts = [*_score_chart(facts), *_loss_charts(facts)]
     for key, title, text, smooth in (
         ("learning_rate", "Learning rate", "", False),
         ("pictures_per_second", "Speed", "Pictures of each domain per second.", True),
@@ -31,6 +31,16 @@ def curves(facts: Facts) -> str:
     if not charts:
         return empty("Nothing is measured yet.")
     return note(READING) + f'<div class="charts">{"".join(map(draw_chart, charts))}</div>'
+
+
+def _score_chart(facts: Facts) -> Iterator[Chart]:
+    """What held-out pictures scored while training."""
+    ways = {direction: facts.curves.get(f"score.{direction}", []) for direction in facts.directions}
+    lines = [Line(" to ".join(facts.along(direction)), points) for direction, points in ways.items() if points]
+    if lines:
+        best, _ = min(facts.curves.get("score.value", lines[0].points), key=lambda point: point[1])
+        text = f"{facts.criterion}; lower is better. Best at {best:,.0f} pictures."
+        yield Chart("Held-out pictures", lines, text, smooth=False)
 
 
 def _loss_charts(facts: Facts) -> Iterator[Chart]:

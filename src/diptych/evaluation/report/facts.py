@@ -34,7 +34,10 @@ class Facts:
     total: int
     epoch: float | None
     curves: dict[str, list[Point]]
-    """Learning rate, speed and each loss (``losses.<name>``) over pictures."""
+    """Learning rate, speed, each loss (``losses.<name>``) and what held-out pictures score (``score.<direction>``, and
+    their mean ``score.value``) over pictures."""
+    criterion: str
+    """What that score is; lower is better."""
     grids: list[tuple[int, Path]]
     """The sample grids with the number of pictures seen, in order."""
     blocks: Sequence[Block]
@@ -84,7 +87,8 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
         pictures=reached,
         total=about.get("total", 0),
         epoch=last.get("epoch"),
-        curves=_curves(measured),
+        curves=_curves(records),
+        criterion=next((str(r["score"].get("criterion")) for r in records if isinstance(r.get("score"), dict)), ""),
         grids=grids,
         blocks=blocks,
         no_blocks=no_blocks,
@@ -98,8 +102,10 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
 def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
     curves: dict[str, list[Point]] = {}
     for record in records:
-        numbers = {f"losses.{name}": value for name, value in record["losses"].items()}
-        numbers |= {name: record.get(name) for name in ("learning_rate", "pictures_per_second")}
+        numbers = {name: record.get(name) for name in ("learning_rate", "pictures_per_second")}
+        for group, names in (("losses", None), ("score", ("a2b", "b2a", "value"))):
+            if isinstance(members := record.get(group), dict):
+                numbers |= {f"{group}.{name}": members.get(name) for name in names or members}
         for name, value in numbers.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 curves.setdefault(name, []).append((float(record["pictures"]), float(value)))

@@ -19,7 +19,7 @@ def state(facts: Facts) -> str:
     reached = f"{facts.pictures:,}" + (f" of {facts.total:,}" if facts.pictures < facts.total else "")
     words = ["Finished" if done else "Not finished", f"{reached} pictures of each domain"]
     if facts.epoch:
-        words.append(f"{facts.epoch:,.3g} epochs")
+        words.append(f"{facts.epoch:,.0f} epochs" if facts.epoch >= 100 else f"{facts.epoch:.3g} epochs")
     speeds = [speed for _, speed in facts.curves.get("pictures_per_second", [])[-5:]]
     if speeds and facts.pictures < facts.total and (speed := sum(speeds) / len(speeds)) > 0:
         words.append(f"{duration((facts.total - facts.pictures) / speed)} to go at this speed")
