@@ -50,9 +50,9 @@ RULES: dict[str, Rule] = {
         low=0.04,
     ),
     "discriminator_guess": Rule(
-        "the discriminator only guesses, so the generator learns nothing from it",
+        "the discriminator does worse than guessing, so the generator learns nothing from it",
         "raise --discriminator.width, or lower --generator.width",
-        high=0.995,
+        high=1.15,
     ),
     "gradient_large": Rule(
         "gradients explode",

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+MIN_GAP = 0.2
+"""Between a discriminator's scores of real and fake: where it hardly tells them apart, it knows nothing by heart."""
 DISTURBANCE = 2 / 127.5
 """Standard deviation of the noise that a reconstruction has to bear: two of 255 steps."""
 
@@ -83,4 +85,4 @@ def memorised_share(seen: Tensor, unseen: Tensor, fake: Tensor) -> float:
     ``seen``, ``unseen`` and ``fake`` are its scores, any shape. 0: real is real; 1: what it has not seen is fake to it.
     """
     gap = (seen.mean() - fake.mean()).item()
-    return 0.0 if gap <= 1e-3 else (seen.mean() - unseen.mean()).item() / gap
+    return 0.0 if gap <= MIN_GAP else (seen.mean() - unseen.mean()).item() / gap

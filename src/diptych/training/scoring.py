@@ -57,7 +57,11 @@ class Scoring:
     @property
     def criterion(self) -> str:
         """What the value is."""
-        return "L1 to the truth, of 255" if self.network is None else f"{self.network.label('KID')}, mean of the directions"
+        return (
+            "L1 to the truth, of 255"
+            if self.network is None
+            else f"{self.network.label('KID')}, mean of the directions"
+        )
 
     def _network(self, display: Display) -> FeatureNetwork | None:
         """The feature network, where one is needed and there is one."""
