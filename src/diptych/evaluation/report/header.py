@@ -1,5 +1,6 @@
 """The head of the page: how far the run is, and its alarms."""
 
+import re
 from html import escape
 
 from diptych.evaluation.report.elements import details, name
@@ -61,9 +62,10 @@ def _alarm(facts: Facts, alarm: dict[str, object]) -> str:
     if alarm.get("threshold") is not None:
         numbers.append(f"threshold {_figures(alarm['threshold'])}")
     first = f"{name(where)}: " if where else ""
+    advice = re.sub(r"--[\w.-]*\w", r"<code>\g<0></code>", escape(str(alarm.get("advice", ""))))
     return (
         f"<p><strong>{first}{escape(text)}.</strong> <small>{escape(', '.join(numbers))}</small></p>"
-        f"<p>What to try: {escape(str(alarm.get('advice', '')))}.</p>"
+        f"<p>What to try: {advice}.</p>"
     )
 
 
