@@ -70,7 +70,7 @@ def losses_of(run):
 def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     run = train(tiny(squares), tmp_path / "run")
     assert sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")) == [
-        "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "samples",
+        "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "report.html", "samples",
     ]  # fmt: skip
     about = json.loads(run.config_file.read_text())
     assert about["versions"]["torch"] == torch.__version__

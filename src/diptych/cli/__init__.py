@@ -50,9 +50,6 @@ DESCRIPTION = """Learn to translate pictures between two domains from two folder
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that ``arguments`` (by default those of the process) name, and exits."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Threads of the usual OpenMP wait for each other spinning, for so long that a second busy process on the machine
-    # makes both ten times slower. A shorter spin costs nothing that was measured; see docs/log.md.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if arguments == ["--version"]:
         print(f"diptych {__version__}")
         sys.exit(0)
