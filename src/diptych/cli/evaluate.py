@@ -65,6 +65,8 @@ class Evaluate:
         from rich.console import Console
 
         from diptych.evaluation.evaluate import evaluate
+        from diptych.evaluation.report.report import write_report
+        from diptych.run import Run
 
         aside = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         found = evaluate(
@@ -79,6 +81,8 @@ class Evaluate:
             device=self.device,
             report=aside.print,
         )
+        if (run := Run(self.model)).exists:
+            write_report(run)
         console = Console(highlight=False, markup=False, emoji=False)
         for direction, scores in found.scores.items():
             source, target = found.names if direction == "a2b" else found.names.swapped

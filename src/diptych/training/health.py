@@ -22,6 +22,8 @@ from diptych.training.state import State
 
 QUIET_SHARE = 0.2
 """The share of a run, at its beginning, in which nothing is alarming yet."""
+QUIET_PICTURES = 500
+"""Nor before so many pictures, however short the run."""
 RECORDS = 5
 """Records of the metrics over which losses, gradients and waiting are averaged."""
 MIN_PICTURES = 4
@@ -51,7 +53,7 @@ class Health:
 
     def examine(self) -> list[Alarm]:
         """The alarms of now; those not told before are shown."""
-        if self.state.pictures < QUIET_SHARE * self.plan.total:
+        if self.state.pictures < max(QUIET_PICTURES, QUIET_SHARE * self.plan.total):
             return []
         found = self._of_records()
         networks = self.state.method.networks(self.state.translators)
