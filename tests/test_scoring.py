@@ -58,6 +58,7 @@ def test_held_out_pictures_are_scored_by_kid_and_the_best_moment_is_kept(data, t
     scores = scores_of(run)
     assert list(scores) == [4, 8, 12]
     assert {score["criterion"] for score in scores.values()} == {"KID (EfficientNet-Lite0), mean of the directions"}
+    assert run.facts().score == f"{scores[12]['value']:.4g} ({scores[12]['criterion']})"
     best = min(scores, key=lambda pictures: scores[pictures]["value"])
     assert load_model(run.best_model_file).card.pictures == best
     _, description = read_sealed(run.best_checkpoint_file, "checkpoint")

@@ -28,6 +28,8 @@ class RunFacts:
     """In bytes."""
     losses: dict[str, float]
     """The last ones logged."""
+    score: str
+    """The last score of held-out pictures and what it is of; empty where there is none."""
 
 
 class Run:
@@ -170,8 +172,11 @@ class Run:
             RunError: its ``config.json`` cannot be read.
         """
         last: dict[str, Any] = {}
+        score = ""
         for record in self.metrics():
             last = record if "losses" in record else last
+            if "score" in record:
+                score = f"{record['score']['value']:.4g} ({record['score']['criterion']})"
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         checkpoints = self.checkpoint_files()
         return RunFacts(
@@ -180,6 +185,7 @@ class Run:
             changed=max((path.stat().st_mtime for path in files), default=0.0),
             size=sum(path.stat().st_size for path in files),
             losses=last.get("losses", {}),
+            score=score,
         )
 
     def sweep(self) -> None:

@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Runs:
-    """List the runs below a folder: how far each is, its age and size.
+    """List the runs below a folder: how far each is, its age and size, its last score.
 
     For example:
       diptych runs
@@ -27,13 +27,30 @@ class Runs:
 
         from diptych.run import find_runs
 
-        table = Table("run", "pictures", "done", "age", "size", "losses", box=None, header_style="bold", pad_edge=False)
+        table = Table(
+            "run",
+            "pictures",
+            "done",
+            "age",
+            "size",
+            "last score",
+            "losses",
+            box=None,
+            header_style="bold",
+            pad_edge=False,
+        )
         for run in find_runs(self.folder):
             facts = run.facts()
             done = f"{facts.pictures / facts.total:.0%}" if facts.total else "?"
             age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
             table.add_row(
-                str(run.folder), f"{facts.pictures:,}", done, age, size, _losses(facts.losses, ("cycle_a", "cycle_b"))
+                str(run.folder),
+                f"{facts.pictures:,}",
+                done,
+                age,
+                size,
+                facts.score,
+                _losses(facts.losses, ("cycle_a", "cycle_b")),
             )
         Console().print(table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows)
         return 0
@@ -80,6 +97,8 @@ class Show:
         yield "pictures", f"{facts.pictures:,} of {facts.total:,}" if facts.total else f"{facts.pictures:,}"
         yield "size", f"{facts.size / 1e6:.0f} MB"
         yield "checkpoints", ", ".join(file.name for file in run.checkpoint_files()) or "none"
+        if facts.score:
+            yield "last score", facts.score
         yield "losses", _losses(facts.losses, facts.losses)
         yield from flatten(run.config()).items()
 
