@@ -23,7 +23,7 @@ SHOWN = (
     "beach-with-umbrella", "brown-mushroom", "dog", "hot-beverage", "mountain-cableway", "pear", "petri-dish",
     "worried-face",
 )  # fmt: skip
-"""Test pictures in the demo's picture: a spread of subjects, chosen before anything was trained."""
+"""Test pictures in the demo's picture: a spread of subjects, not chosen by how well they come out."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
             for caption, pictures in ((source, given), ("translated", made), (f"true {target}", wanted))
         ]
         blocks.append(Block(f"{source} to {target}: {scores[direction]}", rows))
-    footer = f"{trained.card.pictures:,} unpaired training steps per domain; none of these emoji was seen in training"
+    seen = f"{trained.card.pictures:,} pictures of each domain seen, never a pair"
+    footer = f"{seen}; none of these emoji was seen in training"
     return scores, draw_grid(blocks, footer=footer)
 
 

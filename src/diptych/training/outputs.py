@@ -129,6 +129,8 @@ class Outputs:
         if score is None:
             return
         self._append({"pictures": self.state.pictures, "score": score})
+        share = f"scoring takes {score['share_of_time']:.1%} of the time"
+        self.display.note(f"score {score['value']:.4g} ({score['criterion']}; lower is better; {share})")
         if score["best"]:
             self.save(best=True)
 
