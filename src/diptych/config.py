@@ -277,6 +277,19 @@ class EngineConfig:
     """Where to train; auto takes CUDA, then MPS, then the CPU."""
     precision: Precision = "auto"
     """Arithmetic of the networks; auto takes bf16 where the machine has it, else fp32. Weights are kept in fp32."""
+    compile: bool = False
+    """Compile the networks with torch.compile (needs a C++ compiler). The first update then takes a minute or two."""
+    channels_last: bool | None = None
+    """Keep the channels of a pixel side by side in memory. Chosen: where that is faster, on CUDA in bf16 or fp16, and
+    on the CPU with --compile."""
+    merge_passes: bool = True
+    """Give a network two batches at once where that changes no number (never with batch norm)."""
+    fused: bool = True
+    """Step all weights in one go (torch's fused Adam)."""
+    low_memory: bool = False
+    """Keep no activations between the passes of a network, but compute them again: half the memory, a third slower."""
+    accumulate: int = 1
+    """Compute each batch in so many parts, one after the other, and sum their gradients: the memory of one part."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,21 @@
-"""What computes: the device, the arithmetic, and one step down the gradient."""
+"""What computes: the device, the arithmetic, how networks are run, and one step down the gradient."""
 
 import contextlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.utils.checkpoint import checkpoint
 
-from diptych.config import Device, EngineConfig, Precision
+from diptych.config import Device, EngineConfig, OptimiserConfig, Precision
+from diptych.data.preprocess import to_network
 from diptych.errors import OptionError
+from diptych.networks.layers import running_statistics_kept
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,6 +54,35 @@ def choose_precision(precision: Precision, device: Device) -> Precision:
     return precision
 
 
+def settled_engine(config: EngineConfig) -> EngineConfig:
+    """``config`` with every choice made for this machine.
+
+    Raises:
+        OptionError: something asked for that it cannot do.
+    """
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    channels_last = config.channels_last
+    if channels_last is None:
+        channels_last = precision != "fp32" if device == "cuda" else device == "cpu" and config.compile
+    if config.compile and device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+        raise OptionError("--compile needs a C++ compiler", cure="install g++, or leave it out")
+    return replace(config, device=device, precision=precision, channels_last=channels_last)
+
+
+def describe_engine(config: EngineConfig) -> str:
+    """``config``, settled, in a few words for a person."""
+    switches = {
+        "compiled": config.compile,
+        "channels last": config.channels_last,
+        "passes apart": not config.merge_passes,
+        "weights stepped apart": not config.fused,
+        "low memory": config.low_memory,
+        f"in {config.accumulate} parts": config.accumulate > 1,
+    }
+    return ", ".join([f"{config.precision} on {config.device}", *(name for name, on in switches.items() if on)])
+
+
 def _has_bf16(device: Device) -> bool:
     """Whether ``device`` computes in bf16 by itself, rather than by converting to fp32 and back."""
     if device == "cuda":
@@ -58,6 +94,8 @@ class Engine:
     """A device and an arithmetic, both chosen: no ``auto`` in ``config``."""
 
     def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         self.device = torch.device(config.device)
         self.dtype = DTYPES.get(config.precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -66,14 +104,51 @@ class Engine:
         """Convolutions and matrix products inside run in the chosen arithmetic; weights stay in fp32."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
-    def descend(self, optimiser: Optimizer, losses: Mapping[str, Tensor]) -> Tensor:
-        """One step of ``optimiser`` down the gradient of the sum of ``losses``; returns the gradient's norm."""
-        optimiser.zero_grad(set_to_none=True)
+    def place(self, module: nn.Module) -> None:
+        """Moves ``module`` to the device, in the layout of the memory format."""
+        module.to(device=self.device)
+        module.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def receive(self, batch: Tensor) -> Tensor:
+        """The loader's ``batch`` as networks take it: see ``to_network``."""
+        return to_network(batch, self.device).contiguous(memory_format=self.memory_format)
+
+    def prepare(self, module: nn.Module) -> None:
+        """Sets how the networks inside ``module``, its children, are run in training: same names, same weights."""
+        if self.config.low_memory or not self.config.merge_passes:
+            setattr(module, "merge", False)  # noqa: B010  a switch that some modules have
+        for network in module.children():
+            if self.config.low_memory:
+                network.forward = partial(_recomputed, network, network.forward)
+            if self.config.compile:
+                network.compile()
+
+    def plain(self) -> contextlib.AbstractContextManager[object]:
+        """Inside, nothing is compiled: what runs seldom, or at other sizes, is not worth it."""
+        return torch.compiler.set_stance("force_eager") if self.config.compile else contextlib.nullcontext()
+
+    def optimiser(self, parameters: Iterable[nn.Parameter], options: OptimiserConfig) -> Optimizer:
+        """Adam as ``options`` ask."""
+        betas = (options.beta1, options.beta2)
+        return Adam(parameters, options.learning_rate, betas, fused=self.config.fused or None)
+
+    def add_gradient(self, losses: Mapping[str, Tensor], *, share: float) -> None:
+        """Adds the gradient of ``share`` times the sum of ``losses`` to that of their parameters."""
         total = torch.stack(list(losses.values())).sum()
-        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(share * total).backward()  # type: ignore[no-untyped-call]
+
+    def descend(self, optimiser: Optimizer) -> Tensor:
+        """One step of ``optimiser`` down the gradient that was added up; returns the gradient's norm."""
         self.scaler.unscale_(optimiser)
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         self.scaler.step(optimiser)
         self.scaler.update()
+        optimiser.zero_grad(set_to_none=True)
         return norm
+
+
+def _recomputed(network: nn.Module, forward: Any, picture: Tensor) -> Any:
+    """``forward(picture)`` of ``network``, of which the backward pass computes the activations again."""
+    contexts = partial(running_statistics_kept, network)
+    return checkpoint(forward, picture, use_reentrant=False, context_fn=contexts)

@@ -97,7 +97,6 @@ def _cache_gib(config: TrainConfig, sizes: Pair[int]) -> float:
 
 def measure(config: TrainConfig) -> dict[str, Any]:
     """Speed and memory of some updates in this process, and what they were computed with."""
-    from diptych.data.preprocess import to_network
     from diptych.engine import Engine
     from diptych.training.plan import make_plan
     from diptych.training.progress import Silent
@@ -110,7 +109,7 @@ def measure(config: TrainConfig) -> dict[str, Any]:
     durations: list[float] = []
     for batch in plan.loader.batches(0):
         begun = time.perf_counter()
-        losses = update(state, batch.map(lambda values: to_network(values, state.engine.device)), learning_rate=0.0)
+        losses = update(state, batch.map(state.engine.receive), learning_rate=0.0)
         sum(float(loss) for loss in losses.values())  # waits for the device
         durations.append(time.perf_counter() - begun)
         if len(durations) > 1 and (sum(durations) > MAX_SECONDS or len(durations) > MAX_UPDATES):

@@ -5,7 +5,6 @@ import time
 
 from diptych.config import TrainConfig
 from diptych.data.loader import Loader
-from diptych.data.preprocess import to_network
 from diptych.engine import Engine
 from diptych.errors import OptionError
 from diptych.training.state import State
@@ -54,7 +53,7 @@ def pictures_in(seconds: float, config: TrainConfig, loader: Loader) -> int:
     timed = num_timed = 0.0
     for number, batch in enumerate(loader.batches(0)):
         started = time.perf_counter()
-        real = batch.map(lambda values: to_network(values, state.engine.device))
+        real = batch.map(state.engine.receive)
         losses = update(state, real, learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
         if number >= WARM_UP_UPDATES:

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from diptych.config import TrainConfig
-from diptych.data.preprocess import to_network
 from diptych.engine import Engine
 from diptych.errors import PictureError, RunError, WeightsError
 from diptych.lock import locked
@@ -115,7 +114,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
             raise
         outputs.waited += time.perf_counter() - asked
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
-        real = batch.map(lambda values: to_network(values, state.engine.device))
+        real = batch.map(state.engine.receive)
         losses = update(state, real, learning_rate=rate)
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total

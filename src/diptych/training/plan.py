@@ -11,7 +11,7 @@ from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
 from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
-from diptych.engine import choose_device, choose_precision
+from diptych.engine import describe_engine, settled_engine
 from diptych.errors import RunError
 from diptych.pair import Pair
 from diptych.run import Run, default_folder
@@ -105,7 +105,7 @@ def describe(plan: Plan) -> list[str]:
     resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
     channels = f"{plan.channels.a} and {plan.channels.b} channels"
     epochs = plan.total / plan.epoch_size
-    batch = f"batch {config.optimiser.batch_size}, {config.engine.precision} on {config.engine.device}"
+    batch = f"batch {config.optimiser.batch_size}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
         f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",
@@ -127,10 +127,9 @@ def last_checkpoint(run: Run) -> Path:
 
 
 def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
-    device = choose_device(config.engine.device)
+    engine = settled_engine(config.engine)
     if config.optimiser.begin_with is not None:
         config = with_architecture_of(config.optimiser.begin_with, config)
-    engine = replace(config.engine, device=device, precision=choose_precision(config.engine.precision, device))
     look = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
     return settle(replace(config, engine=engine), split.train.map(look))
 

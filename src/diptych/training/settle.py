@@ -53,6 +53,7 @@ def settle(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
 POSITIVE = (
     "optimiser.batch_size", "optimiser.learning_rate", "generator.width", "discriminator.width", "length.epochs",
     "output.keep_checkpoints", "discriminator.num_layers", "data.load_size", "length.pictures",
+    "engine.accumulate",
 )  # fmt: skip
 SHARES = ("optimiser.beta1", "optimiser.beta2", "optimiser.ema")
 NOT_NEGATIVE = (

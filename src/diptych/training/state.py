@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from diptych.chance import Stream, torch_seed
 from diptych.config import TrainConfig
@@ -29,18 +29,18 @@ class State:
         self.method = build_from(config)
         self.modules = {"generators": self.method.generators, "discriminators": self.method.discriminators}
         for module in self.modules.values():
-            module.to(engine.device).train()
+            engine.place(module.train())
         self.ema = Ema(self.method.generators, config.optimiser.ema) if config.optimiser.ema else None
-        self.optimisers = {name: self._adam(module) for name, module in self.modules.items()}
+        self.optimisers = {
+            name: engine.optimiser(module.parameters(), config.optimiser) for name, module in self.modules.items()
+        }
+        for module in self.modules.values():
+            engine.prepare(module)
         streams = Pair(Stream.POOL_A, Stream.POOL_B)
         self.pools = streams.map(partial(ImagePool, self.method.pool_size, config.optimiser.seed))
         self.pictures = 0
         """Pictures per domain seen so far."""
         self.window = Window()
-
-    def _adam(self, module: nn.Module) -> Optimizer:
-        options = self.config.optimiser
-        return Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2))
 
     @property
     def translators(self) -> nn.Module:
@@ -52,9 +52,9 @@ class State:
         """Updates made so far."""
         return self.pictures // self.config.optimiser.batch_size
 
-    def exchange(self, fake: Pair[Tensor]) -> Pair[Tensor]:
-        """What the image pools return for the translated pictures of this update."""
-        return self.pools.map(lambda pool, batch: pool.exchange(batch, self.pictures), fake)
+    def exchange(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
+        """What the image pools return for the translations of the pictures drawn from number ``count`` on."""
+        return self.pools.map(lambda pool, batch: pool.exchange(batch, count), fake)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name."""

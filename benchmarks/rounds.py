@@ -1,0 +1,71 @@
+"""Variants of one measurement, interleaved over several rounds of one run.
+
+Machines are shared and noisy, so only ratios within a run are compared."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+
+SECONDS = Mapping[str, Sequence[float]]
+"""The durations of each variant, a round each."""
+
+
+def interleave(
+    variants: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each variant in each of ``rounds``, one after the other in every round, after ``warm_up`` rounds."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(warm_up + rounds):
+        for name, variant in variants.items():
+            begun = time.perf_counter()
+            variant()
+            if number >= warm_up:
+                seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def ratio(seconds: SECONDS, plain: str, name: str) -> float:
+    """How many times faster than ``plain`` the variant ``name`` is: the median of the rounds' ratios."""
+    return median(slow / fast for slow, fast in zip(seconds[plain], seconds[name], strict=True))
+
+
+def convolution_peak(dtype: torch.dtype, *, rounds: int = 30) -> float:
+    """FLOP per second of the 3×3 convolution of 256 to 256 channels at 64×64, channels-last, on the CPU: what this
+    machine reaches at best in ``dtype``."""
+    channels, side = 256, 64
+    picture = torch.randn(1, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
+    weight = torch.randn(channels, channels, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        times = interleave({"convolution": lambda: F.conv2d(picture, weight, padding=1)}, rounds=rounds, warm_up=5)
+    return 2 * 9 * channels**2 * side**2 / median(times["convolution"])
+
+
+def machine() -> str:
+    """A line that says where and on what a table was measured."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return (
+        f"commit {commit.stdout.strip() or 'unknown'}, torch {torch.__version__}, {torch.get_num_threads()} threads of "
+        f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}, {platform.machine()}"
+    )
+
+
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a Markdown table under ``title`` and the line of ``machine``; the first column to the left."""
+    print(f"\n### {title}\n\n{machine()}\n")
+    print(f"| {' | '.join(header)} |")
+    print("|---" + "|---:" * (len(header) - 1) + "|")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
