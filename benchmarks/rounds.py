@@ -31,6 +31,11 @@ def interleave(
     return seconds
 
 
+def medians(seconds: SECONDS) -> dict[str, float]:
+    """The median of each variant."""
+    return {name: median(values) for name, values in seconds.items()}
+
+
 def ratio(seconds: SECONDS, plain: str, name: str) -> float:
     """How many times faster than ``plain`` the variant ``name`` is: the median of the rounds' ratios."""
     return median(slow / fast for slow, fast in zip(seconds[plain], seconds[name], strict=True))

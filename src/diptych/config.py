@@ -289,7 +289,8 @@ class EngineConfig:
     low_memory: bool = False
     """Keep no activations between the passes of a network, but compute them again: half the memory, a third slower."""
     accumulate: int = 1
-    """Compute each batch in so many parts, one after the other, and sum their gradients: the memory of one part."""
+    """Compute each batch in so many parts, one after the other, and sum their gradients: the memory of one part. Batch
+    norm sees each part by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.utils.checkpoint import checkpoint
 
+from diptych.allocator import keep_freed_memory
 from diptych.config import Device, EngineConfig, OptimiserConfig, Precision
 from diptych.data.preprocess import to_network
 from diptych.errors import OptionError
@@ -115,6 +116,8 @@ class Engine:
 
     def prepare(self, module: nn.Module) -> None:
         """Sets how the networks inside ``module``, its children, are run in training: same names, same weights."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if self.config.low_memory or not self.config.merge_passes:
             setattr(module, "merge", False)  # noqa: B010  a switch that some modules have
         for network in module.children():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 
@@ -124,7 +124,7 @@ def _direction(
 
     def both_ways(model: Model) -> tuple[Translate, Translate | None]:
         there, back = (
-            translating(model, way, str(network.device)) if way in model.networks else None
+            translating(model, way, cast(Device, network.device.type)) if way in model.networks else None
             for way in (direction, REVERSE[direction])
         )
         assert there is not None

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from diptych.config import Direction
+from diptych.config import Device, Direction
 from diptych.data.pictures import Array, Picture, resized, with_channels
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
@@ -20,8 +20,8 @@ Translate = Callable[[Array], Array]
 """``(H, W, channels in)`` uint8 to ``(H, W, channels out)`` uint8."""
 
 
-def translating(model: Model, direction: Direction, device: str) -> Translate:
-    """What ``model`` makes of a picture."""
+def translating(model: Model, direction: Direction, device: Device) -> Translate:
+    """What ``model`` makes of a picture, in fp32, so that scores are the same wherever they are taken."""
     translator = Translator.of(model, direction, device=device)
     return lambda picture: translator.translate(Picture(picture)).values
 

@@ -3,11 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.config import Norm, Upsampling
+from diptych.networks.cpu import InstanceNorm2d, ReflectionPad2d
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -27,28 +26,6 @@ def needs_bias(norm: Norm) -> bool:
     return norm == "instance"
 
 
-class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's instance norm, and right where torch's is not: ``(B, C, H, W)`` to the same, each channel of each picture
-    with mean 0 and variance 1.
-
-    On a CPU the backward of torch's (2.13, eager) is wrong where a batch of one picture, or its gradient, has its
-    channels last in memory. There the formula is computed step by step, its mean and variance in float32 or better.
-    Source: Ulyanov et al. 2016, equation 2.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not is_channels_last(x):
-            return F.instance_norm(x, eps=self.eps)
-        exact = x if x.dtype == torch.float64 else x.float()
-        variance, mean = torch.var_mean(exact, (2, 3), keepdim=True, correction=0)
-        return ((exact - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of ``(B, C, H, W)`` are what lies closest together in memory."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
 def running_statistics_kept(
     network: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
@@ -60,14 +37,14 @@ def running_statistics_kept(
 @contextlib.contextmanager
 def _still(network: nn.Module) -> Iterator[None]:
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:
-            norm.momentum = 0.0
+            norm.momentum, norm.num_batches_tracked = 0.0, None
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, (momentum, num_batches) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, num_batches
 
 
 class ResizeConv2d(nn.Module):
@@ -80,7 +57,7 @@ class ResizeConv2d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> None:
         super().__init__()
         self.resize = nn.Upsample(scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
-        self.pad = nn.ReflectionPad2d(1)
+        self.pad = ReflectionPad2d(1)
         self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:

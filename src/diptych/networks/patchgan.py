@@ -19,7 +19,7 @@ class PatchganDiscriminator(nn.Module):
         width, bias = config.width, needs_bias(config.norm)
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(0.2),
         ]
         for layer in range(1, config.num_layers + 1):
             wider = config.width * min(2**layer, MAX_WIDTH_FACTOR)
@@ -27,7 +27,7 @@ class PatchganDiscriminator(nn.Module):
             layers += [
                 nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=bias),
                 norm_layer(config.norm, wider),
-                nn.LeakyReLU(0.2, inplace=True),
+                nn.LeakyReLU(0.2),
             ]
             width = wider
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))
@@ -47,10 +47,10 @@ class PixelDiscriminator(nn.Module):
         width, bias = config.width, needs_bias(config.norm)
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, width, 1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 1, bias=bias),
             norm_layer(config.norm, 2 * width),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(0.2),
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from diptych.config import ResnetConfig
+from diptych.networks.cpu import ColumnsConv2d, ReflectionPad2d
 from diptych.networks.layers import needs_bias, norm_layer, upsample
 
 NUM_DOWNSAMPLINGS = 2
@@ -16,12 +17,12 @@ class ResidualBlock(nn.Module):
         super().__init__()
         bias = needs_bias(config.norm)
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(config.norm, channels),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             *([nn.Dropout(0.5)] if config.dropout else []),
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(config.norm, channels),
         )
@@ -42,16 +43,16 @@ class ResnetGenerator(nn.Module):
         assert config.num_blocks is not None, "the number of blocks is chosen before a network is built"
         width, bias = config.width, needs_bias(config.norm)
         layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(in_channels, width, 7, bias=bias),
             norm_layer(config.norm, width),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
         ]
         for _ in range(NUM_DOWNSAMPLINGS):
             layers += [
                 nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias),
                 norm_layer(config.norm, 2 * width),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
             ]
             width *= 2
         layers += [ResidualBlock(width, config) for _ in range(config.num_blocks)]
@@ -59,10 +60,10 @@ class ResnetGenerator(nn.Module):
             layers += [
                 upsample(width, width // 2, mode=config.upsampling, bias=bias),
                 norm_layer(config.norm, width // 2),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
             ]
             width //= 2
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectionPad2d(3), ColumnsConv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

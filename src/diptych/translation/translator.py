@@ -1,5 +1,6 @@
 """A trained generator as a function from picture to picture."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from diptych.config import Direction
+from diptych.config import Device, Direction, EngineConfig, Precision
 from diptych.data.pictures import Array, Picture, from_pillow, resized, to_pillow, with_channels
-from diptych.data.preprocess import fit, from_network, stack, to_network
+from diptych.data.preprocess import fit, from_network, stack
+from diptych.engine import Engine, settled_engine
 from diptych.errors import OptionError, PictureError
 from diptych.model import Model, ModelCard, channels_of, load_model
 
@@ -30,34 +32,40 @@ class Translator:
     is translated then lies on white. Pillow's other modes come back as the nearest of L, LA, RGB and RGBA.
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, device: torch.device | str) -> None:
-        self.network, self.card, self.direction = network.to(device).eval(), card, direction
-        self.device = torch.device(device)
+    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, engine: Engine) -> None:
+        self.network, self.card, self.direction, self.engine = network.eval(), card, direction, engine
+        engine.place(self.network)
         self.channels_in, self.channels_out = channels_of(direction, card.channels)
         self.source, self.target = card.names if direction == "a2b" else card.names.swapped
 
     @classmethod
     def load(
-        cls, path: Path | str, direction: Direction = "a2b", *, device: torch.device | str = "cpu"
+        cls, path: Path | str, direction: Direction = "a2b", *, device: Device = "cpu", precision: Precision = "fp32"
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
+        ``precision`` is of pictures of 8 bits; with ``auto`` it is bf16 where the machine has it, sooner and about as
+        exact as the rounding to 8 bits. Deeper pictures are always translated in fp32.
+
         Raises:
             WeightsError: missing, damaged, of another kind, or of a later version.
-            OptionError: the model has no such direction.
+            OptionError: the model has no such direction, or the machine no such device or precision.
         """
-        return cls.of(load_model(Path(path)), direction, device=device)
+        return cls.of(load_model(Path(path)), direction, device=device, precision=precision)
 
     @classmethod
-    def of(cls, model: Model, direction: Direction, *, device: torch.device | str = "cpu") -> "Translator":
+    def of(
+        cls, model: Model, direction: Direction, *, device: Device = "cpu", precision: Precision = "fp32"
+    ) -> "Translator":
         """The translator of a loaded model's ``direction``.
 
         Raises:
-            OptionError: the model has no such direction.
+            OptionError: the model has no such direction, or the machine no such device or precision.
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
-        return cls(model.networks[direction], model.card, direction, device)
+        engine = Engine(settled_engine(EngineConfig(device=device, precision=precision)))
+        return cls(model.networks[direction], model.card, direction, engine)
 
     def __call__(self, image: AnyPicture) -> AnyPicture:
         """``image`` translated.
@@ -89,9 +97,11 @@ class Translator:
             PictureError: too large for the memory.
         """
         values = picture.values
-        batch = to_network(stack([with_channels(values, self.channels_in)]), self.device)
+        batch = self.engine.receive(stack([with_channels(values, self.channels_in)]))
+        exact = values.dtype != np.uint8  # bf16 rounds to 8 bits
         try:
-            output = self.generate(batch)
+            with contextlib.nullcontext() if exact else self.engine.autocast():
+                output = self.generate(batch)
         except (RuntimeError, MemoryError) as error:
             if "memory" not in str(error) and not isinstance(error, MemoryError):
                 raise

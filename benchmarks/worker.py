@@ -1,0 +1,122 @@
+"""One variant of the training update in a process of its own, so that each has its own peak of memory.
+
+It answers each line on its standard input by one update, with the seconds that it took and the peak so far."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from diptych import engine as engines
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    ResnetConfig,
+    TrainConfig,
+)
+from diptych.engine import Engine, settled_engine
+from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
+from diptych.pair import Pair
+from diptych.training.state import State
+from diptych.training.update import update
+
+PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False}
+"""The engine of the plain recipe: float32, contiguous, separate passes, eager."""
+ORIGINALS = {ColumnsConv2d: nn.Conv2d, InstanceNorm2d: nn.InstanceNorm2d, ReflectionPad2d: nn.ReflectionPad2d}
+"""The layers of the plain recipe for each of ours."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How an update is computed, and of what size."""
+
+    size: int
+    width: int
+    num_blocks: int
+    batch_size: int = 1
+    engine: dict[str, Any] = field(default_factory=dict)
+    own_layers: bool = True
+    """The layers of networks/cpu.py in place of torch's."""
+    keep_memory: bool = True
+
+
+class Worker:
+    """A process that runs updates of ``variant`` when asked."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.peak = 0
+        self._say(asdict(variant))
+
+    def _say(self, message: Any) -> None:
+        assert self.process.stdin is not None
+        print(json.dumps(message), file=self.process.stdin, flush=True)
+
+    def __call__(self) -> float:
+        """One update; its seconds."""
+        assert self.process.stdout is not None
+        self._say(None)
+        seconds, self.peak = json.loads(self.process.stdout.readline())
+        return float(seconds)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.communicate()
+
+
+def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
+    """A fresh state for ``variant`` and a batch of noise to train it on."""
+    if not variant.keep_memory:
+        engines.keep_freed_memory = lambda: False
+    config = TrainConfig(
+        method=CycleganConfig(lambda_identity=0.5),
+        generator=ResnetConfig(width=variant.width, num_blocks=variant.num_blocks),
+        discriminator=PatchganConfig(width=variant.width),
+        data=DataConfig(crop_size=variant.size, load_size=variant.size, channels_a=3, channels_b=3),
+        optimiser=OptimiserConfig(batch_size=variant.batch_size),
+        engine=settled_engine(EngineConfig(**variant.engine)),
+    )
+    state = State(config, Engine(config.engine))
+    if not variant.own_layers:
+        for module in state.method.generators.modules():
+            module.__class__ = ORIGINALS.get(type(module), type(module))
+        for module in state.method.discriminators.modules():
+            module.__class__ = ORIGINALS.get(type(module), type(module))
+    shape = (variant.batch_size, 3, variant.size, variant.size)
+    noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
+    return state, noise.map(state.engine.receive)
+
+
+def flop(variant: Variant) -> int:
+    """Floating-point operations of one update, as torch's FlopCounter has them, by the plain recipe."""
+    plain = replace(variant, engine=PLAIN, own_layers=False)
+    with FlopCounterMode(display=False) as counter:
+        update(*begin(plain), learning_rate=0.0)
+    return int(counter.get_total_flops())
+
+
+def serve() -> None:
+    """Answers each line."""
+    state, real = begin(Variant(**json.loads(sys.stdin.readline())))
+    for _ in sys.stdin:
+        begun = time.perf_counter()
+        update(state, real, learning_rate=2e-4)
+        seconds = time.perf_counter() - begun
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps([seconds, peak]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
