@@ -62,7 +62,7 @@ def from_pillow(image: Image.Image, name: Path | str = "the picture") -> Picture
         rgba = upright.convert("RGBA")
         flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
         return Picture(_values(flat.convert(mode)), np.asarray(rgba.getchannel("A")), note)
-    return Picture(_values(upright.convert(mode)), note=note)
+    return Picture(_values(upright if upright.mode == mode else upright.convert(mode)), note=note)
 
 
 def _note(image: Image.Image, name: Path | str) -> str | None:
