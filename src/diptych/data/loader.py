@@ -102,8 +102,8 @@ class Reader:
 class Loader:
     """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone.
 
-    ``paired`` pictures are drawn, cropped and mirrored together. ``pin`` puts batches where CUDA copies them from while
-    it computes.
+    ``paired`` pictures are drawn, cropped and mirrored together. ``pin`` puts batches where CUDA copies them from
+    without holding up the program.
     """
 
     def __init__(
