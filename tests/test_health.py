@@ -1,11 +1,13 @@
 """Every alarm fires where it must and is silent where it must not."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from torch import nn
 
 from diptych.config import LengthConfig
@@ -15,7 +17,7 @@ from diptych.losses import discriminator_gan
 from diptych.training.health import RECORDS, Health
 from diptych.training.loop import open_run, train
 from diptych.training.plan import make_plan
-from diptych.training.progress import Silent
+from diptych.training.progress import Silent, Terminal
 from diptych.training.window import Window
 from test_training import tiny
 
@@ -123,6 +125,29 @@ def test_records_of_a_run_raise_their_alarms(squares, tmp_path, record, expected
     for _ in range(RECORDS):
         health.watch(record)
     assert names(health._of_records()) == expected
+
+
+@pytest.mark.parametrize(("waiting_share", "number"), [(0.04, 0), (0.06, 1)])
+def test_waiting_for_pictures_is_told_once_and_with_the_cure_before_any_sample_is_drawn(
+    squares, tmp_path, waiting_share, number
+):
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    console = Console(file=io.StringIO(), width=200)
+    health = Health(plan, state, outputs.shown, Terminal(console))
+    for _ in range(2 * RECORDS):
+        health.watch({"losses": {}, "waiting_share": waiting_share})
+    told = [line for line in console.file.getvalue().splitlines() if "training waits for pictures" in line]
+    assert len(told) == number
+    assert all("--num-workers" in line and "--disk-cache-gib" in line for line in told)
+
+
+def test_the_terminal_shows_the_share_of_time_spent_waiting_for_data():
+    terminal = Terminal(Console(file=io.StringIO(), width=200))
+    terminal.start(0, 100)
+    terminal.show(100, 3.21, {"cycle_a": 0.5}, waiting_share=0.07)
+    assert "3.21/s, waiting 7% for data" in terminal.console.file.getvalue()
 
 
 def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_path):

@@ -1,5 +1,6 @@
 """Which pictures come when, and how they are seen: the frequencies asked for, and functions of (seed, count) alone."""
 
+import os
 from itertools import islice
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from diptych.chance import Stream
 from diptych.config import DataConfig
+from diptych.data.cache import PictureCache
 from diptych.data.files import find_domain
 from diptych.data.loader import Loader, Reader
 from diptych.data.preprocess import View, look, random_view
@@ -19,6 +21,8 @@ from diptych.pair import Pair
 
 SIZES = st.integers(1, 60)
 DATA = DataConfig(load_size=20, crop_size=16)
+TWO = 2 * 20 * 20 * 3
+"""Bytes of two pictures."""
 PIXELS = np.arange(20 * 20).reshape(20, 20, 1)
 
 
@@ -113,10 +117,12 @@ def folders(tmp_path_factory):
     return Pair(root / "a", root / "b")
 
 
-def loader(folders, *, num_workers=0, cache_bytes=2**20, seed=3, batch_size=3):
-    data = DataConfig(load_size=20, crop_size=16, num_workers=num_workers)
+def loader(folders, *, num_workers=0, memory=2**20, disk=0, seed=3, batch_size=3, draft=False):
+    data = DataConfig(load_size=20, crop_size=16, num_workers=num_workers, draft=draft)
     readers = folders.map(
-        lambda folder: Reader(find_domain("x", folder), data, channels=3, stride=4, cache_bytes=cache_bytes)
+        lambda folder: Reader(
+            find_domain("x", folder), data, channels=3, stride=4, cache=PictureCache(memory, disk_bytes=disk)
+        )
     )
     return Loader(readers, data, seed=seed, batch_size=batch_size)
 
@@ -130,10 +136,17 @@ def batches(folders, start, stop, **options):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
-@pytest.mark.parametrize("cache_bytes", [0, 2 * 20 * 20 * 3, 2**20], ids=["no cache", "room for two", "room for all"])
-def test_batches_depend_neither_on_workers_nor_on_the_cache_nor_on_where_they_begin(folders, num_workers, cache_bytes):
-    expected = batches(folders, 0, 90)
-    options = {"num_workers": num_workers, "cache_bytes": cache_bytes}
+@pytest.mark.parametrize(
+    ("memory", "disk"),
+    [(0, 0), (TWO, 0), (TWO, TWO), (0, 2**20), (2**20, 0)],
+    ids=["none", "two in memory", "two and two on disk", "all on disk", "all in memory"],
+)
+@pytest.mark.parametrize("draft", [False, True])
+def test_batches_depend_neither_on_workers_nor_on_the_cache_nor_on_where_they_begin(
+    folders, num_workers, memory, disk, draft
+):
+    expected = batches(folders, 0, 90, draft=draft)
+    options = {"num_workers": num_workers, "memory": memory, "disk": disk, "draft": draft}
     assert torch.equal(batches(folders, 0, 90, **options), expected)
     assert torch.equal(batches(folders, 39, 90, **options), expected[13:])
 
@@ -153,11 +166,12 @@ def test_batches_hold_the_drawn_pictures_cropped_and_mirrored(folders):
 
 
 def test_the_cache_stays_within_its_room(folders):
-    one = 20 * 20 * 3
-    running = loader(folders, cache_bytes=4 * one + 5)
+    running = loader(folders, memory=2 * TWO + 5, disk=TWO + 5)
     for count in range(0, 60, 3):
         running.batch(count)
-    assert [sum(values.nbytes for values in reader.cache.values()) for reader in running.readers] == [4 * one, 4 * one]
+    for cache in (reader.cache for reader in running.readers):
+        assert sum(values.nbytes for values in cache.in_memory.values()) == 2 * TWO
+        assert os.fstat(cache.file.fileno()).st_size == TWO
 
 
 def test_another_seed_gives_other_batches(folders):

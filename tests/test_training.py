@@ -50,7 +50,7 @@ class InterruptAt(Silent):
     def __init__(self, pictures):
         self.pictures = pictures
 
-    def show(self, pictures, pictures_per_second, losses):
+    def show(self, pictures, pictures_per_second, losses, *, waiting_share):
         if pictures >= self.pictures:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -166,10 +166,10 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
     from conftest import make_squares
 
     root = make_squares(tmp_path / "data", train=24)
-    config = tiny(root, data=replace(TINY.data, cache_gib=0.0))
+    config = tiny(root, data=replace(TINY.data, cache_gib=0.0, disk_cache_gib=0.0))
 
     class Breaks(Silent):
-        def show(self, pictures, pictures_per_second, losses):
+        def show(self, pictures, pictures_per_second, losses, *, waiting_share):
             for file in (root / "trainA").iterdir():
                 file.write_bytes(file.read_bytes()[:60])
 

@@ -239,6 +239,12 @@ class DataConfig:
     """Threads that read ahead; 0 reads in between. Chosen: one per processor, at most 8."""
     cache_gib: float = 2.0
     """Memory for decoded pictures, in GiB."""
+    disk_cache_gib: float = 8.0
+    """Disk for those that do not fit in memory, in GiB: in the run folder while the run trains, as long as 4 GiB stay
+    free."""
+    draft: bool = True
+    """Decode JPEGs of at least 8 times the size they are resized to at a lower resolution, and resize by torch's filter
+    instead of Pillow's: quicker, and less than 1/255 off on average."""
 
 
 @dataclass(frozen=True, kw_only=True)

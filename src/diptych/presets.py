@@ -35,7 +35,7 @@ def paper(method: MethodConfig) -> TrainConfig:
     """The paper to the letter: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no running mean."""
     return replace(
         default(method),
-        data=DataConfig(load_size=286, crop_size=256),
+        data=DataConfig(load_size=286, crop_size=256, draft=False),
         optimiser=OptimiserConfig(schedule_unit="epoch", ema=0.0),
         engine=EngineConfig(precision="fp32"),
     )
@@ -47,7 +47,7 @@ def demo() -> TrainConfig:
         default(CycleganConfig(lambda_b=3.0)),
         generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest"),
         discriminator=PatchganConfig(width=32, num_layers=2),
-        data=DataConfig(load_size=72, crop_size=64),
+        data=DataConfig(load_size=72, crop_size=64, draft=False),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
         length=LengthConfig(time="4m40s"),
         output=OutputConfig(score=False),

@@ -91,8 +91,8 @@ def estimate(config: TrainConfig, sizes: Pair[int]) -> Estimate:
 def _cache_gib(config: TrainConfig, sizes: Pair[int]) -> float:
     """What decoded pictures take up once all that fit have been read."""
     data = config.data
-    num_values = sizes.a * (data.channels_a or 0) + sizes.b * (data.channels_b or 0)
-    return min(data.cache_gib, num_values * (data.load_size or 0) ** 2 / GIB)
+    num_values = Pair(sizes.a * (data.channels_a or 0), sizes.b * (data.channels_b or 0))
+    return sum(min(data.cache_gib / 2, number * (data.load_size or 0) ** 2 / GIB) for number in num_values)
 
 
 def measure(config: TrainConfig) -> dict[str, Any]:

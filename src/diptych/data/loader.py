@@ -1,4 +1,4 @@
-"""Batches for training: pictures are read ahead of the update by threads, and kept decoded while they fit in memory.
+"""Batches for training: pictures are read ahead of the update by threads, and kept decoded.
 
 Threads and not processes: Pillow decodes and resizes outside Python's lock, and one cache serves them all.
 """
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from diptych.chance import Stream
 from diptych.config import DataConfig
+from diptych.data.cache import PictureCache
 from diptych.data.files import Domain, Half
 from diptych.data.picture_files import read_picture
 from diptych.data.pictures import Array, with_channels
-from diptych.data.preprocess import fit, look, random_view, stack
+from diptych.data.preprocess import fit, fitted_size, look, random_view, reduction, stack
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import or_skip
 from diptych.errors import PictureError
@@ -34,7 +35,7 @@ def halved(values: Array, half: Half | None) -> Array:
 
 
 class Reader:
-    """The pictures of a domain by index, decoded, resized and with the domain's channels, cached up to ``cache_bytes``.
+    """The pictures of a domain by index, decoded, resized and with the domain's channels, kept in ``cache``.
 
     A picture that cannot be read is an error, or where ``data.skip_unreadable``, the next one stands in for it;
     ``report`` is told once of each such picture, and of each that is not what a person would expect.
@@ -47,12 +48,11 @@ class Reader:
         *,
         channels: int,
         stride: int,
-        cache_bytes: int = 0,
+        cache: PictureCache | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
-        self.room, self.report = cache_bytes, report
-        self.cache: dict[int, Array] = {}
+        self.cache, self.report = cache or PictureCache(), report
         self.told: set[str] = set()
         self.lock = threading.Lock()
 
@@ -77,16 +77,19 @@ class Reader:
     def _read(self, index: int) -> Array:
         if (cached := self.cache.get(index)) is not None:
             return cached
-        picture = read_picture(self.domain.path(index))
+        picture = read_picture(self.domain.path(index), reduction=self._reduction if self.data.draft else None)
         if picture.note:
             self._tell(picture.note)
-        values = halved(picture.values, self.domain.half)
-        values = fit(with_channels(values, self.channels), self.data, stride=self.stride)
-        with self.lock:
-            if index not in self.cache and values.nbytes <= self.room:
-                self.room -= values.nbytes
-                self.cache[index] = values
+        values = with_channels(halved(picture.values, self.domain.half), self.channels)
+        values = fit(values, self.data, stride=self.stride, draft=self.data.draft)
+        self.cache.put(index, values)
         return values
+
+    def _reduction(self, width: int, height: int) -> int:
+        """How many times smaller a file of this size may be decoded."""
+        num_columns = 1 if self.domain.half is None else 2
+        target = fitted_size(width // num_columns, height, self.data, stride=self.stride)
+        return reduction((width, height), (num_columns * target[0], target[1]), num_columns=num_columns)
 
     def _tell(self, message: str) -> None:
         with self.lock:
@@ -99,14 +102,22 @@ class Reader:
 class Loader:
     """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone.
 
-    ``paired`` pictures are drawn, cropped and mirrored together.
+    ``paired`` pictures are drawn, cropped and mirrored together. ``pin`` puts batches where CUDA copies them from
+    without holding up the program.
     """
 
     def __init__(
-        self, readers: Pair[Reader], data: DataConfig, *, seed: int, batch_size: int, paired: bool = False
+        self,
+        readers: Pair[Reader],
+        data: DataConfig,
+        *,
+        seed: int,
+        batch_size: int,
+        paired: bool = False,
+        pin: bool = False,
     ) -> None:
         self.readers, self.data, self.seed, self.batch_size = readers, data, seed, batch_size
-        self.paired = paired
+        self.paired, self.pin = paired, pin
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
@@ -144,7 +155,8 @@ class Loader:
             raise PictureError(
                 f"pictures of {w}×{h} and {w2}×{h2} cannot share a batch", cure="give a crop size, or a batch size of 1"
             )
-        return stack(pictures)
+        batch = stack(pictures)
+        return batch.pin_memory() if self.pin else batch
 
     def batches(self, start: int) -> Iterator[Pair[Tensor]]:
         """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked)."""

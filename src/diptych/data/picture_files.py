@@ -4,7 +4,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ from diptych.errors import PictureError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What is read, whatever the name says. Pillow knows more, some of which start other programs (EPS)."""
+JPEGS = ("JPEG", "MPO")
+"""Formats that Pillow decodes at a lower resolution."""
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 SIDEWAYS = (5, 6, 7, 8)
 REMOVE = "replace or remove it"
@@ -49,13 +51,17 @@ class Header(NamedTuple):
     is_grey: bool
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, reduction: Callable[[int, int], int] | None = None) -> Picture:
     """The picture in ``path``, upright (EXIF orientation applied), the first frame of several.
+
+    ``reduction`` tells how many times smaller a JPEG of a width and height is decoded: 1, 2, 4 or 8, a divisor of both.
 
     Raises:
         PictureError: not a picture, damaged, too large, of a kind that is not read, or not permitted.
     """
     with opened(path) as image:
+        if reduction is not None and image.format in JPEGS and (factor := reduction(*_seen_size(image))) > 1:
+            image.draft(None, (image.width // factor, image.height // factor))
         return from_pillow(image, path)
 
 
@@ -66,10 +72,15 @@ def read_header(path: Path) -> Header:
         PictureError: as ``read_picture``, as far as the first bytes show.
     """
     with opened(path) as image:
-        width, height = image.size
-        if orientation(image) in SIDEWAYS and image.format != "TIFF":  # whose size Pillow turns itself
-            width, height = height, width
-        return Header(width, height, is_grey(image))
+        return Header(*_seen_size(image), is_grey(image))
+
+
+def _seen_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of ``image`` when it is upright."""
+    width, height = image.size
+    if orientation(image) in SIDEWAYS and image.format != "TIFF":  # whose size Pillow turns itself
+        return height, width
+    return width, height
 
 
 @contextmanager

@@ -66,7 +66,8 @@ RULES: dict[str, Rule] = {
     ),
     "waiting_share": Rule(
         "training waits for pictures",
-        "raise --num-workers or --cache-gib, or put the pictures on a faster disk",
+        "raise --num-workers, and where it goes on after the first epoch, --cache-gib or --disk-cache-gib; or put the "
+        "pictures on a faster disk",
         high=0.05,
     ),
     "memorised_share": Rule(

@@ -26,6 +26,8 @@ QUIET_PICTURES = 500
 """Nor before so many pictures, however short the run."""
 RECORDS = 5
 """Records of the metrics over which losses, gradients and waiting are averaged."""
+MIN_RECORDS = 2
+"""Fewer than these say nothing of waiting: the first holds the start."""
 MIN_PICTURES = 4
 """Fewer pictures than these say nothing of how outputs differ from each other."""
 
@@ -48,8 +50,11 @@ class Health:
         return as_batch([look(reader(index), CENTRE, crop_size) for index in indices], self.state.engine.device)
 
     def watch(self, record: Mapping[str, Any]) -> None:
-        """Takes in a record of the metrics."""
+        """Takes in a record of the metrics. That training waits for pictures is told at once: it costs time from the
+        beginning on."""
         self.recent.append(record)
+        if len(self.recent) >= MIN_RECORDS:
+            self._tell(self._of_waiting())
 
     def examine(self) -> list[Alarm]:
         """The alarms of now; those not told before are shown."""
@@ -61,11 +66,19 @@ class Health:
             for direction in networks:
                 found += self._of_pictures(networks, direction)
             found += self._of_discriminators(networks)
+        self._tell(found)
+        return found
+
+    def _tell(self, found: list[Alarm]) -> None:
+        """Shows those that were not shown before."""
         for alarm in found:
             if (alarm.name, alarm.about) not in self.told:
                 self.told.add((alarm.name, alarm.about))
                 self.display.note(f"alarm: {alarm}")
-        return found
+
+    def _of_waiting(self) -> list[Alarm]:
+        waiting = mean(record.get("waiting_share", 0.0) for record in self.recent)
+        return alarms("data", {"waiting_share": waiting})
 
     def _of_records(self) -> list[Alarm]:
         if not self.recent:
@@ -79,8 +92,7 @@ class Health:
         for name in self.recent[-1].get("gradients", {}):
             norm = mean(record["gradients"][name] for record in self.recent)
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
-        waiting = mean(record.get("waiting_share", 0.0) for record in self.recent)
-        return found + alarms("data", {"waiting_share": waiting})
+        return found + self._of_waiting()
 
     def _of_pictures(self, networks: Mapping[Direction, nn.Module], direction: Direction) -> list[Alarm]:
         inputs, target = self.pictures if direction == "a2b" else self.pictures.swapped

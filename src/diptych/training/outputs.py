@@ -88,7 +88,7 @@ class Outputs:
             self.tensorboard.log(
                 state.pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed}
             )
-        self.display.show(state.pictures, speed, losses)
+        self.display.show(state.pictures, speed, losses, waiting_share=waited)
 
     def _append(self, record: dict[str, Any]) -> None:
         """Adds ``record`` to the metrics; where the disk is full, together with the next one."""

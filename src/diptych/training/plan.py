@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diptych.config import TrainConfig
 from diptych.config_json import flatten
+from diptych.data.cache import PictureCache
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
@@ -23,8 +24,8 @@ from diptych.training.settle import check_ranges, settle, settled_before
 MAY_CHANGE = frozenset(
     {
         "source.a", "source.b", "source.root",  # the pictures may move; that they are the same is checked by name
-        "data.num_workers", "data.cache_gib", "output.num_samples", "output.save_minutes", "output.keep_checkpoints",
-        "output.on_full_disk",
+        "data.num_workers", "data.cache_gib", "data.disk_cache_gib", "output.num_samples", "output.save_minutes",
+        "output.keep_checkpoints", "output.on_full_disk",
         "output.tensorboard",
         "output.score",
     }
@@ -74,7 +75,7 @@ def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, displ
     else:
         config = _settled(config, split, display)
     channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
-    loader = _loader(config, split, channels, display)
+    loader = _loader(config, run, split, channels, display)
     size = epoch_size(split.train.map(len))
     if config.length.time is not None and config.length.pictures is None:
         display.note(f"measuring how many pictures {config.length.time} has room for")
@@ -156,19 +157,19 @@ def _refuse_other_pictures(run: Run, split: Split) -> None:
             raise RunError(f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to go on with these")
 
 
-def _loader(config: TrainConfig, split: Split, channels: Pair[int], display: Display) -> Loader:
-    make = partial(
-        Reader,
-        data=config.data,
-        stride=config.generator.stride,
-        cache_bytes=int(config.data.cache_gib * 2**30 / len(channels)),
-        report=display.note,
+def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
+    data = config.data
+    make = partial(Reader, data=data, stride=config.generator.stride, report=display.note)
+    memory, disk = (int(gib * 2**30 / len(channels)) for gib in (data.cache_gib, data.disk_cache_gib))
+    caches = channels.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
+    readers = split.train.map(
+        lambda domain, number, cache: make(domain, channels=number, cache=cache), channels, caches
     )
-    readers = split.train.map(lambda domain, number: make(domain, channels=number), channels)
     return Loader(
         readers,
         config.data,
         seed=config.optimiser.seed,
         batch_size=config.optimiser.batch_size,
         paired=config.method.paired,
+        pin=config.engine.device == "cuda",
     )

@@ -24,8 +24,10 @@ class Display(Protocol):
     def start(self, pictures: int, total: int) -> None:
         """Training begins (again) after ``pictures`` of ``total``."""
 
-    def show(self, pictures: int, pictures_per_second: float, losses: Mapping[str, float]) -> None:
-        """Training is at ``pictures``, with the mean ``losses`` of late."""
+    def show(
+        self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
+    ) -> None:
+        """Training is at ``pictures``, with the mean ``losses`` of late and the share of time it waited for data."""
 
     def stop(self) -> None:
         """Training ends, well or not."""
@@ -36,7 +38,9 @@ class Silent:
 
     def note(self, message: str) -> None: ...
     def start(self, pictures: int, total: int) -> None: ...
-    def show(self, pictures: int, pictures_per_second: float, losses: Mapping[str, float]) -> None: ...
+    def show(
+        self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
+    ) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -68,8 +72,10 @@ class Terminal:
             self.live = Live(Group(self.progress, self.losses), console=self.console, refresh_per_second=4)
             self.live.start()
 
-    def show(self, pictures: int, pictures_per_second: float, losses: Mapping[str, float]) -> None:
-        speed = f"{pictures_per_second:.3g}/s"
+    def show(
+        self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
+    ) -> None:
+        speed = f"{pictures_per_second:.3g}/s, waiting {waiting_share:.0%} for data"
         self.progress.update(self.task, completed=pictures, speed=speed)
         self.losses.plain = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in losses.items())
         total = self.progress.tasks[self.task].total or pictures

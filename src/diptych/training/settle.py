@@ -58,8 +58,8 @@ POSITIVE = (
 SHARES = ("optimiser.beta1", "optimiser.beta2", "optimiser.ema")
 NOT_NEGATIVE = (
     "method.lambda_a", "method.lambda_b", "method.lambda_identity", "method.pool_size", "generator.num_blocks",
-    "data.crop_size", "data.holdout", "data.num_workers", "data.cache_gib", "optimiser.seed", "output.num_samples",
-    "output.save_minutes", "length.stop_when_flat",
+    "data.crop_size", "data.holdout", "data.num_workers", "data.cache_gib", "data.disk_cache_gib", "optimiser.seed",
+    "output.num_samples", "output.save_minutes", "length.stop_when_flat",
 )  # fmt: skip
 
 

@@ -1,0 +1,169 @@
+"""Pictures per second and core, from JPEG to the network's floats: the plain recipe beside diptych's first and later
+epochs, and what each measure brings alone.
+
+    python benchmarks/data_speed.py [--pictures 32] [--rounds 7]
+"""
+
+import argparse
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from PIL import Image
+from rounds import interleave, ratio, show
+from torch import Tensor
+
+from diptych.config import DataConfig
+from diptych.data.cache import PictureCache
+from diptych.data.files import Domain, find_domain
+from diptych.data.loader import Loader, Reader
+from diptych.data.picture_files import read_picture
+from diptych.data.preprocess import fit, fitted_size, reduction, to_network
+from diptych.pair import Pair
+
+EXACT = DataConfig(load_size=286, crop_size=256, num_workers=0, draft=False)
+DRAFT = replace(EXACT, draft=True)
+STRIDE, CHANNELS = 4, 3
+PLENTY = 2**30
+
+
+def photograph(width: int, height: int, seed: int) -> Image.Image:
+    """Noise with the spectrum of photographs: amplitudes fall as 1/frequency."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = np.inf
+    noise = np.random.default_rng(seed).standard_normal((3, height, width))
+    planes = np.fft.irfft2(np.fft.rfft2(noise) / frequency, (height, width))
+    planes *= 50 / planes.std(axis=(1, 2), keepdims=True)
+    grey, red, blue = planes
+    colours = np.stack([grey + 0.3 * red, grey - 0.1 * red + 0.1 * blue, grey - 0.2 * red - 0.3 * blue], axis=2)
+    return Image.fromarray((128 + 0.9 * colours).clip(0, 255).astype(np.uint8))
+
+
+def write_pictures(folder: Path, number: int, width: int, height: int) -> Domain:
+    """``number`` JPEGs of Pillow's default quality (75, 4:2:0)."""
+    folder.mkdir(parents=True)
+    for index in range(number):
+        photograph(width, height, index).save(folder / f"{index}.jpg")
+    return find_domain(folder.name, folder)
+
+
+def plain(path: Path) -> Tensor:
+    """The recipe of the authors' code in Pillow alone: decode, bicubic to 286, crop, flip, to float in [-1, 1]."""
+    picture = Image.open(path).convert("RGB").resize((286, 286), Image.Resampling.BICUBIC)
+    left, top = random.randint(0, 30), random.randint(0, 30)
+    picture = picture.crop((left, top, left + 256, top + 256))
+    if random.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    values = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    return values.float().div(255).sub(0.5).div(0.5)[None]
+
+
+def draft_decode(path: Path) -> object:
+    """Decoded at a lower resolution where that is allowed, resized by Pillow; neither cropped nor made floats."""
+
+    def factor(width: int, height: int) -> int:
+        return reduction((width, height), fitted_size(width, height, DRAFT, stride=STRIDE))
+
+    return fit(read_picture(path, reduction=factor).values, DRAFT, stride=STRIDE)
+
+
+def torch_resize(path: Path) -> object:
+    """Decoded whole, resized by torch; neither cropped nor made floats."""
+    return fit(read_picture(path).values, DRAFT, stride=STRIDE, draft=True)
+
+
+def exact(path: Path) -> object:
+    """Decoded whole, resized by Pillow; neither cropped nor made floats."""
+    return fit(read_picture(path).values, DRAFT, stride=STRIDE)
+
+
+def loader(domains: Pair[Domain], data: DataConfig, make: Callable[[], PictureCache]) -> Loader:
+    """A loader that takes each picture once an epoch."""
+    readers = domains.map(lambda domain: Reader(domain, data, channels=CHANNELS, stride=STRIDE, cache=make()))
+    return Loader(readers, data, seed=0, batch_size=1, paired=True)
+
+
+def epoch(loading: Loader) -> None:
+    """All pictures of both domains, as the network gets them."""
+    batches = loading.batches(0)
+    for _ in range(len(loading.readers.a.domain)):
+        next(batches).map(to_network)
+    batches.close()
+
+
+def in_memory() -> PictureCache:
+    return PictureCache(PLENTY)
+
+
+def measure(title: str, variants: dict[str, Callable[[], object]], *, number: int, rounds: int) -> None:
+    """Prints the speed of each variant, ``number`` pictures each, and how many times that of the first it is."""
+    seconds, first = interleave(variants, rounds=rounds), next(iter(variants))
+    rows = [
+        (name, f"{number / median(times):.0f}", f"{ratio(seconds, first, name):.2f}") for name, times in seconds.items()
+    ]
+    show(f"{title}, {number} pictures", ("", "pictures per second", "times the first"), rows)
+
+
+def measure_epochs(domains: Pair[Domain], folder: Path, rounds: int) -> None:
+    """From files to floats, the plain recipe and diptych's."""
+    threads = replace(DRAFT, num_workers=2)
+    memory, memory_threads = (loader(domains, data, in_memory) for data in (DRAFT, threads))
+    disk = loader(domains, DRAFT, lambda: PictureCache(disk_bytes=PLENTY, folder=folder))
+    for loading in (memory, memory_threads, disk):
+        epoch(loading)
+    paths = paths_of(domains)
+    variants: dict[str, Callable[[], object]] = {
+        "plain Pillow": lambda: [plain(path) for path in paths],
+        "first epoch, exact (`--no-draft`)": lambda: epoch(loader(domains, EXACT, in_memory)),
+        "first epoch": lambda: epoch(loader(domains, DRAFT, in_memory)),
+        "later epochs, from memory": lambda: epoch(memory),
+        "later epochs, from disk": lambda: epoch(disk),
+        "first epoch, 2 threads": lambda: epoch(loader(domains, threads, in_memory)),
+        "later epochs, from memory, 2 threads": lambda: epoch(memory_threads),
+    }
+    measure("1200×600 JPEGs, from file to floats", variants, number=len(paths), rounds=rounds)
+
+
+def measure_reading(title: str, domains: Pair[Domain], rounds: int) -> None:
+    """Decoding and resizing, each measure alone."""
+    paths = paths_of(domains)
+    variants: dict[str, Callable[[], object]] = {
+        "whole, Pillow's filter": lambda: [exact(path) for path in paths],
+        "at a lower resolution, Pillow's filter": lambda: [draft_decode(path) for path in paths],
+        "whole, torch's filter": lambda: [torch_resize(path) for path in paths],
+        "both, as training reads": lambda: [
+            reader.read(index)
+            for reader in loader(domains, DRAFT, PictureCache).readers
+            for index in range(len(reader.domain))
+        ],
+    }
+    measure(f"{title}, decoding and resizing alone", variants, number=len(paths), rounds=rounds)
+
+
+def paths_of(domains: Pair[Domain]) -> list[Path]:
+    """The files of both."""
+    return [domain.path(index) for domain in domains for index in range(len(domain))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=32, help="of each domain; an eighth of it of large ones")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        small = Pair("a", "b").map(lambda name: write_pictures(root / name, options.pictures, 1200, 600))
+        large = Pair("c", "d").map(lambda name: write_pictures(root / name, -(-options.pictures // 8), 4000, 3000))
+        measure_epochs(small, root, options.rounds)
+        measure_reading("1200×600 JPEGs", small, options.rounds)
+        measure_reading("4000×3000 JPEGs", large, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
