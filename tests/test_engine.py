@@ -1,5 +1,6 @@
 """The engine: every choice of it computes what the plain one does. Against the authors' numbers where float64 allows."""
 
+import itertools
 import shutil
 
 import pytest
