@@ -4,19 +4,21 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import BLUE, ORANGE, square
+from diptych import presets
 from diptych.cli import COMMANDS, main, parse
 from diptych.cli.train import Train
 from diptych.config import LengthConfig, SourceConfig
 from diptych.interop import export_original
 from diptych.losses import DISCRIMINATOR_LOSSES
 from diptych.networks import GENERATORS
-from diptych.presets import DISCRIMINATORS, METHODS
 from diptych.training.loop import train
 from diptych.training.settle import check_ranges
 from test_training import TINY
@@ -111,16 +113,17 @@ def options_of(name):
     """All options of a command, in any choice of method and networks."""
     variants = [[]]
     if name == "train":
-        choices = {"--method": METHODS, "--generator": GENERATOR_KINDS, "--discriminator": DISCRIMINATORS}
+        choices = {
+            "--method": presets.METHODS,
+            "--generator": presets.GENERATORS,
+            "--discriminator": presets.DISCRIMINATORS,
+        }
         variants = [[option, kind] for option, kinds in choices.items() for kind in kinds]
     shown = io.StringIO()
     for variant in variants:
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
             parse([name, *variant, "--help"])
     return set(re.findall(r"--[\w.-]+", shown.getvalue()))
-
-
-GENERATOR_KINDS = ("resnet", "unet")
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,14 @@ def test_the_map_of_the_source_names_what_there_is():
         if not name.startswith("__") and name != "py.typed":
             assert name in text, name
     assert len(text.splitlines()) <= 200
+
+
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 10
+    for page in [*pages, *tmp_path.rglob("*.css")]:
+        loaded = re.findall(r"<(?:script|img|link)[^>]*https?://[^>]*>|url\(.?https?:[^)]*\)", page.read_text())
+        assert not loaded, page

@@ -111,8 +111,8 @@ def test_every_term_of_pix2pix_has_its_closed_form(direction, given, wanted):
 def test_networks_and_judges_go_by_their_direction_and_domain():
     method = cyclegan(lambda_identity=0.0)
     networks, judges = method.networks(method.generators), method.judges()
-    assert {name: float(network.number) for name, network in networks.items()} == {"a2b": G, "b2a": F}
-    assert {name: float(network.number) for name, network in judges.items()} == {"a": D_A, "b": D_B}
+    assert {name: network.number.item() for name, network in networks.items()} == {"a2b": G, "b2a": F}
+    assert {name: network.number.item() for name, network in judges.items()} == {"a": D_A, "b": D_B}
 
 
 @pytest.mark.parametrize("config", [CycleganConfig(lambda_identity=0.0), Pix2pixConfig()], ids=lambda c: c.kind)
