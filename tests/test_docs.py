@@ -16,11 +16,13 @@ from diptych import presets
 from diptych.cli import COMMANDS, main, parse
 from diptych.cli.train import Train
 from diptych.config import LengthConfig, SourceConfig
+from diptych.data.survey import Survey
 from diptych.interop import export_original
 from diptych.losses import DISCRIMINATOR_LOSSES
 from diptych.networks import GENERATORS
+from diptych.pair import Pair
 from diptych.training.loop import train
-from diptych.training.settle import check_ranges
+from diptych.training.settle import settle
 from test_training import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +92,8 @@ def test_commands_in_the_documentation_are_right(document, command, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     asked = parse(shlex.split(command)[1:])
     if isinstance(asked, Train):
-        check_ranges(asked.config())
+        photographs = Survey(num_pictures=400, shorter_side=512.0, channels=3)
+        settle(asked.config(), Pair(photographs, photographs))
 
 
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
@@ -109,6 +112,11 @@ def test_the_readmes_commands_run(desk):
     assert set(shortened) < set(README_COMMANDS)
 
 
+def options_in(text):
+    """The options that ``text`` names; a switch is the same one turned on and turned off."""
+    return {re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option) for option in re.findall(r"--[\w.\[\]-]+", text)}
+
+
 def options_of(name):
     """All options of a command, in any choice of method and networks."""
     variants = [[]]
@@ -123,7 +131,7 @@ def options_of(name):
     for variant in variants:
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
             parse([name, *variant, "--help"])
-    return set(re.findall(r"--[\w.-]+", shown.getvalue()))
+    return options_in(shown.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +146,9 @@ def test_options_and_commands_named_in_sentences_exist(document, known_options):
         words = span.split()
         if words[0] == "diptych" and len(words) > 1 and not words[1].startswith("-"):
             assert words[1] in COMMANDS, span
-            unknown = {word for word in words if word.startswith("--")} - known_options[words[1]]
+            unknown = options_in(span) - known_options[words[1]]
         elif words[0].startswith("--"):
-            unknown = {word for word in words if word.startswith("--")} - every
+            unknown = options_in(span) - every
         else:
             unknown = set()
         assert not unknown, span
