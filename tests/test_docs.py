@@ -1,29 +1,65 @@
-"""The Python in the README and the documentation runs, as it stands and in the order in which it stands."""
+"""What the README and the documentation say can be done: their Python runs, their commands are right, links lead on."""
 
+import contextlib
+import io
 import re
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import BLUE, ORANGE, square
+from diptych import presets
+from diptych.cli import COMMANDS, main, parse
+from diptych.cli.train import Train
 from diptych.config import LengthConfig, SourceConfig
+from diptych.data.survey import Survey
+from diptych.interop import export_original
 from diptych.losses import DISCRIMINATOR_LOSSES
 from diptych.networks import GENERATORS
+from diptych.pair import Pair
 from diptych.training.loop import train
+from diptych.training.settle import settle
 from test_training import TINY
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```\n", flags=re.MULTILINE | re.DOTALL)
 
 
-def blocks(document):
-    return re.findall(r"^```python\n(.*?)^```", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+def name_of(path):
+    return path.name
+
+
+def python_in(document):
+    return [code for language, code in FENCED.findall(document.read_text()) if language == "python"]
+
+
+def commands_in(document):
+    """The commands of diptych in blocks of code, without what is said beside them."""
+    text = FENCED.sub(lambda block: block[2] if block[1] in ("", "sh") else "", document.read_text())
+    lines = re.sub(r"\\\n\s+", "", text).splitlines()
+    found = (re.match(r"(?:    )?(?:pip install .* && )?(diptych .*)", line) for line in lines)
+    return [re.split(r"\s{3,}", match[1].strip())[0] for match in found if match]
+
+
+def spans_in(document):
+    """What stands as code within sentences and tables."""
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", FENCED.sub("", document.read_text()))
+
+
+COMMANDS_IN_DOCUMENTS = sorted({(d.name, command) for d in DOCUMENTS for command in commands_in(d)})
+README_COMMANDS = commands_in(ROOT / "README.md")
 
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """What the documentation speaks of: two folders of pictures, a run on them, and a picture to translate."""
+    """What the documentation speaks of: two folders of pictures, a run on them, a picture to translate, the original
+    code's checkpoints."""
     monkeypatch.chdir(tmp_path)
     for folder, colour in (("photos", ORANGE), ("paintings", BLUE)):
         Path(folder).mkdir()
@@ -34,15 +70,16 @@ def desk(tmp_path, monkeypatch):
     for name in ("day1", "day2", "night1"):
         square(1, BLUE).save(f"mixed/{name}.png")
     source = SourceConfig(a=Path("photos"), b=Path("paintings"))
-    train(replace(TINY, source=source, length=LengthConfig(pictures=2)), Path("runs/photos2paintings"))
+    run = train(replace(TINY, source=source, length=LengthConfig(pictures=2)), Path("runs/photos2paintings"))
+    export_original(run.folder, Path())
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d)], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_in(d)], ids=name_of)
 def test_python_in_the_documentation_runs(document, desk):
     namespace = {"__name__": "documentation"}
     known = [dict(DISCRIMINATOR_LOSSES), dict(GENERATORS)]
     try:
-        for block in blocks(document):
+        for block in python_in(document):
             exec(compile(block, str(document), "exec"), namespace)
     finally:
         for registry, before in zip((DISCRIMINATOR_LOSSES, GENERATORS), known, strict=True):
@@ -50,10 +87,93 @@ def test_python_in_the_documentation_runs(document, desk):
             registry.update(before)
 
 
-def test_links_between_documents_lead_somewhere():
-    for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
-            assert (document.parent / target).exists(), (document.name, target)
+@pytest.mark.parametrize(("document", "command"), COMMANDS_IN_DOCUMENTS)
+def test_commands_in_the_documentation_are_right(document, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = parse(shlex.split(command)[1:])
+    if isinstance(asked, Train):
+        photographs = Survey(num_pictures=400, shorter_side=512.0, channels=3)
+        settle(asked.config(), Pair(photographs, photographs))
+
+
+SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
+
+
+def test_the_readmes_commands_run(desk):
+    """In the order in which they stand; training is made short, and the demo is left to what installs it."""
+    shortened = {"diptych train photos paintings": f"diptych train photos paintings {SHORT} --run runs/short"}
+    for command in README_COMMANDS:
+        if command == "diptych demo":
+            continue
+        with pytest.raises(SystemExit) as exit_, contextlib.redirect_stdout(io.StringIO()):
+            main(shlex.split(shortened.get(command, command))[1:])
+        allowed = {0, 1} if command.startswith("diptych check") else {0}  # four pictures are few: a warning
+        assert exit_.value.code in allowed, command
+    assert set(shortened) < set(README_COMMANDS)
+
+
+def options_in(text):
+    """The options that ``text`` names; a switch is the same one turned on and turned off."""
+    return {re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option) for option in re.findall(r"--[\w.\[\]-]+", text)}
+
+
+def options_of(name):
+    """All options of a command, in any choice of method and networks."""
+    variants = [[]]
+    if name == "train":
+        choices = {
+            "--method": presets.METHODS,
+            "--generator": presets.GENERATORS,
+            "--discriminator": presets.DISCRIMINATORS,
+        }
+        variants = [[option, kind] for option, kinds in choices.items() for kind in kinds]
+    shown = io.StringIO()
+    for variant in variants:
+        with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+            parse([name, *variant, "--help"])
+    return options_in(shown.getvalue())
+
+
+@pytest.fixture(scope="module")
+def known_options():
+    return {name: options_of(name) for name in COMMANDS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_options_and_commands_named_in_sentences_exist(document, known_options):
+    every = set().union(*known_options.values())
+    for span in spans_in(document):
+        words = span.split()
+        if words[0] == "diptych" and len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in COMMANDS, span
+            unknown = options_in(span) - known_options[words[1]]
+        elif words[0].startswith("--"):
+            unknown = options_in(span) - every
+        else:
+            unknown = set()
+        assert not unknown, span
+
+
+def anchors_of(page):
+    """The anchors of a page's headings, as code hosts and mkdocs both make them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text())):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors_of(there), target
+
+
+def test_the_site_lists_every_page():
+    listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
 def test_the_map_of_the_source_names_what_there_is():
@@ -64,3 +184,14 @@ def test_the_map_of_the_source_names_what_there_is():
         if not name.startswith("__") and name != "py.typed":
             assert name in text, name
     assert len(text.splitlines()) <= 200
+
+
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 10
+    for page in [*pages, *tmp_path.rglob("*.css")]:
+        loaded = re.findall(r"<(?:script|img|link)[^>]*https?://[^>]*>|url\(.?https?:[^)]*\)", page.read_text())
+        assert not loaded, page
