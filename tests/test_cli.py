@@ -111,7 +111,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
     ("arguments", "words"),
     [
         (["trian"], "no command 'trian': did you mean train?"),
-        (["xyz"], "no command 'xyz': give one of demo, train,"),
+        (["xyz"], "no command 'xyz': give one of demo, check, train,"),
         (["train", "a", "b", "--batchsize", "3"], "did you mean --batch-size?"),
         (["train", "a", "b", "--frobnicate"], "diptych train --help lists them"),
         (["train", "a", "b", "--crop-size", "big"], "--crop-size"),
@@ -120,7 +120,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
         (["train", "nowhere", "b"], "nowhere does not exist: give a folder of pictures"),
         (["train", "a", "b", "--time", "later"], "time is 'later': give a time such as 40m"),
         (["translate", "nothing", "a", "b"], "nothing does not exist"),
-        (["translate"], "see diptych translate --help"),
+        (["translate"], "translate needs MODEL and INPUT and OUTPUT: give diptych translate MODEL INPUT OUTPUT"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, arguments, words):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from diptych.config import Device
-from diptych.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +42,9 @@ class Evaluate:
     """Folder with pictures of domain B."""
     root: Path | None = None
     """Folder that holds testA and testB, or test with pictures side by side, in place of A B."""
-    pairs: bool = False
-    """Pictures of one name are pairs; those without a partner are left out. They are pairs as well where all names are
-    common."""
-    no_pairs: bool = False
-    """Pictures of one name are no pairs, even where all names are common."""
+    pairs: bool | None = None
+    """Pictures of one name are pairs (those without a partner are left out), or are none. By default they are where
+    all names are common."""
     features: Annotated[str, tyro.conf.arg(metavar="NETWORK")] = "efficientnet-lite0"
     """What KID, FID and their kin see with: efficientnet-lite0 (extra: evaluate), inception:FILE (the standard
     Inception as TorchScript), another TorchScript file, or module:function of yours that returns a network."""
@@ -59,9 +56,6 @@ class Evaluate:
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
 
     def __call__(self) -> int:
-        if self.pairs and self.no_pairs:
-            raise OptionError("both --pairs and --no-pairs are given", cure="give one of them")
-
         from rich.console import Console
 
         from diptych.evaluation.evaluate import evaluate
@@ -74,7 +68,7 @@ class Evaluate:
             self.a,
             self.b,
             root=self.root,
-            pairs=True if self.pairs else False if self.no_pairs else None,
+            pairs=self.pairs,
             features=self.features,
             label_maps=self.label_maps,
             colours=self.colours,

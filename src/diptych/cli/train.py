@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from diptych.cli.options import Option, options_of
 from diptych.config import (
     DataConfig,
     DiscriminatorConfig,
@@ -20,14 +21,20 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.data.sources import is_side_by_side
+from diptych.errors import OptionError
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
+KINDS = {"--generator": GENERATORS, "--discriminator": DISCRIMINATORS, "--method": METHODS}
+"""The options that decide which others there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train on two folders of pictures. The same command goes on where a run stopped.
+
+    What is not given is chosen from the pictures and the machine; --dry-run shows it, and what it would take. Some
+    options come with --method, --generator, --discriminator or --run: give these beside --help to see them.
 
     For example:
       diptych train photos paintings
@@ -57,7 +64,7 @@ class Train:
     """Architecture of the discriminators."""
 
     dry_run: bool = False
-    """Make every choice, print the resulting options, and stop."""
+    """Make every choice, print the resulting options and what they would take in time and memory, and stop."""
 
     length: Annotated[LengthConfig, FLAT]
     data: Annotated[DataConfig, FLAT]
@@ -116,6 +123,27 @@ def train_defaults(arguments: Sequence[str]) -> Train:
     members = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "source"}
     kinds = {f"{name}_kind": getattr(config, name).kind for name in ("method", "generator", "discriminator")}
     return Train(**members, **kinds)
+
+
+def refuse_options_of_others(words: Sequence[str], options: Sequence[Option]) -> None:
+    """Says where an option belongs that another generator, discriminator or method than the one asked for has.
+
+    Raises:
+        OptionError: there is one among ``words``.
+    """
+    known = {option.name for option in options}
+    given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    for name in given:
+        for choice, kinds in KINDS.items():
+            for kind in kinds:
+                if name not in known and name in {o.name for o in options_of(Train, train_defaults([choice, kind]))}:
+                    raise OptionError(f"train has no option {name} here", cure=f"it belongs to {choice} {kind}")
+
+
+def all_options() -> list[Option]:
+    """The options of ``train`` with whatever generator, discriminator and method."""
+    each = [options_of(Train, train_defaults([choice, kind])) for choice, kinds in KINDS.items() for kind in kinds]
+    return list({option.name: option for options in each for option in options}.values())
 
 
 def _preset(arguments: Sequence[str]) -> TrainConfig:

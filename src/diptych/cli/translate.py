@@ -16,6 +16,8 @@ EXIT_SOME_FAILED = 1
 class Translate:
     """Translate a picture or a folder of pictures, each at its own size.
 
+    Exit code: 0 when all were translated, 1 when some failed (each is named, the others are done), 2 for a mistake.
+
     For example:
       diptych translate runs/photos2paintings holiday.jpg painted.jpg
       diptych translate runs/photos2paintings photos painted
