@@ -38,6 +38,7 @@ KEYS = {
     "train --gan-loss=le\t": "train --gan-loss least-squares",
     "train --generator.num-b\t": "train --generator.num-blocks",
     "train a b --no-fl\t": "train a b --no-flip",
+    "train --help-\t": "train --help-all",
     "completion f\t": "completion fish",
 }
 

@@ -15,7 +15,7 @@ from diptych.cli.completion import Completion
 from diptych.cli.demo import Demo
 from diptych.cli.evaluate import Evaluate
 from diptych.cli.export import Export
-from diptych.cli.help import help_of, overview
+from diptych.cli.help import HELP, HELP_ALL, help_of, overview
 from diptych.cli.import_ import Import
 from diptych.cli.mistakes import refuse_mistakes, refuse_unknown_command
 from diptych.cli.options import options_of
@@ -74,7 +74,7 @@ def parse(arguments: Sequence[str]) -> Any:
         OptionError: the arguments are wrong.
         SystemExit: help was asked for.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
         print(overview(COMMANDS))
         sys.exit(0)
     name, words = arguments[0], list(arguments[1:])
@@ -82,8 +82,8 @@ def parse(arguments: Sequence[str]) -> Any:
     kind = COMMANDS[name]
     default = train_defaults(words) if kind is Train else None
     options = options_of(kind, default)
-    if {"-h", "--help"} & set(words):
-        print(help_of(name, kind, options))
+    if {"-h", HELP, HELP_ALL} & set(words):
+        print(help_of(name, kind, options, words))
         sys.exit(0)
     if kind is Train:
         refuse_options_of_others(words, options)

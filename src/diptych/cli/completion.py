@@ -10,14 +10,17 @@ Shell = Literal["bash", "zsh", "fish"]
 
 @dataclass(frozen=True)
 class Completion:
-    """Print a script that lets the shell complete commands, options, their values and files.
+    """Print a script by which the shell completes commands and options.
 
-    Once, for good (make the folder if it is missing, and open a new shell):
-      bash: diptych completion bash > ~/.local/share/bash-completion/completions/diptych
-      zsh:  diptych completion zsh > ~/.zfunc/_diptych, and in ~/.zshrc, before compinit: fpath+=~/.zfunc
-      fish: diptych completion fish > ~/.config/fish/completions/diptych.fish
+    To have it in every new shell, write it (after mkdir -p of its folder) to
+      bash  ~/.local/share/bash-completion/completions/diptych
+      zsh   ~/.zfunc/_diptych, with fpath+=~/.zfunc before compinit in ~/.zshrc
+      fish  ~/.config/fish/completions/diptych.fish
 
-    In this shell alone: eval "$(diptych completion bash)", or zsh; in fish: diptych completion fish | source
+    To have it in this shell alone
+      bash  eval "$(diptych completion bash)"
+      zsh   eval "$(diptych completion zsh)"
+      fish  diptych completion fish | source
 
     For example:
       diptych completion bash
@@ -28,12 +31,18 @@ class Completion:
 
     def __call__(self) -> int:
         from diptych.cli import COMMANDS
+        from diptych.cli.help import HELP, HELP_ALL, common_of
         from diptych.cli.options import options_of, summary
         from diptych.cli.shells import SCRIPTS, Command
         from diptych.cli.train import Train, all_options
 
         commands = [
-            Command(name, summary(kind), all_options() if kind is Train else options_of(kind))
+            Command(
+                name,
+                summary(kind),
+                options=all_options() if kind is Train else options_of(kind),
+                helps=(HELP, HELP_ALL) if common_of(kind) else (HELP,),
+            )
             for name, kind in COMMANDS.items()
         ]
         print(SCRIPTS[self.shell](commands), end="")

@@ -22,16 +22,17 @@ STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left"
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a model on pictures that it has not seen, beside what the scores must be held against.
+    """Score a model on pictures that it has not seen.
 
-    A run is scored on the pictures that it holds out, and gets the result as scores.json.
+    Beside each score stands what it must be held against. A run is scored on the pictures that it holds out, and gets
+    the result as scores.json.
 
     For example:
       diptych evaluate runs/photos2paintings
       diptych evaluate runs/horse2zebra --root horse2zebra
       diptych evaluate model.safetensors photos paintings --pairs
       diptych evaluate runs/photos2paintings --features inception:inception.pt
-      diptych evaluate runs/streets --root cityscapes --label-maps b --colours classes.txt
+      diptych evaluate runs/streets --root cityscapes --label-maps b
     """
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]

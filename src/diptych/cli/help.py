@@ -1,25 +1,26 @@
-"""``--help``: what a command does, examples, and its options in groups."""
+"""``--help``: what a command does, examples, and its options: the common ones first, then the others in groups."""
 
 import inspect
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from diptych.cli.options import Option, summary
 
-MAX_WIDTH, COLUMN = 100, 28
+HELP, HELP_ALL = "--help", "--help-all"
+MAX_WIDTH, COLUMN, SHORT_COLUMN = 100, 28, 16
 OVERVIEW = """Learn to translate pictures between two domains from two folders of pictures, without pairs.
 
 For example:
-  diptych demo                                       try it on built-in pictures
-  diptych check photos paintings                     what is wrong with the pictures, before hours are spent
-  diptych train photos paintings                     train; the same command goes on where it stopped
-  diptych translate runs/photos2paintings in out     translate a picture or a folder
-  diptych evaluate runs/photos2paintings             score it on pictures that it has not seen"""
+  diptych demo
+  diptych check photos paintings
+  diptych train photos paintings
+  diptych evaluate runs/photos2paintings
+  diptych translate runs/photos2paintings holiday.jpg painted.jpg"""
 EXIT_CODES = {
     "0": "done",
     "1": "done in part: some pictures failed (translate), or there are warnings (check)",
@@ -31,43 +32,76 @@ EXIT_CODES = {
 
 def overview(commands: Mapping[str, type[Any]]) -> str:
     """The help of ``diptych`` itself."""
-    lines = [_bold("usage:") + " diptych COMMAND [OPTIONS]", "", OVERVIEW, "", _bold("Commands")]
+    lines = [f"{_bold('usage:')} diptych COMMAND [OPTIONS]", "", *_reflowed(OVERVIEW), "", _bold("Commands")]
     for name, kind in commands.items():
-        lines += _row(name, summary(kind))
+        lines += _row(name, summary(kind), SHORT_COLUMN)
     lines += ["", _bold("Options")]
-    lines += _row("-h, --help", "Show this help, or after a command its options.")
-    lines += _row("--version", "Show the version.")
+    lines += _row("-h, --help", "show this help or, after a command, its options", SHORT_COLUMN)
+    lines += _row("--version", "show the version", SHORT_COLUMN)
     lines += ["", _bold("Exit codes")]
     for code, meaning in EXIT_CODES.items():
-        lines += _row(code, meaning)
+        lines += _row(code, meaning, SHORT_COLUMN)
     return "\n".join(lines)
 
 
-def help_of(command: str, kind: type[Any], options: Sequence[Option]) -> str:
-    """The help of a ``command``, which the dataclass ``kind`` is."""
+def common_of(kind: type[Any]) -> tuple[str, ...]:
+    """The options that the short help of the command ``kind`` explains first; none where there is one help."""
+    return getattr(kind, "common", ())
+
+
+def help_of(command: str, kind: type[Any], options: Sequence[Option], words: Collection[str]) -> str:
+    """The help of a ``command``, which the dataclass ``kind`` is.
+
+    A command with ``common`` options has two: a short one, which explains its own options, these, and those of what
+    the other ``words`` choose, and lists the rest by name; and one of all options, where ``--help-all`` is among them.
+    """
     arguments = [option for option in options if option.is_argument]
+    named = [option for option in options if not option.is_argument]
+    given = {word.partition("=")[0] for word in words}
+    short = bool(common_of(kind)) and HELP_ALL not in given
+    chosen = {option.group for option in named if f"--{option.group}" in given}
+    own = [option for option in named if not option.group or (short and option.name in common_of(kind))]
+    explained = [option for option in named if not short or option.group in chosen or option in own]
+
     usage = " ".join(["[OPTIONS]", *(option.metavar for option in arguments)])
-    lines = [f"{_bold('usage:')} diptych {command} {usage}", "", *_description(kind)]
+    lines = [f"{_bold('usage:')} diptych {command} {usage}", "", *_reflowed(inspect.cleandoc(kind.__doc__ or ""))]
     if arguments:
         lines += ["", _bold("Arguments")]
         for option in arguments:
             lines += _row(option.name, option.about)
-    rest = [option for option in options if not option.is_argument]
-    for heading, group in groupby(rest, lambda option: option.heading):
-        lines += ["", *map(_bold, _wrapped(heading or "Options"))]
-        for option in group:
-            lines += _row(_invocation(option), option.about + _remark(option))
-        if not heading:
-            lines += _row("-h, --help", "Show this help.")
-    if not rest:
-        lines += ["", _bold("Options"), *_row("-h, --help", "Show this help.")]
+    lines += ["", _bold("Options"), *(line for option in _commonest_first(own, kind) for line in _entry(option, given))]
+    lines += _row("-h, --help", f"Show {'this help' if short or not common_of(kind) else 'the common options'}.")
+    if common_of(kind):
+        lines += _row(HELP_ALL, "Show all options.")
+    for group, members in groupby((option for option in explained if option not in own), lambda each: each.group):
+        ours = list(members)
+        lines += ["", *_heading(group, ours[0].heading), *(line for option in ours for line in _entry(option, given))]
+    if short:
+        lines += ["", *map(_bold, _wrapped(f"More options, which diptych {command} {HELP_ALL} explains"))]
+        for group, members in groupby((option for option in named if option not in explained), lambda each: each.group):
+            lines += _row(group, "  ".join(map(_spelling, members)), SHORT_COLUMN)
     return "\n".join(lines)
 
 
-def _invocation(option: Option) -> str:
-    if option.kind != "switch":
-        return f"{option.name} {option.metavar}"
-    return option.name if option.default is False else option.opposite.replace("no-", "[no-]", 1)
+def _commonest_first(options: Sequence[Option], kind: type[Any]) -> list[Option]:
+    common = common_of(kind)
+    return sorted(options, key=lambda option: common.index(option.name) if option.name in common else len(common))
+
+
+def _entry(option: Option, given: Collection[str]) -> list[str]:
+    remark = "" if option.name in given else _remark(option)
+    return _row(f"{_spelling(option)} {option.metavar}".rstrip(), option.about + remark)
+
+
+def _heading(group: str, about: str) -> list[str]:
+    first, *more = _wrapped(f"{group.capitalize()} · {about}")
+    return [first.replace(group.capitalize(), _bold(group.capitalize()), 1), *more]
+
+
+def _spelling(option: Option) -> str:
+    """The name of an option; of a switch that is on, with how it is turned off."""
+    can_be_on = option.kind == "switch" and option.default is not False
+    return option.opposite.replace("no-", "[no-]", 1) if can_be_on else option.name
 
 
 def _remark(option: Option) -> str:
@@ -79,21 +113,20 @@ def _remark(option: Option) -> str:
     return f" (default: {'on' if option.default is True else number})"
 
 
-def _description(kind: type[Any]) -> Iterator[str]:
-    """The docstring: paragraphs are wrapped anew, indented lines stay."""
-    lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
-    for is_text, group in groupby(lines, lambda line: bool(line) and not line.startswith(" ")):
+def _reflowed(text: str) -> Iterator[str]:
+    """Paragraphs are wrapped anew; indented lines stay."""
+    for is_prose, group in groupby(text.splitlines(), lambda line: bool(line) and not line.startswith(" ")):
         part = list(group)
-        yield from _wrapped(" ".join(part)) if is_text else part
+        yield from _wrapped(" ".join(part)) if is_prose else part
 
 
-def _row(left: str, right: str) -> list[str]:
+def _row(left: str, right: str, column: int = COLUMN) -> list[str]:
     """One entry: ``right`` beside ``left``, or below where that is long."""
-    space = " " * COLUMN
-    lines = textwrap.wrap(right, _width() - COLUMN, break_on_hyphens=False) or [""]
-    if len(left) + 4 > COLUMN:
+    space = " " * column
+    lines = textwrap.wrap(right, _width() - column, break_on_hyphens=False) or [""]
+    if len(left) + 3 > column:
         return [f"  {left}", *(space + line for line in lines)]
-    return [f"  {left}".ljust(COLUMN) + lines[0], *(space + line for line in lines[1:])]
+    return [f"  {left}".ljust(column) + lines[0], *(space + line for line in lines[1:])]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -1,13 +1,11 @@
 """What is wrong with the words of a command line, told with the nearest that would be right."""
 
-import difflib
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from diptych.cli.options import Option
-from diptych.errors import OptionError
+from diptych.errors import OptionError, did_you_mean
 
-NUM_SHOWN = 6
 NEEDED = {"int": "a whole number", "float": "a number"}
 
 
@@ -18,7 +16,7 @@ def refuse_unknown_command(name: str, commands: Collection[str]) -> None:
         OptionError: there is none.
     """
     if name not in commands:
-        near = nearest(name, [*commands, "--help", "--version"])
+        near = did_you_mean(name, [*commands, "--help", "--version"])
         cure = near or f"give one of {', '.join(commands)}"
         raise OptionError(f"there is no command {name!r}", cure=cure)
 
@@ -40,7 +38,8 @@ def refuse_mistakes(command: str, words: Sequence[str], options: Sequence[Option
         name, equals, value = word.partition("=")
         name = name.replace("_", "-")
         if name not in known:
-            raise OptionError(f"{command} has no option {name}", cure=nearest(name, known) or _list_them(command))
+            cure = did_you_mean(name, [*known, "--help"]) or f"diptych {command} --help lists them"
+            raise OptionError(f"{command} has no option {name}", cure=cure)
         option = given[name] = known[name]
         if option.kind == "switch":
             if equals:
@@ -62,18 +61,12 @@ def refuse_value(option: Option, value: str) -> None:
     """
     if option.choices and value not in option.choices:
         listed = ", ".join(option.choices)
-        near = nearest(value, option.choices)
+        near = did_you_mean(value, option.choices)
         raise OptionError(
             f"{option.name} is {value!r}", cure=f"{near} (of {listed})" if near else f"give one of {listed}"
         )
     if not _is_number(option, value):
         raise OptionError(f"{option.name} is {value!r}", cure=f"give {NEEDED[option.kind]}")
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """The cure for a ``word`` that is nearly one of ``names``; empty where none is near."""
-    near = difflib.get_close_matches(word, list(names), n=1)
-    return f"did you mean {near[0]}?" if near else ""
 
 
 def option_names(option: Option) -> list[str]:
@@ -99,7 +92,7 @@ def _refuse_missing(command: str, given: Collection[Option], loose: Sequence[str
     if len(loose) > len(arguments) and not any(option.is_repeated for option in arguments):
         takes = " ".join(option.metavar for option in arguments) or "no argument"
         problem = f"{command} takes {takes}, and {loose[len(arguments)]!r} is one too many"
-        raise OptionError(problem, cure="put a name that holds spaces in quotes, and -- before an option")
+        raise OptionError(problem, cure="put a name that holds spaces in quotes")
     needed = [option for option in arguments[len(loose) :] if option.is_required]
     needed += [option for option in options if option.is_required and not option.is_argument and option not in given]
     if needed:
@@ -110,7 +103,3 @@ def _refuse_missing(command: str, given: Collection[Option], loose: Sequence[str
 
 def _usage(option: Option) -> str:
     return option.metavar if option.is_argument else f"{option.name} {option.metavar}"
-
-
-def _list_them(command: str) -> str:
-    return f"diptych {command} --help lists them"

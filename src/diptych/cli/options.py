@@ -6,6 +6,7 @@ import textwrap
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -29,8 +30,10 @@ class Option:
     default: Any
     """None where there is none, or where it is chosen later."""
     about: str
+    group: str
+    """What the command calls the dataclass that holds it; empty for the command itself."""
     heading: str
-    """What the dataclass that holds it is about; empty for the command itself."""
+    """What that dataclass is about."""
     is_argument: bool
     is_required: bool
     is_repeated: bool
@@ -45,10 +48,10 @@ class Option:
 
 def options_of(command: type[Any], default: Any = None) -> list[Option]:
     """The arguments and options of ``command``, with the defaults of the instance ``default`` where it is given."""
-    return list(_options(command, default, prefix="--", heading=""))
+    return list(_options(command, default, prefix="--", group="", heading=""))
 
 
-def _options(kind: type[Any], instance: Any, *, prefix: str, heading: str) -> Iterator[Option]:
+def _options(kind: Any, instance: Any, *, prefix: str, group: str, heading: str) -> Iterator[Option]:
     hints, abouts = get_type_hints(kind, include_extras=True), _docstrings(kind)
     for field in fields(kind):
         hint, marks = _unwrapped(hints[field.name])
@@ -56,14 +59,22 @@ def _options(kind: type[Any], instance: Any, *, prefix: str, heading: str) -> It
         default = _default(field) if instance is None else getattr(instance, field.name)
         if is_dataclass(default):
             inside = f"{prefix}{named}." if named else prefix
-            yield from _options(type(default), default, prefix=inside, heading=summary(type(default)))
+            yield from _options(type(default), default, prefix=inside, group=field.name, heading=summary(type(default)))
         else:
-            name = f"{prefix}{named.replace('_', '-')}"
-            yield _option(field, hint, marks, name, default, abouts.get(field.name, ""), heading)
+            name, about = f"{prefix}{named.replace('_', '-')}", abouts.get(field.name, "")
+            yield _option(field, hint, marks, name=name, default=default, about=about, group=group, heading=heading)
 
 
 def _option(
-    field: "Field[Any]", hint: Any, marks: tuple[Any, ...], name: str, default: Any, about: str, heading: str
+    field: "Field[Any]",
+    hint: Any,
+    marks: tuple[Any, ...],
+    *,
+    name: str,
+    default: Any,
+    about: str,
+    group: str,
+    heading: str,
 ) -> Option:
     is_argument = tyro.conf.Positional in marks
     is_repeated = get_origin(hint) is tuple
@@ -79,6 +90,7 @@ def _option(
         choices=choices,
         default=default,
         about=about,
+        group=group,
         heading=heading,
         is_argument=is_argument,
         is_required=field.default is MISSING and field.default_factory is MISSING,
@@ -108,7 +120,8 @@ def summary(kind: type[Any]) -> str:
     return inspect.cleandoc(kind.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
-def _docstrings(kind: type[Any]) -> dict[str, str]:
+@cache  # reading the source takes most of the time that help takes
+def _docstrings(kind: Any) -> dict[str, str]:
     """The docstring under each field of ``kind``, on one line."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)

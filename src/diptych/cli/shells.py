@@ -6,10 +6,11 @@ The scripts hold all there is to complete and start no process: a key is answere
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from diptych.cli.help import HELP, HELP_ALL
 from diptych.cli.mistakes import option_names
 from diptych.cli.options import Option
 
-HELP = "--help"
+ABOUT_HELP = {HELP: "its options", HELP_ALL: "all its options"}
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Command:
     name: str
     summary: str
     options: list[Option]
+    helps: tuple[str, ...]
 
     @property
     def arguments(self) -> list[Option]:
@@ -34,7 +36,7 @@ def bash(commands: Sequence[Command]) -> str:
     values, words, arguments = [], [], []
     for command in commands:
         names = [name for option in command.named for name in option_names(option)]
-        words.append(f'        {command.name}) words="{" ".join([*names, HELP])}" ;;')
+        words.append(f'        {command.name}) words="{" ".join([*names, *command.helps])}" ;;')
         for option in command.named:
             if option.kind == "switch":
                 continue
@@ -98,7 +100,7 @@ def zsh(commands: Sequence[Command]) -> str:
             for place, each in enumerate(command.arguments, start=1)
             if not each.is_repeated
         ]
-        listed = " \\\n            ".join([f"'{HELP}[show its options]'", *specs])
+        listed = " \\\n            ".join([*(f"'{name}[show {ABOUT_HELP[name]}]'" for name in command.helps), *specs])
         cases.append(f"        {command.name})\n            _arguments -S \\\n            {listed} ;;")
     names = "\n".join(f"        {_single(f'{command.name}:{command.summary}')}" for command in commands)
     return f"""#compdef diptych
@@ -130,7 +132,10 @@ def fish(commands: Sequence[Command]) -> str:
     """For fish 3 or newer."""
     lines = ["# fish completion for diptych: written by diptych completion fish", "complete -c diptych -f"]
     none = "-n __fish_use_subcommand"
-    lines += [f"complete -c diptych {none} -l version -d 'Show the version'", "complete -c diptych -l help -d Help"]
+    lines += [
+        f"complete -c diptych {none} -l version -d 'show the version'",
+        f"complete -c diptych {none} -l help -d 'show the commands'",
+    ]
     for command in commands:
         lines.append(f"complete -c diptych {none} -a {command.name} -d {_single(command.summary)}")
         seen = f"-n '__fish_seen_subcommand_from {command.name}'"
@@ -140,6 +145,10 @@ def fish(commands: Sequence[Command]) -> str:
             for name in option_names(option):
                 long = f"-l {name.removeprefix('--')}{takes}{choices}"
                 lines.append(f"complete -c diptych {seen} {long} -d {_single(_short(option, name))}")
+        lines += [
+            f"complete -c diptych {seen} -l {name.removeprefix('--')} -d 'show {ABOUT_HELP[name]}'"
+            for name in command.helps
+        ]
         for argument in command.arguments:
             action = f"-a {_single(' '.join(argument.choices))}" if argument.choices else "-F"
             lines.append(f"complete -c diptych {seen} {action}")

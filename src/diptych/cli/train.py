@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -31,18 +31,26 @@ KINDS = {"--generator": GENERATORS, "--discriminator": DISCRIMINATORS, "--method
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train on two folders of pictures. The same command goes on where a run stopped.
+    """Train on two folders of pictures; the same command goes on.
 
-    What is not given is chosen from the pictures and the machine; --dry-run shows it, and what it would take. Some
-    options come with --method, --generator, --discriminator or --run: give these beside --help to see them.
+    A run that stopped goes on where it stopped, however it stopped.
+
+    What is not given is chosen from the pictures and the machine: --dry-run shows the choices, and what the run would
+    take. Each --method, --generator and --discriminator has options of its own: give it beside --help to see them.
 
     For example:
       diptych train photos paintings
-      diptych train --root horse2zebra --preset paper
       diptych train photos paintings --time 40m --run runs/first-try
-      diptych train photos paintings --generator unet --generator.width 32
       diptych train --run runs/first-try
+      diptych train --root horse2zebra --preset paper
+      diptych train photos paintings --generator unet --generator.width 32
     """
+
+    common: ClassVar[tuple[str, ...]] = (
+        "--root", "--run", "--time", "--epochs", "--crop-size", "--batch-size", "--preset", "--method", "--generator",
+        "--discriminator", "--dry-run",
+    )  # fmt: skip
+    """What the short help explains first; all that belong to no group are in it as well."""
 
     a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
     """Folder with pictures of domain A."""
@@ -51,7 +59,7 @@ class Train:
     root: Path | None = None
     """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
     run: Path | None = None
-    """Folder of the run. By default runs/<A>2<B>."""
+    """Folder of the run; the same one goes on. By default runs/<A>2<B>."""
     fork: Path | None = None
     """Folder of a new run that begins with the last checkpoint of --run, and may differ from it in other options."""
     preset: Literal["default", "paper"] = "default"
@@ -96,13 +104,21 @@ class Train:
         return 0
 
     def show(self) -> int:
-        """Prints what would be done."""
+        """Prints what would be done, and what it would take."""
+        from diptych.cli.estimate import estimate
         from diptych.config_json import flatten
         from diptych.training.plan import describe, make_plan
         from diptych.training.progress import Terminal
 
-        plan = make_plan(self.config(), self.run, self.fork, Terminal())
+        display = Terminal()
+        plan = make_plan(self.config(), self.run, self.fork, display)
         print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
+        print(flush=True)
+        if plan.done >= plan.total:
+            print(f"{plan.run.folder} is complete: {plan.done:,} pictures")
+        else:
+            display.note("trying some updates, to tell what the run would take")
+            print(estimate(plan.config, plan.split.train.map(len), done=plan.done).words)
         return 0
 
 

@@ -14,7 +14,9 @@ EXIT_SOME_FAILED = 1
 
 @dataclass(frozen=True)
 class Translate:
-    """Translate a picture or a folder of pictures, each at its own size.
+    """Translate a picture, or a folder of pictures.
+
+    Each is translated at its own size and keeps its name, bit depth and transparency.
 
     Exit code: 0 when all were translated, 1 when some failed (each is named, the others are done), 2 for a mistake.
 
