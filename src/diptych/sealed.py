@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diptych.errors import WeightsError
+from diptych.errors import WeightsError, did_you_mean_path
 
 FORMAT = 1
 KEY = "diptych"
@@ -53,7 +53,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
         WeightsError: missing, not a sealed file, of another kind or a later format, or changed since it was written.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist", cure="give a file that diptych has written")
+        cure = did_you_mean_path(path) or "give a run, or a file that diptych has written"
+        raise WeightsError(f"{path} does not exist", cure=cure)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
@@ -77,9 +78,9 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def _cure(path: Path) -> str:
-    return (
-        "turn original checkpoints into ours with diptych import" if path.suffix == ".pth" else "use another copy of it"
-    )
+    if path.suffix == ".pth":
+        return "turn original checkpoints into ours with diptych import"
+    return "use another copy of it" if path.suffix == ".safetensors" else "give a run, or its model.safetensors"
 
 
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -1,5 +1,6 @@
 """``diptych train``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.data.sources import is_side_by_side
-from diptych.errors import OptionError
+from diptych.errors import OptionError, did_you_mean_path
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
@@ -85,13 +86,33 @@ class Train:
 
     def config(self) -> TrainConfig:
         """What is asked for, as Python code would ask."""
+        self._refuse_misplaced()
         members = {field.name: getattr(self, field.name) for field in fields(TrainConfig) if field.name != "source"}
         source = SourceConfig(a=self.a, b=self.b, root=self.root)
-        if source == SourceConfig() and self.run is not None and (self.run / "config.json").is_file():
+        if source == SourceConfig() and self.run is not None:
             from diptych.run import Run
 
             source = Run(self.run).config().source
         return TrainConfig(source=source, **members)
+
+    def _refuse_misplaced(self) -> None:
+        """Where folders are missing, says what stands in their place.
+
+        Raises:
+            OptionError: there is no such run, a run stands where pictures are named, or pictures where a run is.
+        """
+        if self.a is None and self.root is None and self.run is not None and not (self.run / "config.json").is_file():
+            cure = did_you_mean_path(self.run) or "give A B, or --root ROOT"
+            raise OptionError(f"{self.run} is no run to go on with, and no pictures are named", cure=cure)
+        if self.a is None or self.b is not None:
+            return
+        if (self.a / "config.json").is_file():
+            raise OptionError(
+                f"{self.a} is a run, no folder of pictures", cure=f"to go on with it, give --run {self.a}"
+            )
+        if self.run is not None and self.run.is_dir() and not (self.run / "config.json").is_file():
+            problem = f"--run {self.run} is where the run would be written, so {self.a} is the only folder of pictures"
+            raise OptionError(problem, cure=f"give diptych train {shlex.join([str(self.run), str(self.a)])}")
 
     def __call__(self) -> int:
         if self.dry_run:

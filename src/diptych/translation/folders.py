@@ -10,7 +10,7 @@ from typing import Literal
 from diptych.data.files import find_pictures
 from diptych.data.picture_files import SAVE_OPTIONS, read_picture, storable, write_picture
 from diptych.data.pictures import Picture
-from diptych.errors import OptionError, PictureError, UserError
+from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
 from diptych.translation.translator import Translator
 
 Size = Literal["own", "training"]
@@ -34,7 +34,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         OptionError: two translations would have one name, or one would replace a picture that is read.
     """
     if not source.exists():
-        raise PictureError(f"{source} does not exist", cure="give a picture or a folder of pictures")
+        cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
+        raise PictureError(f"{source} does not exist", cure=cure)
     if source.is_dir():
         if target.is_file():
             raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
