@@ -41,10 +41,11 @@ class MissingExtraError(UserError):
         super().__init__(f"{purpose} needs", cure=f"pip install 'diptych[{extra}]'")
 
 
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """The cure for a ``word`` that is nearly one of ``names``; empty where none is near."""
-    near = difflib.get_close_matches(word, list(names), n=1)
-    return f"did you mean {near[0]}?" if near else ""
+def did_you_mean(word: str, names: Iterable[str], *, prefix: str = "") -> str:
+    """The cure for a ``word`` that is nearly one of ``names``, with the ``prefix`` that they share; empty where none is
+    near."""
+    near = difflib.get_close_matches(word.removeprefix(prefix), [name.removeprefix(prefix) for name in names], n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else ""
 
 
 def did_you_mean_path(path: Path) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,13 @@ def write_sealed(path: Path, kind: str, tensors: Mapping[str, Tensor], descripti
         try:
             save_file(plain, aside, {KEY: json.dumps(header)})
         except SafetensorError as error:
-            raise OSError(str(error)) from None
+            raise _os_error(error) from None
+
+
+def _os_error(error: SafetensorError) -> OSError:
+    """What the operating system said, of which safetensors has a sentence alone."""
+    said = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
+    return OSError(int(said[2]), said[1]) if said else OSError(str(error))
 
 
 def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -38,7 +38,7 @@ def refuse_mistakes(command: str, words: Sequence[str], options: Sequence[Option
         name, equals, value = word.partition("=")
         name = name.replace("_", "-")
         if name not in known:
-            cure = did_you_mean(name, [*known, "--help"]) or f"diptych {command} --help lists them"
+            cure = did_you_mean(name, [*known, "--help"], prefix="--") or f"diptych {command} --help lists them"
             raise OptionError(f"{command} has no option {name}", cure=cure)
         option = given[name] = known[name]
         if option.kind == "switch":

@@ -82,8 +82,8 @@ def translate_files(
         UserError: the disk is full, or may not be written.
     """
     outcome, warned = Outcome(), False
-    with _disk_mistakes():
-        for folder in dict.fromkeys(target.parent for _, target in pairs):
+    for folder in dict.fromkeys(target.parent for _, target in pairs):
+        with _disk_mistakes(folder):
             folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
@@ -94,7 +94,7 @@ def translate_files(
             made = storable(_translated(translator, picture, size), target)
             for note in filter(None, (picture.note, made.note)):
                 report(note)
-            with _disk_mistakes():
+            with _disk_mistakes(target):
                 write_picture(target, made)
             outcome.num_translated += 1
         except PictureError as error:
@@ -106,16 +106,13 @@ def translate_files(
 
 
 @contextmanager
-def _disk_mistakes() -> Iterator[None]:
-    """What goes wrong in writing, told in a line. It would go wrong for the other pictures too, so it ends the work."""
+def _disk_mistakes(path: Path) -> Iterator[None]:
+    """What goes wrong in writing ``path``, told in a line. The others would go wrong too, so it ends the work."""
     try:
         yield
     except OSError as error:
-        name = error.filename2 or error.filename
-        raise UserError(
-            f"{name or 'the output'} cannot be written ({error.strerror or error})",
-            cure="make room, or give an output that may be written",
-        ) from None
+        problem = f"{path} cannot be written ({error.strerror or error})"
+        raise UserError(problem, cure="make room, or give an output that may be written") from None
 
 
 def _translated(translator: Translator, picture: Picture, size: Size) -> Picture:
