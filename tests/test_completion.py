@@ -21,7 +21,13 @@ START = {
     "zsh": ["zsh", "-f", "-i"],
     "fish": ["fish", "--no-config", "--interactive"],
 }
-LOAD = {"bash": "source {}", "zsh": "autoload -Uz compinit; compinit -D -u; source {}", "fish": "source {}"}
+LOAD = {
+    "bash": "source {}/_diptych",
+    "zsh": "autoload -Uz compinit; compinit -D -u; source {}/_diptych",
+    "zsh from fpath": "fpath+={}; autoload -Uz compinit; compinit -D -u",
+    "fish": "source {}/_diptych",
+}
+"""How the script is loaded, by the name of the shell and more."""
 ECHO = {
     "bash": "diptych() { echo \"ha''s: $*\"; }",
     "zsh": "diptych() { echo \"ha''s: $*\"; }",
@@ -46,7 +52,7 @@ KEYS = {
 class Terminal:
     """A shell in a terminal, to type into."""
 
-    def __init__(self, shell, script, folder):
+    def __init__(self, way, script, folder):
         (folder / "home").mkdir()
         self.process, self.screen = pty.fork()
         if self.process == 0:
@@ -57,9 +63,10 @@ class Terminal:
                 "LC_ALL": "C.UTF-8",
             }
             os.chdir(folder)
-            os.execvpe(START[shell][0], START[shell], environment)
-        self.type(f"{LOAD[shell].format(script)}\r")
-        self.type(f"{ECHO[shell]}\r")
+            shell = START[way.split()[0]]
+            os.execvpe(shell[0], shell, environment)
+        self.type(f"{LOAD[way].format(script.parent)}\r")
+        self.type(f"{ECHO[way.split()[0]]}\r")
         self.type("diptych ready\r", until="ha''s: ready")
 
     def type(self, keys, until=""):
@@ -83,14 +90,16 @@ def completion(shell):
     ).stdout
 
 
-@pytest.mark.parametrize("shell", list(START))
-def test_tab_completes(shell, tmp_path):
+@pytest.mark.parametrize("way", list(LOAD))
+def test_tab_completes(way, tmp_path):
+    shell = way.split()[0]
     if not shutil.which(shell):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{shell} is missing: apt-get install {shell}")
-    script = tmp_path / "completion"
+    script = tmp_path / "functions" / "_diptych"
+    script.parent.mkdir()
     script.write_text(completion(shell))
     (tmp_path / "photographs").mkdir()
-    terminal = Terminal(shell, script, tmp_path)
+    terminal = Terminal(way, script, tmp_path)
     try:
         for keys, words in KEYS.items():
             shown = terminal.type(f"diptych {keys}\r", until="ha''s: ")
