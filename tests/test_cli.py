@@ -1,6 +1,9 @@
 """The command line: help that answers at once, mistakes in one line with exit code 2."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -10,6 +13,8 @@ import time
 import pytest
 
 from diptych.cli import COMMANDS, main, parse
+from diptych.cli.options import options_of
+from diptych.cli.train import Train, train_defaults
 from diptych.config import PixelConfig, UnetConfig
 from diptych.presets import PRESETS
 from diptych.sealed import read_sealed
@@ -41,9 +46,17 @@ def complaint(capsys, *arguments):
         ["import", "--help"],
         ["export", "--help"],
         ["show", "--help"],
+        ["--version"],
+        ["train", "--help-all"],
+        ["completion", "bash"],
+        ["completion", "zsh"],
+        ["completion", "fish"],
+        ["trian"],
+        ["train", "a", "b", "--batchsize", "3"],
+        ["translate", "a"],
     ],
 )
-def test_help_needs_neither_torch_nor_numpy(arguments):
+def test_help_completion_and_mistakes_need_neither_torch_nor_numpy(arguments):
     code = f"""
 import sys
 import time
@@ -51,13 +64,79 @@ from diptych.cli import main
 try:
     main({arguments})
 except SystemExit as stop:
-    assert stop.code == 0
+    print(stop.code)
 heavy = {{"torch", "numpy", "PIL", "accelerate"}} & sys.modules.keys()
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "diptych" in done.stdout
+    assert "diptych" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_help_fits_the_terminal(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in (["--help"], ["train", "--help-all"], *([name, "--help"] for name in COMMANDS)):
+        with pytest.raises(SystemExit):
+            main(words)
+        too_long = [line for line in capsys.readouterr().out.splitlines() if len(line) > int(columns)]
+        assert not too_long, words
+
+
+def shown(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_short_help_explains_the_common_options_and_names_all(capsys):
+    short, long = shown(capsys, "train", "--help"), shown(capsys, "train", "--help-all")
+    explained = re.findall(r"^  (--[\w-]+)", short, flags=re.MULTILINE)
+    assert explained[: len(Train.common)] == list(Train.common)
+    assert len(short.splitlines()) < len(long.splitlines()) / 2
+    names = set(re.findall(r"--[\w.\[\]-]*\w", long))
+    assert names == set(re.findall(r"--[\w.\[\]-]*\w", short))
+    for option in options_of(Train, train_defaults([])):
+        if not option.is_argument:
+            assert f"  {option.name} " in long or option.opposite.replace("no-", "[no-]", 1) in names
+            assert option.about.split()[-1] in long
+
+
+def test_help_explains_the_options_of_what_is_chosen(capsys):
+    said = shown(capsys, "train", "--generator", "unet", "--help")
+    assert re.search(r"^  --generator.num-levels INT$", said, flags=re.MULTILINE)
+    assert "Halvings of the size" in said
+    assert "--generator.num-blocks" not in said
+
+
+def in_a_terminal(*words, **environment):
+    """What a command writes into a terminal, stdout and stderr together."""
+    process, screen = pty.fork()
+    if process == 0:
+        plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+        os.execve(
+            sys.executable, [sys.executable, "-m", "diptych", *words], plain | {"TERM": "xterm-256color"} | environment
+        )
+    written = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal with an error
+        while part := os.read(screen, 65536):
+            written += part
+    os.waitpid(process, 0)
+    os.close(screen)
+    return written.decode()
+
+
+COLOUR = r"\x1b\[[\d;]*(?:3[0-7]|38;|9[0-7])[\d;]*m"
+
+
+def test_there_are_colours_in_a_terminal_unless_nobody_wants_them(squares):
+    check = ["check", "--root", str(squares), "--no-estimate"]
+    assert re.search(COLOUR, in_a_terminal(*check))
+    assert not re.search(COLOUR, in_a_terminal(*check, NO_COLOR="1"))
+    assert "\x1b[1m" in in_a_terminal("--help")
+    assert "\x1b" not in in_a_terminal("--help", NO_COLOR="1")
+    assert "\x1b" not in run(*check).stdout + run("--help").stdout
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
@@ -111,7 +190,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
     ("arguments", "words"),
     [
         (["trian"], "no command 'trian': did you mean train?"),
-        (["xyz"], "no command 'xyz': give one of demo, train,"),
+        (["xyz"], "no command 'xyz': give one of demo, check, train,"),
         (["train", "a", "b", "--batchsize", "3"], "did you mean --batch-size?"),
         (["train", "a", "b", "--frobnicate"], "diptych train --help lists them"),
         (["train", "a", "b", "--crop-size", "big"], "--crop-size"),
@@ -120,7 +199,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
         (["train", "nowhere", "b"], "nowhere does not exist: give a folder of pictures"),
         (["train", "a", "b", "--time", "later"], "time is 'later': give a time such as 40m"),
         (["translate", "nothing", "a", "b"], "nothing does not exist"),
-        (["translate"], "see diptych translate --help"),
+        (["translate"], "translate needs MODEL and INPUT and OUTPUT: give diptych translate MODEL INPUT OUTPUT"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, arguments, words):
@@ -191,12 +270,27 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path
         read_sealed(checkpoint, "checkpoint")
 
 
-def test_a_dry_run_shows_every_choice_and_writes_nothing(squares, tmp_path):
+def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares, tmp_path):
     done = subprocess.run(tiny_run(squares, tmp_path / "run", "--dry-run"), capture_output=True, text=True, check=True)
     assert "A 24 pictures and 4 held out" in done.stdout
     assert "4,800 pictures (200 epochs of 24)" in done.stdout
     assert "method.lambda_identity = 0.5" in done.stdout
     assert not (tmp_path / "run").exists()
+    needs = r"200 epochs \(4,800 pictures\) would take about [\d,]+ \w+ and [\d.]+ GiB of memory on this machine \(cpu, fp32\)"
+    assert re.match(needs, done.stdout.splitlines()[-1])
+
+
+def test_a_dry_run_of_a_run_under_way_tells_what_is_left(squares, tmp_path):
+    subprocess.run(tiny_run(squares, tmp_path / "run", "--pictures", "4"), check=True, capture_output=True)
+    before = sorted((tmp_path / "run").rglob("*"))
+    for pictures, words in (
+        ("28", "the remaining 1 epochs (24 pictures) would take"),
+        ("4", f"{tmp_path / 'run'} is complete"),
+    ):
+        command = tiny_run(squares, tmp_path / "run", "--pictures", pictures, "--dry-run")
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert words in done.stdout.splitlines()[-1]
+    assert sorted((tmp_path / "run").rglob("*")) == before
 
 
 def test_tensorboard_gets_every_loss(squares, tmp_path):

@@ -1,12 +1,11 @@
 """Configs to JSON and back, strictly, and as a flat table to compare and to show."""
 
 import dataclasses
-import difflib
 import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from diptych.errors import OptionError
+from diptych.errors import OptionError, did_you_mean
 
 Config = TypeVar("Config")
 
@@ -70,8 +69,7 @@ def _from_object(kind: type[Any], value: Any, where: str) -> Any:
     if name != getattr(kind, "kind", None):
         raise OptionError(f"{where} is of kind {name!r}", cure=f"expected {getattr(kind, 'kind', None)!r}")
     for unknown in value.keys() - names - {"kind"}:
-        near = difflib.get_close_matches(unknown, names, n=1)
-        cure = f"did you mean {near[0]}?" if near else "remove it, or use the version of diptych that wrote it"
+        cure = did_you_mean(unknown, names) or "remove it, or use the version of diptych that wrote it"
         raise OptionError(f"{where} has no option {unknown!r}", cure=cure)
     hints = get_type_hints(kind)
     given = {key: _from_json(hints[key], item, f"{where}.{key}") for key, item in value.items() if key != "kind"}

@@ -3,6 +3,11 @@
 The command line prints such a mistake as one line and exits with code 2; Python code may catch ``UserError``.
 """
 
+import difflib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
 
 class UserError(ValueError):
     """Something that the person at the keyboard can mend: what is wrong, naming the file and the value, then the
@@ -34,3 +39,21 @@ class MissingExtraError(UserError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs", cure=f"pip install 'diptych[{extra}]'")
+
+
+def did_you_mean(word: str, names: Iterable[str], *, prefix: str = "") -> str:
+    """The cure for a ``word`` that is nearly one of ``names``, with the ``prefix`` that they share; empty where none is
+    near."""
+    near = difflib.get_close_matches(word.removeprefix(prefix), [name.removeprefix(prefix) for name in names], n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else ""
+
+
+def did_you_mean_path(path: Path) -> str:
+    """The cure for a ``path`` that is not there, where a part of it is nearly one that is; empty where none is near."""
+    missing = next((part for part in (*reversed(path.parents), path) if not part.exists()), path)
+    with suppress(OSError):  # a folder that may not be listed has no names to offer
+        names = [entry.name for entry in missing.parent.iterdir()]
+        for near in difflib.get_close_matches(missing.name, names):
+            if (there := missing.with_name(near) / path.relative_to(missing)).exists():
+                return f"did you mean {there}?"
+    return ""

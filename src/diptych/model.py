@@ -139,10 +139,11 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
             for judge in cast(list[Judge], description.get("discriminators", []) if discriminators else [])
         }
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
-        problem = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path} describes no model of this version ({problem})", cure="pip install -U diptych"
-        ) from None
+        reason = error.problem if isinstance(error, OptionError) else str(error).splitlines()[0]
+        problem = (
+            f"{path} is a model of {_writer(description)}, which diptych {version('diptych')} cannot read ({reason})"
+        )
+        raise WeightsError(problem, cure="pip install -U diptych") from None
     return Model(networks, card, judges)
 
 
@@ -159,6 +160,16 @@ def with_weights(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], 
     state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     network.load_state_dict(state, assign=True)
     return network.eval()
+
+
+def _writer(description: Mapping[str, Any]) -> str:
+    """The version that wrote ``description``, if it says so."""
+    written_by = description.get("versions")
+    return (
+        f"diptych {written_by['diptych']}"
+        if isinstance(written_by, dict) and "diptych" in written_by
+        else "another kind"
+    )
 
 
 def _card(description: Mapping[str, Any]) -> ModelCard:

@@ -9,7 +9,7 @@ from typing import Any
 
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
-from diptych.errors import OptionError, RunError
+from diptych.errors import OptionError, RunError, did_you_mean_path
 from diptych.sealed import written_aside
 
 CHECKPOINT_DIGITS = 9
@@ -104,9 +104,9 @@ class Run:
             if isinstance(value, dict) and "config" in value:
                 return value
         except FileNotFoundError:
-            raise RunError(
-                f"{self.folder} is not a run (no config.json)", cure="give a folder that diptych train wrote"
-            ) from None
+            near = "" if self.folder.exists() else did_you_mean_path(self.folder)
+            cure = near or "give a folder that diptych train wrote"
+            raise RunError(f"{self.folder} is not a run (no config.json)", cure=cure) from None
         except (ValueError, OSError):
             pass
         raise RunError(f"{self.config_file} cannot be read", cure="restore it from a copy, or begin another run")
@@ -201,7 +201,7 @@ def find_runs(folder: Path) -> list[Run]:
         RunError: no such folder.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} is not a folder", cure="give one that holds runs")
+        raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
     found = (Run(file.parent) for file in sorted(folder.rglob("config.json")))
     return [run for run in found if run.is_run]
 

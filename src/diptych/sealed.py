@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diptych.errors import WeightsError
+from diptych.errors import WeightsError, did_you_mean_path
 
 FORMAT = 1
 KEY = "diptych"
@@ -43,7 +44,13 @@ def write_sealed(path: Path, kind: str, tensors: Mapping[str, Tensor], descripti
         try:
             save_file(plain, aside, {KEY: json.dumps(header)})
         except SafetensorError as error:
-            raise OSError(str(error)) from None
+            raise _os_error(error) from None
+
+
+def _os_error(error: SafetensorError) -> OSError:
+    """What the operating system said, of which safetensors has a sentence alone."""
+    said = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
+    return OSError(int(said[2]), said[1]) if said else OSError(str(error))
 
 
 def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -53,7 +60,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
         WeightsError: missing, not a sealed file, of another kind or a later format, or changed since it was written.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist", cure="give a file that diptych has written")
+        cure = did_you_mean_path(path) or "give a run, or a file that diptych has written"
+        raise WeightsError(f"{path} does not exist", cure=cure)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
@@ -77,9 +85,9 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def _cure(path: Path) -> str:
-    return (
-        "turn original checkpoints into ours with diptych import" if path.suffix == ".pth" else "use another copy of it"
-    )
+    if path.suffix == ".pth":
+        return "turn original checkpoints into ours with diptych import"
+    return "use another copy of it" if path.suffix == ".safetensors" else "give a run, or its model.safetensors"
 
 
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -15,7 +15,9 @@ EXIT_WARNINGS, EXIT_ERRORS = 1, 2
 
 @dataclass(frozen=True)
 class Check:
-    """Say what is wrong with pictures before hours are spent on them, and what training would make of them.
+    """Say what is wrong with pictures before hours are spent on them.
+
+    It also says what training would choose for them, how long it would take and how much memory it needs.
 
     Exit code: 0 when nothing is wrong (there may be notes), 1 with warnings (training runs, but learns less than it
     could), 2 with errors (training would stop).

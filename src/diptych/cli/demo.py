@@ -12,7 +12,9 @@ SHORT_PICTURES = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train on built-in pictures for some minutes, translate held-out ones, score them against the truth.
+    """Train for some minutes on built-in pictures, and score it.
+
+    Held-out pictures are translated and held against the truth.
 
     For example:
       diptych demo

@@ -34,8 +34,10 @@ class Estimate:
     precision: str
     num_updates: int
     """That were measured."""
+    done: int
+    """Pictures per domain that the run has behind it."""
     pictures: int
-    """Per domain, of the whole run."""
+    """Those that it has before it."""
     epochs: float
     pictures_per_second: float
     hours: float
@@ -46,43 +48,48 @@ class Estimate:
 
     @property
     def words(self) -> str:
-        duration = f"{60 * self.hours:.0f} minutes" if self.hours < 2 else f"{self.hours:,.0f} hours"
+        units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+        unit, per_hour = next(((unit, per) for unit, per in units if self.hours * per >= 2), units[-1])
+        duration = f"{self.hours * per_hour:,.0f} {unit}"
         memory = f" and {self.memory_gib:.1f} GiB of memory" if self.memory_gib else ""
         memory += f" ({self.device_memory_gib:.1f} on the GPU)" if self.device_memory_gib else ""
+        of = f"{'the remaining ' if self.done else ''}{self.epochs:,.4g} epochs ({self.pictures:,} pictures)"
+        updates = f"{self.num_updates} {'update' if self.num_updates == 1 else 'updates'}"
         return (
-            f"{self.epochs:,.4g} epochs ({self.pictures:,} pictures) would take about {duration}{memory} on this "
-            f"machine ({self.device}, {self.precision}): {self.pictures_per_second:.3g} pictures per second "
-            f"in {self.num_updates} {'update' if self.num_updates == 1 else 'updates'} as busy as it is now"
+            f"{of} would take about {duration}{memory} on this machine ({self.device}, {self.precision}): "
+            f"{self.pictures_per_second:.3g} pictures per second in {updates} as busy as it is now"
         )
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def estimate(config: TrainConfig, sizes: Pair[int]) -> Estimate:
-    """What a run of the settled ``config`` on so many pictures needs; unreadable pictures are left out.
+def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimate:
+    """What a run of the settled ``config`` on so many pictures needs, of which it has ``done`` some; unreadable ones
+    are left out.
 
     Raises:
         OptionError: training cannot begin, or has not enough memory.
     """
     config = replace(config, data=replace(config.data, skip_unreadable=True))
     command = [sys.executable, "-m", "diptych.cli.estimate"]
-    done = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        measured = json.loads(done.stdout.splitlines()[-1])
-    elif done.returncode == -9 or any(words in done.stderr for words in OUT_OF_MEMORY):
+    trial = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
+    if trial.returncode == 0:
+        measured = json.loads(trial.stdout.splitlines()[-1])
+    elif trial.returncode == -9 or any(words in trial.stderr for words in OUT_OF_MEMORY):
         raise OptionError("training needs more memory than this machine has", cure=SMALLER)
     else:
-        reason = next(reversed(done.stderr.splitlines()), f"exit code {done.returncode}")
+        reason = next(reversed(trial.stderr.splitlines()), f"exit code {trial.returncode}")
         raise OptionError(f"some updates to try did not run ({reason})", cure="diptych train tells more")
     size = epoch_size(sizes)
-    total = total_pictures(config, size)
+    pictures = total_pictures(config, size) - done
     speed, memory = measured.pop("pictures_per_second"), measured.pop("memory")
     return Estimate(
-        pictures=total,
-        epochs=total / size,
+        done=done,
+        pictures=pictures,
+        epochs=pictures / size,
         pictures_per_second=speed,
-        hours=total / speed / 3600,
+        hours=pictures / speed / 3600,
         memory_gib=None if memory is None else memory / GIB + _cache_gib(config, sizes),
         **measured,
     )

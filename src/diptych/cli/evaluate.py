@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from diptych.config import Device
-from diptych.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,16 +22,17 @@ STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left"
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a model on pictures that it has not seen, beside what the scores must be held against.
+    """Score a model on pictures that it has not seen.
 
-    A run is scored on the pictures that it holds out, and gets the result as scores.json.
+    Beside each score stands what it must be held against. A run is scored on the pictures that it holds out, and gets
+    the result as scores.json.
 
     For example:
       diptych evaluate runs/photos2paintings
       diptych evaluate runs/horse2zebra --root horse2zebra
       diptych evaluate model.safetensors photos paintings --pairs
       diptych evaluate runs/photos2paintings --features inception:inception.pt
-      diptych evaluate runs/streets --root cityscapes --label-maps b --colours classes.txt
+      diptych evaluate runs/streets --root cityscapes --label-maps b
     """
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -43,11 +43,9 @@ class Evaluate:
     """Folder with pictures of domain B."""
     root: Path | None = None
     """Folder that holds testA and testB, or test with pictures side by side, in place of A B."""
-    pairs: bool = False
-    """Pictures of one name are pairs; those without a partner are left out. They are pairs as well where all names are
-    common."""
-    no_pairs: bool = False
-    """Pictures of one name are no pairs, even where all names are common."""
+    pairs: bool | None = None
+    """Pictures of one name are pairs (those without a partner are left out), or are none. By default they are where
+    all names are common."""
     features: Annotated[str, tyro.conf.arg(metavar="NETWORK")] = "efficientnet-lite0"
     """What KID, FID and their kin see with: efficientnet-lite0 (extra: evaluate), inception:FILE (the standard
     Inception as TorchScript), another TorchScript file, or module:function of yours that returns a network."""
@@ -59,9 +57,6 @@ class Evaluate:
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
 
     def __call__(self) -> int:
-        if self.pairs and self.no_pairs:
-            raise OptionError("both --pairs and --no-pairs are given", cure="give one of them")
-
         from rich.console import Console
 
         from diptych.evaluation.evaluate import evaluate
@@ -74,7 +69,7 @@ class Evaluate:
             self.a,
             self.b,
             root=self.root,
-            pairs=True if self.pairs else False if self.no_pairs else None,
+            pairs=self.pairs,
             features=self.features,
             label_maps=self.label_maps,
             colours=self.colours,

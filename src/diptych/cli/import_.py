@@ -16,7 +16,7 @@ class Import:
 
     For example:
       diptych import latest_net_G_A.pth latest_net_G_B.pth --to runs/horse2zebra
-      diptych import latest_net_G_A.pth latest_net_G_B.pth latest_net_D_A.pth latest_net_D_B.pth --to runs/all
+      diptych import latest_net_?_?.pth --to runs/all
       diptych import latest_net_G.pth --to style_monet.safetensors
       diptych import G__AB_200.pth G__BA_200.pth --to runs/blog
     """

@@ -10,9 +10,10 @@ import tyro
 
 @dataclass(frozen=True)
 class Report:
-    """Write a run's report.html anew: pictures, scores, curves and alarms on one page that opens from disk.
+    """Write a run's report.html anew.
 
-    A run writes it by itself as it goes; this brings it up to date.
+    Pictures, scores, curves and alarms on one page that opens from disk. A run writes it by itself as it goes; this
+    brings it up to date.
 
     For example:
       diptych report runs/photos2paintings

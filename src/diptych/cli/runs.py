@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Runs:
-    """List the runs below a folder: how far each is, its age and size, its last score.
+    """List runs: how far each is, its age, size and last score.
 
     For example:
       diptych runs

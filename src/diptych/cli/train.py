@@ -1,12 +1,14 @@
 """``diptych train``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from diptych.cli.options import Option, options_of
 from diptych.config import (
     DataConfig,
     DiscriminatorConfig,
@@ -20,22 +22,36 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.data.sources import is_side_by_side
+from diptych.errors import OptionError, did_you_mean_path
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
+KINDS = {"--generator": GENERATORS, "--discriminator": DISCRIMINATORS, "--method": METHODS}
+"""The options that decide which others there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train on two folders of pictures. The same command goes on where a run stopped.
+    """Train on two folders of pictures; the same command goes on.
+
+    A run that stopped goes on where it stopped, however it stopped.
+
+    What is not given is chosen from the pictures and the machine: --dry-run shows the choices, and what the run would
+    take. Each --method, --generator and --discriminator has options of its own: give it beside --help to see them.
 
     For example:
       diptych train photos paintings
-      diptych train --root horse2zebra --preset paper
       diptych train photos paintings --time 40m --run runs/first-try
-      diptych train photos paintings --generator unet --generator.width 32
       diptych train --run runs/first-try
+      diptych train --root horse2zebra --preset paper
+      diptych train photos paintings --generator unet --generator.width 32
     """
+
+    common: ClassVar[tuple[str, ...]] = (
+        "--root", "--run", "--time", "--epochs", "--crop-size", "--batch-size", "--preset", "--method", "--generator",
+        "--discriminator", "--dry-run",
+    )  # fmt: skip
+    """What the short help explains first; all that belong to no group are in it as well."""
 
     a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
     """Folder with pictures of domain A."""
@@ -44,7 +60,7 @@ class Train:
     root: Path | None = None
     """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
     run: Path | None = None
-    """Folder of the run. By default runs/<A>2<B>."""
+    """Folder of the run; the same one goes on. By default runs/<A>2<B>."""
     fork: Path | None = None
     """Folder of a new run that begins with the last checkpoint of --run, and may differ from it in other options."""
     preset: Literal["default", "paper"] = "default"
@@ -57,7 +73,7 @@ class Train:
     """Architecture of the discriminators."""
 
     dry_run: bool = False
-    """Make every choice, print the resulting options, and stop."""
+    """Make every choice, print the resulting options and what they would take in time and memory, and stop."""
 
     length: Annotated[LengthConfig, FLAT]
     data: Annotated[DataConfig, FLAT]
@@ -70,13 +86,33 @@ class Train:
 
     def config(self) -> TrainConfig:
         """What is asked for, as Python code would ask."""
+        self._refuse_misplaced()
         members = {field.name: getattr(self, field.name) for field in fields(TrainConfig) if field.name != "source"}
         source = SourceConfig(a=self.a, b=self.b, root=self.root)
-        if source == SourceConfig() and self.run is not None and (self.run / "config.json").is_file():
+        if source == SourceConfig() and self.run is not None:
             from diptych.run import Run
 
             source = Run(self.run).config().source
         return TrainConfig(source=source, **members)
+
+    def _refuse_misplaced(self) -> None:
+        """Where folders are missing, says what stands in their place.
+
+        Raises:
+            OptionError: there is no such run, a run stands where pictures are named, or pictures where a run is.
+        """
+        if self.a is None and self.root is None and self.run is not None and not (self.run / "config.json").is_file():
+            cure = did_you_mean_path(self.run) or "give A B, or --root ROOT"
+            raise OptionError(f"{self.run} is no run to go on with, and no pictures are named", cure=cure)
+        if self.a is None or self.b is not None:
+            return
+        if (self.a / "config.json").is_file():
+            raise OptionError(
+                f"{self.a} is a run, no folder of pictures", cure=f"to go on with it, give --run {self.a}"
+            )
+        if self.run is not None and self.run.is_dir() and not (self.run / "config.json").is_file():
+            problem = f"--run {self.run} is where the run would be written, so {self.a} is the only folder of pictures"
+            raise OptionError(problem, cure=f"give diptych train {shlex.join([str(self.run), str(self.a)])}")
 
     def __call__(self) -> int:
         if self.dry_run:
@@ -89,13 +125,21 @@ class Train:
         return 0
 
     def show(self) -> int:
-        """Prints what would be done."""
+        """Prints what would be done, and what it would take."""
+        from diptych.cli.estimate import estimate
         from diptych.config_json import flatten
         from diptych.training.plan import describe, make_plan
         from diptych.training.progress import Terminal
 
-        plan = make_plan(self.config(), self.run, self.fork, Terminal())
+        display = Terminal()
+        plan = make_plan(self.config(), self.run, self.fork, display)
         print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
+        print(flush=True)
+        if plan.done >= plan.total:
+            print(f"{plan.run.folder} is complete: {plan.done:,} pictures")
+        else:
+            display.note("trying some updates, to tell what the run would take")
+            print(estimate(plan.config, plan.split.train.map(len), done=plan.done).words)
         return 0
 
 
@@ -116,6 +160,27 @@ def train_defaults(arguments: Sequence[str]) -> Train:
     members = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "source"}
     kinds = {f"{name}_kind": getattr(config, name).kind for name in ("method", "generator", "discriminator")}
     return Train(**members, **kinds)
+
+
+def refuse_options_of_others(words: Sequence[str], options: Sequence[Option]) -> None:
+    """Says where an option belongs that another generator, discriminator or method than the one asked for has.
+
+    Raises:
+        OptionError: there is one among ``words``.
+    """
+    known = {option.name for option in options}
+    given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    for name in given:
+        for choice, kinds in KINDS.items():
+            for kind in kinds:
+                if name not in known and name in {o.name for o in options_of(Train, train_defaults([choice, kind]))}:
+                    raise OptionError(f"train has no option {name} here", cure=f"it belongs to {choice} {kind}")
+
+
+def all_options() -> list[Option]:
+    """The options of ``train`` with whatever generator, discriminator and method."""
+    each = [options_of(Train, train_defaults([choice, kind])) for choice, kinds in KINDS.items() for kind in kinds]
+    return list({option.name: option for options in each for option in options}.values())
 
 
 def _preset(arguments: Sequence[str]) -> TrainConfig:

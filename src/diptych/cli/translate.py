@@ -1,5 +1,6 @@
 """``diptych translate``."""
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,18 @@ from typing import Annotated, Literal
 import tyro
 
 from diptych.config import Device, Direction, Precision
+from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
 
 
 @dataclass(frozen=True)
 class Translate:
-    """Translate a picture or a folder of pictures, each at its own size.
+    """Translate a picture, or a folder of pictures.
+
+    Each is translated at its own size and keeps its name, bit depth and transparency.
+
+    Exit code: 0 when all were translated, 1 when some failed (each is named, the others are done), 2 for a mistake.
 
     For example:
       diptych translate runs/photos2paintings holiday.jpg painted.jpg
@@ -45,6 +51,7 @@ class Translate:
         from diptych.translation.folders import plan_outputs, translate_files
         from diptych.translation.translator import Translator
 
+        refuse_swapped(self.model, self.input, self.output)
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         translator = Translator.load(self.model, self.direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
@@ -56,3 +63,24 @@ class Translate:
             )
         console.print(f"{outcome.num_translated} translated, {len(outcome.failed)} failed")
         return EXIT_SOME_FAILED if outcome.failed else 0
+
+
+def refuse_swapped(model: Path, source: Path, target: Path) -> None:
+    """Says the right order where a model or pictures are there, but in the place of another.
+
+    Raises:
+        OptionError: they are.
+    """
+    others = [path for path in (source, target) if _is_model(path)]
+    if others and not _is_model(model):
+        rest = [path for path in (model, source, target) if path != others[0]]
+        problem, right = f"{others[0]} is a model, and {model} is none", (others[0], *rest)
+    elif _is_model(model) and not source.exists() and target.exists():
+        problem, right = f"{source} does not exist, and {target} does", (model, target, source)
+    else:
+        return
+    raise OptionError(problem, cure=f"did you mean diptych translate {shlex.join(map(str, right))}?")
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "model.safetensors").is_file() or (path.suffix == ".safetensors" and path.is_file())

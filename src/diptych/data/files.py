@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from diptych.errors import PictureError
+from diptych.errors import PictureError, did_you_mean_path
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
@@ -59,7 +59,7 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise PictureError(f"{folder} {problem}", cure="give a folder of pictures")
+        raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
 
     def refuse(error: OSError) -> None:
         raise PictureError(f"{error.filename} cannot be read ({error.strerror})", cure="change its permissions")

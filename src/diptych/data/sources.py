@@ -50,7 +50,7 @@ def find_split(
     if source.root is not None:
         return _below_root(source, source.root, paired=paired, skip_unpaired=skip_unpaired)
     if source.a is None or source.b is None:
-        raise OptionError("two folders of pictures are needed", cure="give A B, or --root ROOT")
+        raise _one_folder(source.a or source.b)
     if source.a.resolve() == source.b.resolve():
         raise OptionError(f"A and B are the same folder, {source.a}", cure="give two different folders")
     domains = domain_names(source).map(find_domain, Pair(source.a, source.b))
@@ -76,6 +76,13 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
         raise OptionError(problem, cure="give at least 0, and less than that")
     held = sorted(by_hash(domain.files)[:num_pictures], key=Path.as_posix)
     return domain.without(held), domain.only(held)
+
+
+def _one_folder(folder: Path | None) -> OptionError:
+    """What to tell where there are not two folders, but ``folder`` or none."""
+    problem = "two folders of pictures are needed" + (f", and {folder} is one" if folder else "")
+    is_root = folder is not None and ((folder / "trainA").is_dir() or is_side_by_side(folder))
+    return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
 
 
 def _below_root(source: SourceConfig, root: Path, *, paired: bool, skip_unpaired: bool) -> Split:

@@ -51,6 +51,12 @@ class Plan:
     parent: Path | None
     """The checkpoint of another run that this one begins with."""
 
+    @property
+    def done(self) -> int:
+        """Pictures per domain that are behind the run already."""
+        last = next(reversed(self.run.checkpoint_files()), self.parent)
+        return int(last.stem) if last else 0
+
 
 def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display) -> Plan:
     """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.

@@ -10,7 +10,7 @@ from typing import Literal
 from diptych.data.files import find_pictures
 from diptych.data.picture_files import SAVE_OPTIONS, read_picture, storable, write_picture
 from diptych.data.pictures import Picture
-from diptych.errors import OptionError, PictureError, UserError
+from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
 from diptych.translation.translator import Translator
 
 Size = Literal["own", "training"]
@@ -34,7 +34,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         OptionError: two translations would have one name, or one would replace a picture that is read.
     """
     if not source.exists():
-        raise PictureError(f"{source} does not exist", cure="give a picture or a folder of pictures")
+        cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
+        raise PictureError(f"{source} does not exist", cure=cure)
     if source.is_dir():
         if target.is_file():
             raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
@@ -81,8 +82,8 @@ def translate_files(
         UserError: the disk is full, or may not be written.
     """
     outcome, warned = Outcome(), False
-    with _disk_mistakes():
-        for folder in dict.fromkeys(target.parent for _, target in pairs):
+    for folder in dict.fromkeys(target.parent for _, target in pairs):
+        with _disk_mistakes(folder):
             folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
@@ -93,7 +94,7 @@ def translate_files(
             made = storable(_translated(translator, picture, size), target)
             for note in filter(None, (picture.note, made.note)):
                 report(note)
-            with _disk_mistakes():
+            with _disk_mistakes(target):
                 write_picture(target, made)
             outcome.num_translated += 1
         except PictureError as error:
@@ -105,16 +106,13 @@ def translate_files(
 
 
 @contextmanager
-def _disk_mistakes() -> Iterator[None]:
-    """What goes wrong in writing, told in a line. It would go wrong for the other pictures too, so it ends the work."""
+def _disk_mistakes(path: Path) -> Iterator[None]:
+    """What goes wrong in writing ``path``, told in a line. The others would go wrong too, so it ends the work."""
     try:
         yield
     except OSError as error:
-        name = error.filename2 or error.filename
-        raise UserError(
-            f"{name or 'the output'} cannot be written ({error.strerror or error})",
-            cure="make room, or give an output that may be written",
-        ) from None
+        problem = f"{path} cannot be written ({error.strerror or error})"
+        raise UserError(problem, cure="make room, or give an output that may be written") from None
 
 
 def _translated(translator: Translator, picture: Picture, size: Size) -> Picture:

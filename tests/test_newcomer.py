@@ -1,0 +1,244 @@
+"""Ten mistakes that a newcomer makes: what each prints, line by line, how it exits, and that nothing is lost by it."""
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import BLUE, ORANGE, square
+from diptych import __version__, sealed
+from diptych.sealed import read_sealed, write_sealed
+
+SMALL = (
+    "--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --precision fp32"
+    " --discriminator.width 4 --discriminator.num-layers 1 --num-samples 1 --no-score"
+)
+TRAIN = f"train photos paintings {SMALL}"
+RUN = Path("runs/photos2paintings")
+HIDDEN = "import sys; sys.modules[{module!r}] = None; from diptych.cli import main; main(sys.argv[1:])"
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+from diptych.cli import main
+main(sys.argv[1:])
+"""
+"""A disk on which no file has room for more than some bytes."""
+
+
+def start(words, script=None):
+    program = ["-m", "diptych"] if script is None else ["-c", script]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *program, *shlex.split(words)], stdout=pipe, stderr=pipe, text=True)
+
+
+def diptych(words, script=None):
+    """The exit code of a command, and the lines that it says on stderr."""
+    process = start(words, script)
+    _, said = process.communicate(timeout=120)
+    assert "Traceback" not in said
+    return process.returncode, said.splitlines()
+
+
+def files():
+    """All files here, with what is in them."""
+    return {path: path.read_bytes() for path in sorted(Path().rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A desk with two folders of pictures, and a run on them."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name, colour, first in (("photos", ORANGE, 0), ("paintings", BLUE, 100)):
+        (folder / name).mkdir()
+        for index in range(first, first + 6):
+            square(index, colour).save(folder / name / f"{index}.png")
+    command = [sys.executable, "-m", "diptych", *shlex.split(TRAIN), "--pictures", "4"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def desk(trained, tmp_path, monkeypatch):
+    """A copy of it for each test, which works there."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_wrong_folder(desk):
+    before = files()
+    assert diptych("train photo paintings") == (2, ["diptych: photo does not exist: did you mean photos?"])
+    assert diptych("train photos elsewhere") == (2, ["diptych: elsewhere does not exist: give a folder of pictures"])
+    assert diptych("translate runs/photo2painting photos new") == (
+        2,
+        ["diptych: runs/photo2painting does not exist: did you mean runs/photos2paintings?"],
+    )
+    assert files() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            f"translate photos {RUN} painted",
+            f"{RUN} is a model, and photos is none: did you mean diptych translate {RUN} photos painted?",
+        ),
+        (
+            f"translate {RUN} painted photos",
+            f"painted does not exist, and photos does: did you mean diptych translate {RUN} photos painted?",
+        ),
+        (
+            "train --run photos paintings",
+            "--run photos is where the run would be written, so paintings is the only folder of pictures:"
+            " give diptych train photos paintings",
+        ),
+        (f"train {RUN}", f"{RUN} is a run, no folder of pictures: to go on with it, give --run {RUN}"),
+    ],
+)
+def test_swapped_arguments(desk, words, line):
+    before = files()
+    assert diptych(words) == (2, [f"diptych: {line}"])
+    assert files() == before
+
+
+def test_one_empty_folder(desk):
+    Path("empty").mkdir()
+    before = files()
+    line = "diptych: empty holds no picture: put pictures there (.bmp .gif .jpeg .jpg .png .tif .tiff .webp)"
+    assert diptych("train photos empty") == (2, [line])
+    assert files() == before
+
+
+def test_no_space_left_for_translations(desk):
+    code, (_, line) = diptych(f"translate {RUN} photos painted", FULL.format(size=100))
+    assert (code, line) == (
+        2,
+        "diptych: painted/0.png cannot be written (File too large): make room, or give an output that may be written",
+    )
+    assert list(Path("painted").iterdir()) == []
+    assert diptych(f"translate {RUN} photos painted")[0] == 0
+
+
+def test_no_space_left_for_a_run(desk):
+    before = files()
+    longer = f"{TRAIN} --pictures 8"
+    code, lines = diptych(longer, FULL.format(size=50_000))  # room for the metrics, but for no checkpoint
+    assert code == 2
+    assert lines[-1] == (
+        "diptych: no checkpoint at 8 pictures: File too large: make room and run the same command;"
+        " it goes on from the last one"
+    )
+    kept = RUN / "checkpoints" / "000000004.safetensors"
+    assert kept.read_bytes() == before[kept]
+    assert (RUN / "model.safetensors").read_bytes() == before[RUN / "model.safetensors"]
+    code, lines = diptych(longer)
+    assert (code, lines[3]) == (0, f"going on from {kept}: 4 of 8 pictures")
+
+
+def test_a_killed_run(desk):
+    shutil.rmtree("runs")
+    command = f"{TRAIN} --pictures 60 --save-minutes 0"
+    process = start(command)
+    while not any((RUN / "checkpoints").glob("[0-9]*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    last = max((RUN / "checkpoints").glob("[0-9]*.safetensors"))
+    code, lines = diptych(command)
+    assert (code, lines[3]) == (0, f"going on from {last}: {int(last.stem)} of 60 pictures")
+    assert (RUN / "checkpoints" / "000000060.safetensors").is_file()
+
+
+@pytest.mark.parametrize("younger_format", [True, False])
+def test_a_model_of_another_version(desk, monkeypatch, younger_format):
+    path = RUN / "model.safetensors"
+    tensors, description = read_sealed(path, "model")
+    description["versions"]["diptych"] = "99.0"
+    if younger_format:
+        monkeypatch.setattr(sealed, "FORMAT", 2)
+        said = f"{path} has format 2, and this diptych reads up to 1"
+    else:
+        description["generator"]["attention"] = True
+        reason = "generator has no option 'attention'"
+        said = f"{path} is a model of diptych 99.0, which diptych {__version__} cannot read ({reason})"
+    write_sealed(path, "model", tensors, description)
+    before = files()
+    assert diptych(f"translate {RUN} photos painted") == (2, [f"diptych: {said}: pip install -U diptych"])
+    assert files() == before
+
+
+def test_a_picture_of_another_mode(desk):
+    Image.fromarray(np.zeros((32, 32), np.float32)).save("photos/scan.tif")
+    square(1, ORANGE).convert("CMYK").save("photos/print.jpg")  # which can be read
+    said = "photos/scan.tif has pixels of 32 bits (mode F): convert it to 8 or 16 bits"
+    assert diptych(f"translate {RUN} photos painted") == (
+        1,
+        ["a2b: photos to paintings", said, "7 translated, 1 failed"],
+    )
+    assert sorted(path.name for path in Path("painted").iterdir()) == [f"{index}.png" for index in range(6)] + [
+        "print.jpg"
+    ]
+    command = f"{TRAIN} --pictures 4 --run runs/new"
+    code, lines = diptych(command)
+    assert (code, lines[-1]) == (2, f"diptych: {said}, or pass --skip-unreadable")
+    assert diptych(f"{command} --skip-unreadable")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("train photos paintings --batchsize 4", "train has no option --batchsize: did you mean --batch-size?"),
+        ("train photos paintings --netG unet", "train has no option --netG: diptych train --help lists them"),
+        (
+            "train photos paintings --generator.num-levels 6",
+            "train has no option --generator.num-levels here: it belongs to --generator unet",
+        ),
+        ("train photos paintings --preset papre", "--preset is 'papre': did you mean paper? (of default, paper)"),
+        ("trian photos paintings", "there is no command 'trian': did you mean train?"),
+    ],
+)
+def test_an_unknown_option(desk, words, line):
+    before = files()
+    assert diptych(words) == (2, [f"diptych: {line}"])
+    assert files() == before
+
+
+def test_a_missing_extra(desk):
+    tensorboard = f"{TRAIN} --pictures 8 --tensorboard"
+    before = files()
+    code, lines = diptych(tensorboard, HIDDEN.format(module="torch.utils.tensorboard"))
+    assert (code, lines[-1]) == (2, "diptych: TensorBoard needs: pip install 'diptych[tensorboard]'")
+    evaluate = f"evaluate {RUN} photos paintings"
+    code, lines = diptych(evaluate, HIDDEN.format(module="efficientnet_lite_pytorch"))
+    assert code == 2
+    assert lines[-1].endswith(": pip install 'diptych[evaluate]'")
+    kept = RUN / "checkpoints" / "000000004.safetensors"
+    assert files()[kept] == before[kept]
+    code, lines = diptych(tensorboard)
+    assert (code, lines[3]) == (0, f"going on from {kept}: 4 of 8 pictures")
+
+
+def test_two_trainings_of_one_run(desk):
+    command = f"{TRAIN} --pictures 100000"
+    first = start(command)
+    while "process" not in (RUN / ".lock").read_text() or str(first.pid) not in (RUN / ".lock").read_text():
+        assert first.poll() is None
+        time.sleep(0.01)
+    code, lines = diptych(command)
+    assert code == 2
+    assert lines[-1] == (f"diptych: {RUN} is being trained by process {first.pid}: wait for it, or give another --run")
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=120)
+    assert (first.returncode, said.splitlines()[-1]) == (130, "diptych: stopped; the same command goes on")
+    last = max((RUN / "checkpoints").glob("[0-9]*.safetensors"))
+    assert int(last.stem) > 4
+    read_sealed(last, "checkpoint")
