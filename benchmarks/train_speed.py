@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 from rounds import convolution_peak, medians, ratio, show
-from worker import PLAIN, Variant, Worker, flop
+from worker import PLAIN, Variant, flop, measure
 
 SETTINGS = {
     "256": Variant(size=256, width=64, num_blocks=9),
@@ -20,16 +20,21 @@ BATCH_ONE = {"64x4": "64"}
 """Settings whose plain recipe is that of another, per picture."""
 
 
+def plain(setting: Variant) -> Variant:
+    """The plain recipe of the same size."""
+    return replace(setting, engine=PLAIN, own_layers=False, keep_memory=False)
+
+
 def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
     """What is compared: the plain recipe with one measure each, and all of them."""
-    plain = replace(setting, engine=PLAIN, own_layers=False, keep_memory=False)
+    recipe = plain(setting)
     each = {
-        "plain": plain,
-        "bf16": replace(plain, engine=PLAIN | {"precision": "bf16"}),
-        "memory kept": replace(plain, keep_memory=True),
-        "own layers": replace(plain, own_layers=True),
-        "merged passes": replace(plain, engine=PLAIN | {"merge_passes": True}),
-        "fused Adam": replace(plain, engine=PLAIN | {"fused": True}),
+        "plain": recipe,
+        "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
+        "memory kept": replace(recipe, keep_memory=True),
+        "own layers": replace(recipe, own_layers=True),
+        "merged passes": replace(recipe, engine=PLAIN | {"merge_passes": True}),
+        "fused Adam": replace(recipe, engine=PLAIN | {"fused": True}),
         "default": setting,
         "default in fp32": replace(setting, engine={"precision": "fp32"}),
         "default, low memory": replace(setting, engine={"low_memory": True}),
@@ -42,19 +47,14 @@ def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
 def compare(name: str, *, rounds: int, compiled: bool, peak: float) -> None:
     """Measures the setting ``name`` and prints its table."""
     setting = SETTINGS[name]
-    workers = {label: Worker(variant) for label, variant in variants(setting, compiled=compiled).items()}
-    batch = setting.batch_size
+    compared = variants(setting, compiled=compiled)
     if name in BATCH_ONE:
-        plain = replace(SETTINGS[BATCH_ONE[name]], engine=PLAIN, own_layers=False, keep_memory=False)
-        workers = {"plain, batch 1": Worker(plain)} | workers
-    for worker in workers.values():
-        worker(), worker()
-    seconds: dict[str, list[float]] = {label: [] for label in workers}
-    for _ in range(rounds):
-        for label, worker in workers.items():
-            seconds[label].append(worker() / (1 if label == "plain, batch 1" else batch))
-    operations = flop(setting) / batch
-    reference = next(iter(workers))
+        compared = {"plain, batch 1": plain(SETTINGS[BATCH_ONE[name]])} | compared
+    batches = {label: variant.batch_size for label, variant in compared.items()}
+    updates, peaks = measure(compared, rounds=rounds)
+    seconds = {label: [each / batches[label] for each in values] for label, values in updates.items()}
+    operations = flop(setting) / setting.batch_size
+    reference = next(iter(compared))
     rows = [
         [
             label,
@@ -62,13 +62,11 @@ def compare(name: str, *, rounds: int, compiled: bool, peak: float) -> None:
             f"{ratio(seconds, reference, label):.2f}",
             f"{operations / median / 1e9:.0f}",
             f"{operations / median / peak:.0%}",
-            f"{workers[label].peak / 1e9:.2f}",
+            f"{peaks[label] / 1e9:.2f}",
         ]
         for label, median in medians(seconds).items()
     ]
-    for worker in workers.values():
-        worker.close()
-    title = f"{setting.size}², batch {batch}, {setting.num_blocks} blocks, n = {setting.width}"
+    title = f"{setting.size}², batch {setting.batch_size}, {setting.num_blocks} blocks, n = {setting.width}"
     remark = f"{operations / 1e12:.3f} TFLOP per picture, bf16 peak {peak / 1e9:.0f} GFLOP/s, {rounds} rounds"
     header = ["variant", "ms per picture", "times plain", "GFLOP/s", "of the peak", "peak GB"]
     show(f"{title}: {remark}", header, rows)

@@ -90,13 +90,32 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
     )
     state = State(config, Engine(config.engine))
     if not variant.own_layers:
-        for module in state.method.generators.modules():
-            module.__class__ = ORIGINALS.get(type(module), type(module))
-        for module in state.method.discriminators.modules():
-            module.__class__ = ORIGINALS.get(type(module), type(module))
+        for module in state.modules.values():
+            with_torch_layers(module)
     shape = (variant.batch_size, 3, variant.size, variant.size)
     noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
     return state, noise.map(state.engine.receive)
+
+
+def with_torch_layers(module: nn.Module) -> None:
+    """Puts torch's layers in the place of ours, inside ``module``."""
+    for layer in module.modules():
+        layer.__class__ = ORIGINALS.get(type(layer), type(layer))
+
+
+def measure(variants: dict[str, Variant], *, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Seconds of an update of each variant in each of ``rounds``, interleaved, and its peak of memory in bytes. Two
+    updates are made before."""
+    workers = {name: Worker(variant) for name, variant in variants.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    for number in range(2 + rounds):
+        for name, worker in workers.items():
+            taken = worker()
+            if number >= 2:
+                seconds[name].append(taken)
+    for worker in workers.values():
+        worker.close()
+    return seconds, {name: worker.peak for name, worker in workers.items()}
 
 
 def flop(variant: Variant) -> int:
