@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from diptych.cli import COMMANDS, main, parse
+from diptych.cli.help import EXIT_CODES
 from diptych.cli.options import options_of
 from diptych.cli.train import Train, train_defaults
 from diptych.config import PixelConfig, UnetConfig
@@ -127,6 +129,12 @@ def in_a_terminal(*words, **environment):
     return written.decode()
 
 
+def test_the_exit_codes_are_those_in_the_documentation():
+    table = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text().partition("## Exit codes")[2]
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", table.replace("`", ""), flags=re.MULTILINE))
+    assert {code: meaning.partition(" (diptych")[0] for code, meaning in rows.items()} == EXIT_CODES
+
+
 COLOUR = r"\x1b\[[\d;]*(?:3[0-7]|38;|9[0-7])[\d;]*m"
 
 
@@ -198,6 +206,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
         (["train"], "two folders of pictures are needed: give A B, or --root ROOT"),
         (["train", "nowhere", "b"], "nowhere does not exist: give a folder of pictures"),
         (["train", "a", "b", "--time", "later"], "time is 'later': give a time such as 40m"),
+        (["completion", "bsh"], "SHELL is 'bsh': did you mean bash? (of bash, zsh, fish)"),
         (["translate", "nothing", "a", "b"], "nothing does not exist"),
         (["translate"], "translate needs MODEL and INPUT and OUTPUT: give diptych translate MODEL INPUT OUTPUT"),
     ],

@@ -50,7 +50,7 @@ def refuse_mistakes(command: str, words: Sequence[str], options: Sequence[Option
             raise OptionError(f"{name} has no value", cure=f"give {name} {option.metavar}")
         refuse_value(option, value)
     _refuse_both_ways(given)
-    _refuse_missing(command, given.values(), loose, options)
+    _refuse_arguments(command, given.values(), loose, options)
 
 
 def refuse_value(option: Option, value: str) -> None:
@@ -87,12 +87,14 @@ def _refuse_both_ways(given: dict[str, Option]) -> None:
             raise OptionError(f"both {option.name} and {option.opposite} are given", cure="give one of them")
 
 
-def _refuse_missing(command: str, given: Collection[Option], loose: Sequence[str], options: Sequence[Option]) -> None:
+def _refuse_arguments(command: str, given: Collection[Option], loose: Sequence[str], options: Sequence[Option]) -> None:
     arguments = [option for option in options if option.is_argument]
     if len(loose) > len(arguments) and not any(option.is_repeated for option in arguments):
         takes = " ".join(option.metavar for option in arguments) or "no argument"
         problem = f"{command} takes {takes}, and {loose[len(arguments)]!r} is one too many"
         raise OptionError(problem, cure="put a name that holds spaces in quotes")
+    for option, word in zip(arguments, loose, strict=False):
+        refuse_value(option, word)
     needed = [option for option in arguments[len(loose) :] if option.is_required]
     needed += [option for option in options if option.is_required and not option.is_argument and option not in given]
     if needed:
