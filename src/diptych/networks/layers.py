@@ -59,7 +59,7 @@ def running_statistics_kept(
 
 @contextlib.contextmanager
 def _still(network: nn.Module) -> Iterator[None]:
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
