@@ -22,6 +22,7 @@ from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, train_defaults
 from diptych.cli.translate import Translate
 from diptych.errors import UserError
+from diptych.launched import is_first
 
 EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(EXIT_MISTAKE)
     except KeyboardInterrupt:
         goes_on = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
-        print(f"diptych: stopped{goes_on}", file=sys.stderr)
+        if is_first():
+            print(f"diptych: stopped{goes_on}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 
@@ -92,7 +94,8 @@ def parse(arguments: Sequence[str]) -> Any:
             )
     except SystemExit as stop:
         if stop.code:
-            print(f"diptych: {explain(complaint.getvalue(), arguments)}", file=sys.stderr)
+            if is_first():
+                print(f"diptych: {explain(complaint.getvalue(), arguments)}", file=sys.stderr)
             raise SystemExit(EXIT_MISTAKE) from None
         raise
 

@@ -107,7 +107,7 @@ def _restore(plan: Plan, state: State, shares: list[Share], display: Display) ->
             raise RunError(error.problem, cure=f"remove it, and the run goes on from {older[-1]}") from None
         display.note(f"going on from {checkpoint}: {state.pictures:,} of {plan.total:,} pictures")
         if len(shares) != plan.processes.number:
-            display.note(f"image pools are dealt anew, from {len(shares)} processes to {plan.processes.number}")
+            display.note(f"processes: {len(shares)} before, {plan.processes.number} now; image pools are dealt anew")
     elif plan.config.optimiser.begin_with is not None:
         copied = copy_networks(plan.config.optimiser.begin_with, state)
         display.note(f"begun with the {' '.join(copied)} of {plan.config.optimiser.begin_with}")
