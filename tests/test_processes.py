@@ -21,7 +21,7 @@ from test_resume import SMALL
 from test_training import losses_of, records_of
 
 WORKER = Path(__file__).with_name("update_worker.py")
-OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 2 --no-score".split()
+OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 2".split()
 
 
 def environments(number):
@@ -123,9 +123,12 @@ def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pi
     expected, found = (last_state(Run(tmp_path / name))[0] for name in ("whole", "rest"))
     begun = last_state(Run(tmp_path / "part"))[0]
     assert expected.keys() == found.keys()
-    for name in expected:
-        moved = (expected[name] - begun[name]).abs().max()
-        assert (expected[name] - found[name]).abs().max() <= 1e-6 + 0.02 * moved, name
+    kinds = (".weight", ".weight.exp_avg", ".weight.exp_avg_sq")  # biases before instance norm move by rounding alone
+    compared = [name for name in expected if name.endswith(kinds)]
+    assert len(compared) > 40
+    for name in compared:
+        moved = (expected[name] - begun[name]).norm()
+        assert (expected[name] - found[name]).norm() < 0.02 * moved, name
 
 
 def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
@@ -171,7 +174,7 @@ def test_losses_are_means_over_the_processes(squares, tmp_path):
 def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves(tmp_path):
     root = make_squares(tmp_path / "data", train=24)
     broken = sorted((root / "trainA").iterdir())[3]
-    broken.write_bytes(broken.read_bytes()[:120])  # a sound header, which is all that is read at the start
+    broken.write_bytes(broken.read_bytes()[:60])  # a sound header, which is all that is read at the start
     outcomes = finish(start(training(root, tmp_path / "run", "--pictures", "200", "--batch-size", "1"), 2))
     (code, _, told), second = outcomes
     assert (code, second) == (2, (2, "", ""))
@@ -247,8 +250,8 @@ def test_a_mistake_in_the_options_is_told_once(squares, tmp_path):
 @pytest.mark.parametrize(
     "launcher",
     [
-        ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-        ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"],
+        ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"],
+        ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"],
     ],
     ids=["torchrun", "accelerate"],
 )
@@ -257,8 +260,9 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = [*launcher, "--main_process_port", str(port)] if "accelerate" in launcher[0] else launcher
-    command = [sys.executable, "-m", *launcher, *training(squares, run.folder, "--device", "cpu")]
+    if "accelerate" in launcher[0]:
+        launcher = [launcher[0], "--main_process_port", str(port), *launcher[1:]]
+    command = [sys.executable, "-m", *launcher, *training(squares, run.folder, "--device", "cpu")[1:]]
     process = subprocess.Popen(
         [*map(str, command), "--pictures", "100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -111,11 +111,17 @@ class Several(Processes):
             yield
         except Exception as error:
             if not _is_of_connection(error):
-                self.store.set(FAILURE, f"process {self.rank} failed: {error or type(error).__name__}")
+                with suppress(RuntimeError):  # the store is gone with its process
+                    self.store.set(FAILURE, f"process {self.rank} failed: {error or type(error).__name__}")
                 raise
-            told = self.store.check([FAILURE])
-            problem = self.store.get(FAILURE).decode() if told else "another process of this run was ended"
-            self._end(RunError(problem, cure="mend that and run the same command; it goes on from the last checkpoint"))
+            self._end(RunError(self._told(), cure="mend that, and the same command goes on from the last checkpoint"))
+
+    def _told(self) -> str:
+        """What the process that is gone said before."""
+        with suppress(RuntimeError):
+            if self.store.check([FAILURE]):
+                return self.store.get(FAILURE).decode()
+        return "another process of this run was ended"
 
     def _end(self, error: BaseException) -> None:
         """Ends this process because of ``error``, which the first raises for all."""
