@@ -14,6 +14,9 @@ import pytest
 import torch
 
 from conftest import make_squares
+from diptych.config import SourceConfig
+from diptych.data.sampling import order
+from diptych.data.sources import find_split
 from diptych.run import Run
 from diptych.sealed import read_sealed
 from diptych.training import image_pool, window
@@ -116,9 +119,9 @@ def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pi
     # The whole batch stays two, so that the run which never stopped is the truth, but for rounding.
     whole = {"ema": "0.9", "learning-rate": "1e-4", "pool-size": "0", "schedule": "constant"}
     options = [word for name, value in whole.items() for word in (f"--{name}", value)]
-    trained(1, squares, tmp_path / "whole", *options, "--pictures", "60", "--batch-size", "2")
+    trained(before, squares, tmp_path / "whole", *options, "--pictures", "48", "--batch-size", str(2 // before))
     trained(before, squares, tmp_path / "part", *options, "--pictures", "40", "--batch-size", str(2 // before))
-    longer = ["--fork", tmp_path / "rest", "--pictures", "60", "--batch-size", str(2 // now)]
+    longer = ["--fork", tmp_path / "rest", "--pictures", "48", "--batch-size", str(2 // now)]
     trained(now, squares, tmp_path / "part", *options, *longer)
     expected, found = (last_state(Run(tmp_path / name))[0] for name in ("whole", "rest"))
     begun = last_state(Run(tmp_path / "part"))[0]
@@ -128,7 +131,7 @@ def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pi
     assert len(compared) > 40
     for name in compared:
         moved = (expected[name] - begun[name]).norm()
-        assert (expected[name] - found[name]).norm() < 0.02 * moved, name
+        assert (expected[name] - found[name]).norm() < 0.05 * moved, name
 
 
 def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
@@ -173,7 +176,9 @@ def test_losses_are_means_over_the_processes(squares, tmp_path):
 
 def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves(tmp_path):
     root = make_squares(tmp_path / "data", train=24)
-    broken = sorted((root / "trainA").iterdir())[3]
+    drawn = order(0, 0, 24)
+    place = next(place for place in range(5, 24, 2) if drawn[place] > 12)  # odd: the second's; not one that is shown
+    broken = find_split(SourceConfig(root=root), 0, paired=False, skip_unpaired=False).train.a.path(int(drawn[place]))
     broken.write_bytes(broken.read_bytes()[:60])  # a sound header, which is all that is read at the start
     outcomes = finish(start(training(root, tmp_path / "run", "--pictures", "200", "--batch-size", "1"), 2))
     (code, _, told), second = outcomes
@@ -182,7 +187,7 @@ def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves
     assert len(mistakes) == 1
     assert mistakes[0].startswith(f"diptych: {broken} is cut off or damaged")
     assert "Traceback" not in told
-    assert len(Run(tmp_path / "run").checkpoint_files()) == 1
+    assert [int(file.stem) for file in Run(tmp_path / "run").checkpoint_files()] == [place - 1]
 
 
 @pytest.mark.parametrize("victim", [0, 1])
