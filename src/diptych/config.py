@@ -252,7 +252,7 @@ class OptimiserConfig:
     """How weights begin, descend by Adam (one for the generators, one for the discriminators) and are averaged."""
 
     batch_size: int = 1
-    """Pictures of each domain per update."""
+    """Pictures of each domain per update, in each process: of several, an update takes so many times as many."""
     learning_rate: float = 2e-4
     """Learning rate before any decay."""
     beta1: float = 0.5

@@ -17,6 +17,15 @@ class UserError(ValueError):
         self.problem, self.cure = problem, cure
         super().__init__(f"{problem}: {cure}")
 
+    def __reduce__(self) -> "tuple[object, tuple[type[UserError], str, str]]":
+        return _again, (type(self), self.problem, self.cure)  # for other processes of the same run
+
+
+def _again(kind: type[UserError], problem: str, cure: str) -> UserError:
+    error = kind.__new__(kind)
+    UserError.__init__(error, problem, cure=cure)
+    return error
+
 
 class OptionError(UserError):
     """An option, or a combination of options, that cannot be."""

@@ -24,6 +24,7 @@ from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, refuse_options_of_others, train_defaults
 from diptych.cli.translate import Translate
 from diptych.errors import OptionError, UserError
+from diptych.launched import is_first
 
 EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
@@ -48,10 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"diptych {__version__}")
         sys.exit(0)
     try:
-        sys.exit(parse(arguments)())
+        command = parse(arguments)
+    except UserError as error:  # the same in every process
+        _tell_mistake(error, quiet=not is_first())
+    try:
+        sys.exit(command())
     except UserError as error:
-        print(f"diptych: {error}", file=sys.stderr)
-        sys.exit(EXIT_MISTAKE)
+        _tell_mistake(error)
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
@@ -63,8 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(EXIT_MISTAKE)
     except KeyboardInterrupt:
         goes_on = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
-        print(f"diptych: stopped{goes_on}", file=sys.stderr)
+        if is_first():
+            print(f"diptych: stopped{goes_on}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _tell_mistake(error: UserError, *, quiet: bool = False) -> NoReturn:
+    if not quiet:
+        print(f"diptych: {error}", file=sys.stderr)
+    sys.exit(EXIT_MISTAKE)
 
 
 def parse(arguments: Sequence[str]) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diptych.config import LengthConfig, SourceConfig
+from diptych.launched import is_first
 from diptych.presets import demo
 
 SHORT_PICTURES = 96
@@ -38,13 +39,16 @@ class Demo:
         from diptych.training.progress import Terminal
 
         pictures = self.run.with_name(f"{self.run.name}-pictures")
-        unpack(pictures)
+        if is_first():
+            unpack(pictures)
         config = replace(demo(), source=SourceConfig(root=pictures))
         if self.short:
             config = replace(config, length=LengthConfig(pictures=SHORT_PICTURES))
         elif self.time is not None:
             config = replace(config, length=LengthConfig(time=self.time))
         run = train(config, self.run, display=Terminal())
+        if not is_first():
+            return 0
         scores, picture = write_show(run)
         for direction, score in scores.items():
             print(describe(direction, score))

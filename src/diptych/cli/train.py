@@ -23,6 +23,7 @@ from diptych.config import (
 )
 from diptych.data.sources import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
+from diptych.launched import is_first
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
@@ -121,11 +122,14 @@ class Train:
         from diptych.training.progress import Terminal
 
         run = train(self.config(), self.run, fork=self.fork, display=Terminal())
-        print(run.folder)
+        if is_first():
+            print(run.folder)
         return 0
 
     def show(self) -> int:
         """Prints what would be done, and what it would take."""
+        if not is_first():
+            return 0
         from diptych.cli.estimate import estimate
         from diptych.config_json import flatten
         from diptych.training.plan import describe, make_plan

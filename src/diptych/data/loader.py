@@ -158,19 +158,23 @@ class Loader:
         batch = stack(pictures)
         return batch.pin_memory() if self.pin else batch
 
-    def batches(self, start: int) -> Iterator[Pair[Tensor]]:
-        """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked)."""
+    def batches(self, start: int, *, every: int | None = None) -> Iterator[Pair[Tensor]]:
+        """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked).
+
+        One begins ``every`` so many pictures, by default the batch size: more where other processes take those between.
+        """
+        every = every or self.batch_size
         if self.num_workers == 0:
             while True:
                 yield self.batch(start)
-                start += self.batch_size
+                start += every
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="diptych-read")
         try:
             ahead: deque[Future[Pair[Tensor]]] = deque()
             while True:
                 while len(ahead) < self.num_workers + BATCHES_AHEAD:
                     ahead.append(pool.submit(partial(self.batch, start)))
-                    start += self.batch_size
+                    start += every
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -36,7 +36,7 @@ def running_statistics_kept(
 
 @contextlib.contextmanager
 def _still(network: nn.Module) -> Iterator[None]:
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:

@@ -1,5 +1,7 @@
 """The image pool: translated pictures of a while ago, so that a discriminator does not forget them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,12 @@ class ImagePool:
         index = int(place * self.size)
         stored, self.pictures[index] = self.pictures[index], picture.clone()
         return stored
+
+
+def redealt(pools: Sequence[Sequence[Tensor]], num_processes: int, size: int) -> list[list[Tensor]]:
+    """The pictures in the pools of as many processes as a run had, for as many as it has now: each its own, or all
+    dealt round, up to ``size`` to each."""
+    if len(pools) == num_processes:
+        return [list(pool) for pool in pools]
+    pictures = [picture for pool in pools for picture in pool]
+    return [pictures[rank::num_processes][:size] for rank in range(num_processes)]

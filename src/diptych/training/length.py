@@ -7,6 +7,7 @@ from diptych.config import TrainConfig
 from diptych.data.loader import Loader
 from diptych.engine import Engine
 from diptych.errors import OptionError
+from diptych.training.processes import Processes
 from diptych.training.state import State
 from diptych.training.update import update
 
@@ -29,8 +30,9 @@ def parse_time(text: str) -> float:
     return float(total)
 
 
-def total_pictures(config: TrainConfig, epoch_size: int) -> int:
-    """The length of a run in pictures, a multiple of the batch size: ``pictures`` where it is given, else ``epochs``.
+def total_pictures(config: TrainConfig, epoch_size: int, num_processes: int = 1) -> int:
+    """The length of a run in pictures: ``pictures`` where it is given, else ``epochs``; a multiple of what an update of
+    all processes takes.
 
     Raises:
         OptionError: less than one batch.
@@ -43,15 +45,17 @@ def total_pictures(config: TrainConfig, epoch_size: int) -> int:
         raise OptionError(
             f"a run of {pictures} pictures with batch-size {batch_size}", cure="give at least one of each"
         )
+    batch_size *= num_processes
     return -(-pictures // batch_size) * batch_size
 
 
-def pictures_in(seconds: float, config: TrainConfig, loader: Loader) -> int:
-    """How many pictures a run of ``seconds`` trains on, by trying; what is learnt meanwhile is thrown away."""
+def pictures_in(seconds: float, config: TrainConfig, loader: Loader, processes: Processes) -> int:
+    """How many pictures a run of ``seconds`` trains on, by trying with all ``processes``; what is learnt meanwhile is
+    thrown away."""
     begun = time.perf_counter()
-    state = State(config, Engine(config.engine))
+    state = State(config, Engine(config.engine), processes)
     timed = num_timed = 0.0
-    for number, batch in enumerate(loader.batches(0)):
+    for number, batch in enumerate(loader.batches(state.next_picture, every=state.batch_size)):
         started = time.perf_counter()
         real = batch.map(state.engine.receive)
         losses = update(state, real, learning_rate=0.0)
@@ -60,6 +64,7 @@ def pictures_in(seconds: float, config: TrainConfig, loader: Loader) -> int:
             timed += time.perf_counter() - started
             num_timed += 1
         spent = time.perf_counter() - begun
-        if num_timed >= MIN_TIMED_UPDATES and spent > min(MEASURED_SHARE * seconds, MEASURED_MAX):
+        enough = num_timed >= MIN_TIMED_UPDATES and spent > min(MEASURED_SHARE * seconds, MEASURED_MAX)
+        if all(processes.any(processes.is_first and enough)):
             break
-    return max(1, round((seconds - spent) * num_timed / timed * config.optimiser.batch_size))
+    return processes.first(lambda: max(1, round((seconds - spent) * num_timed / timed * state.batch_size)))

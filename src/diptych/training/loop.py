@@ -1,18 +1,25 @@
 """The training loop: it feeds pictures, descends, and keeps the run folder; it reads nothing inside a method."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+
+from torch import Tensor
 
 from diptych.config import TrainConfig
 from diptych.engine import Engine
 from diptych.errors import PictureError, RunError, WeightsError
 from diptych.lock import locked
+from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.begin import copy_networks
-from diptych.training.checkpoint import restore
+from diptych.training.checkpoint import Share, restore, share_out
 from diptych.training.interrupts import Interrupts
 from diptych.training.outputs import Outputs
 from diptych.training.plan import Plan, describe, make_plan
+from diptych.training.processes import join
 from diptych.training.progress import Display, Silent
 from diptych.training.state import State
 from diptych.training.update import learning_rate_at, update
@@ -31,15 +38,16 @@ def train(
     ``run`` and may differ from it in any option that leaves the networks as they are.
 
     Raises:
-        UserError: something that the person who asked can mend.
+        UserError: something that the person who asked can mend; of several processes, only in the first.
         KeyboardInterrupt: asked to stop by Ctrl-C; the run is saved.
     """
-    display = display or Silent()
-    plan = make_plan(config, run, fork, display)
-    for line in describe(plan):
-        display.note(line)
-    plan.run.create()
-    with locked(plan.run.folder):
+    processes = join()
+    display = display if display and processes.is_first else Silent()
+    with processes.watched(), ExitStack() as held:
+        plan = make_plan(config, run, fork, display, processes)
+        for line in describe(plan):
+            display.note(line)
+        processes.first(partial(_claim, plan.run, held))
         state, outputs = open_run(plan, display)
         if state.pictures >= plan.total:
             display.note(f"{plan.run.folder} is complete: {state.pictures:,} pictures")
@@ -53,6 +61,12 @@ def train(
         finally:
             display.stop()
     return plan.run
+
+
+def _claim(run: Run, held: ExitStack) -> None:
+    """Makes the folder of ``run``, and keeps other trainings out of it as long as ``held`` lasts."""
+    run.create()
+    held.enter_context(locked(run.folder))
 
 
 def _diverged(run: Run, error: NonFiniteError) -> RunError:
@@ -69,28 +83,35 @@ def _diverged(run: Run, error: NonFiniteError) -> RunError:
 
 def open_run(plan: Plan, display: Display) -> tuple[State, Outputs]:
     """The state to train from, that of the last checkpoint or a fresh one, and the run folder made ready for it."""
+    state = State(plan.config, Engine(plan.config.engine), plan.processes)
+    shares = [Share(Pair([], []), state.window.numbers()) for _ in range(plan.processes.number)]
+    plan.processes.first(partial(_restore, plan, state, shares, display))
+    share_out(state, shares)
+    outputs = Outputs(plan, state, display)
+    plan.processes.first(outputs.open)
+    return state, outputs
+
+
+def _restore(plan: Plan, state: State, shares: list[Share], display: Display) -> None:
+    """Puts ``state`` to where the run begins, and fills ``shares`` with those in its checkpoint."""
     run = plan.run
     run.sweep()
-    state = State(plan.config, Engine(plan.config.engine))
     checkpoint = next(reversed(run.checkpoint_files()), plan.parent)
     if checkpoint is not None:
         try:
-            restore(checkpoint, state)
+            shares[:] = restore(checkpoint, state)
         except WeightsError as error:
             older = [file for file in run.checkpoint_files() if file != checkpoint]
             if not older:
                 raise
             raise RunError(error.problem, cure=f"remove it, and the run goes on from {older[-1]}") from None
         display.note(f"going on from {checkpoint}: {state.pictures:,} of {plan.total:,} pictures")
+        if len(shares) != plan.processes.number:
+            display.note(f"processes: {len(shares)} before, {plan.processes.number} now; image pools are dealt anew")
     elif plan.config.optimiser.begin_with is not None:
         copied = copy_networks(plan.config.optimiser.begin_with, state)
         display.note(f"begun with the {' '.join(copied)} of {plan.config.optimiser.begin_with}")
     run.rewind(state.pictures)
-    outputs = Outputs(plan, state, display)
-    outputs.write_config()
-    if checkpoint is None:
-        outputs.draw()
-    return state, outputs
 
 
 def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> None:
@@ -102,35 +123,46 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
         RunError: the disk is full, and this is the end or the config says to stop.
     """
-    saved = time.monotonic()
+    processes, saved = plan.processes, time.monotonic()
     sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
-    batches = plan.loader.batches(state.pictures)
+    batches = plan.loader.batches(state.next_picture, every=state.batch_size)
     while state.pictures < plan.total:
         asked = time.perf_counter()
-        try:
-            batch = next(batches)
-        except PictureError:
-            outputs.save(last=True)
-            raise
+        batch = _next(batches)
         outputs.waited += time.perf_counter() - asked
+        is_time = processes.is_first and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
+        # All stop, and all save, at the same update: afterwards, each would wait for gradients that never come.
+        failed, stop, save = processes.any(isinstance(batch, PictureError), interrupts.requested, is_time)
+        if failed or stop:
+            outputs.save(last=True)
+            processes.together(partial(_raise, batch if failed else KeyboardInterrupt()))
+        assert isinstance(batch, Pair)
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         real = batch.map(state.engine.receive)
         losses = update(state, real, learning_rate=rate)
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total
-        last = done or interrupts.requested
         if done or state.pictures // LOG_EVERY > before // LOG_EVERY:
             outputs.log(rate)
         if done or state.pictures // sample_every > before // sample_every:
-            outputs.draw()
-            outputs.examine()
-            outputs.score()
-            if not done and outputs.scoring.is_flat(plan.config.length.stop_when_flat):
+            is_flat = outputs.look()
+            if is_flat and not done:
                 outputs.save(last=True)
                 outputs.note_flat()
                 return
-        if last or time.monotonic() - saved >= 60 * plan.config.output.save_minutes:
-            outputs.save(last=last)
+        if done or save:
+            outputs.save(last=done)
             saved = time.monotonic()
-        if last and not done:
-            raise KeyboardInterrupt
+
+
+def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | PictureError:
+    try:
+        return next(batches)
+    except PictureError as error:
+        return error
+
+
+def _raise(outcome: object) -> None:
+    """Raises ``outcome`` where it is an error."""
+    if isinstance(outcome, BaseException):
+        raise outcome

@@ -3,46 +3,61 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from diptych.data.pictures import Array
 from diptych.errors import RunError
 from diptych.evaluation.grid import Block, draw_grid
 from diptych.evaluation.report.report import write_report
 from diptych.evaluation.samples import sample_blocks, sample_pictures
 from diptych.model import ModelCard, save_model, versions
+from diptych.pair import Pair
 from diptych.sealed import written_aside
-from diptych.training.checkpoint import save_checkpoint
+from diptych.training.checkpoint import Share, save_checkpoint, shares_of
 from diptych.training.health import Health
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
 from diptych.training.scoring import Scoring
 from diptych.training.state import State
 from diptych.training.tensorboard import TensorBoard
-from diptych.training.window import GRADIENT
+from diptych.training.window import GRADIENT, mean_of
 
 
 class Outputs:
-    """The run folder's files, written from ``state``."""
+    """The run folder's files, written from ``state``: by the first process, to which the others give what they have."""
+
+    shown: Pair[list[Array]]
+    health: Health
+    scoring: Scoring
+    tensorboard: TensorBoard | None
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
-        self.plan, self.state, self.run, self.display = plan, state, plan.run, display
+        self.plan, self.state, self.run, self.display, self.processes = plan, state, plan.run, display, plan.processes
+        self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
+        self.waited = 0.0
+        """Seconds spent waiting for pictures since the last record."""
+        self.unlogged: list[dict[str, Any]] = []
+        self.blocks: list[Block] = []
+        """The newest samples."""
+
+    def open(self) -> None:
+        """Reads what is shown and scored, in the first process; begins what a new run writes."""
+        plan, state = self.plan, self.state
         data, stride = plan.config.data, plan.config.generator.stride
         domains = plan.split.test.map(lambda held, trained: held if len(held) else trained, plan.split.train)
         self.shown = domains.map(
             lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
         )
-        self.health = Health(plan, state, self.shown, display)
-        self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
-        self.waited = 0.0
-        """Seconds spent waiting for pictures since the last record."""
+        self.health = Health(plan, state, self.shown, self.display)
         self.tensorboard = TensorBoard(self.run.tensorboard, state.pictures) if plan.config.output.tensorboard else None
-        self.scoring = Scoring(plan, state, display)
-        self.unlogged: list[dict[str, Any]] = []
-        self.blocks: list[Block] = []
-        """The newest samples."""
+        self.scoring = Scoring(plan, state, self.display)
+        self._write_config()
+        if state.pictures == 0:
+            self._draw()
 
-    def write_config(self) -> None:
+    def _write_config(self) -> None:
         """Writes ``config.json``."""
         pictures = {
             domain.name: {"folder": str(domain.folder), "number": len(domain), "sha256": domain.sha256}
@@ -53,6 +68,7 @@ class Outputs:
             "command": shlex.join(sys.argv),
             "versions": versions(),
             "total": self.plan.total,
+            "processes": self.processes.number,
             "pictures": pictures,
             "held_out": held,
         }
@@ -61,18 +77,23 @@ class Outputs:
         self.run.write_config(self.plan.config, {key: before[key] for key in ("begun", "parent")} | about)
 
     def log(self, learning_rate: float) -> None:
-        """Adds a record to the metrics, with the mean of each loss since the last one.
+        """Adds a record to the metrics, with the mean of each loss since the last one over all processes.
 
         Raises:
             NonFiniteError: one became NaN or infinite.
         """
+        means = mean_of(self.processes.together(self.state.window.means))
+        self.state.window.clear()
+        if self.processes.is_first:
+            self._log(learning_rate, means)
+
+    def _log(self, learning_rate: float, means: Mapping[str, float]) -> None:
         state, now = self.state, time.perf_counter()
-        means, seconds = state.window.means(), now - self.logged_time
+        seconds = now - self.logged_time
         speed, waited = (state.pictures - self.logged_pictures) / seconds, self.waited / seconds
         losses = {name: value for name, value in means.items() if not name.startswith(GRADIENT)}
         gradients = {name.removeprefix(GRADIENT): value for name, value in means.items() if name.startswith(GRADIENT)}
         self.logged_pictures, self.logged_time, self.waited = state.pictures, now, 0.0
-        state.window.clear()
         record = {
             "pictures": state.pictures,
             "epoch": state.pictures / self.plan.epoch_size,
@@ -100,14 +121,27 @@ class Outputs:
         except OSError as error:
             self.display.note(f"metrics are kept for later: {describe(error)}")
 
-    def examine(self) -> None:
+    def look(self) -> bool:
+        """Draws samples, tells of alarms and scores, and keeps the best moment; whether scores get no better."""
+        best, flat = self.processes.first(self._look)
+        if best:
+            self.save(best=True)
+        return flat
+
+    def _look(self) -> tuple[bool, bool]:
+        """Whether the score of now is the best so far, and whether scores get no better."""
+        self._draw()
+        self._examine()
+        return self._score(), self.scoring.is_flat(self.plan.config.length.stop_when_flat)
+
+    def _examine(self) -> None:
         """Takes the run's symptoms, tells new alarms and logs them all."""
         if found := self.health.examine():
             alarms = [alarm.to_json() for alarm in found]
             self._append({"pictures": self.state.pictures, "health": alarms})
             self._report()
 
-    def draw(self) -> None:
+    def _draw(self) -> None:
         """Draws the sample grid of now, and writes the report."""
         networks = self.state.method.networks(self.state.translators)
         self.blocks = sample_blocks(
@@ -123,19 +157,20 @@ class Outputs:
             self.display.note(f"no sample grid at {self.state.pictures:,} pictures: {describe(error)}")
         self._report()
 
-    def score(self) -> None:
-        """Scores held-out pictures, and keeps the state and the model of now where they are the best so far."""
+    def _score(self) -> bool:
+        """Scores held-out pictures; whether they are the best so far."""
         score = self.scoring.score()
         if score is None:
-            return
+            return False
         self._append({"pictures": self.state.pictures, "score": score})
         share = f"scoring takes {score['share_of_time']:.1%} of the time"
         self.display.note(f"score {score['value']:.4g} ({score['criterion']}; lower is better; {share})")
-        if score["best"]:
-            self.save(best=True)
+        return bool(score["best"])
 
     def note_flat(self) -> None:
         """Says that the run stops because its score no longer gets better."""
+        if not self.processes.is_first:
+            return
         patience, best = self.plan.config.length.stop_when_flat, min(self.scoring.history)
         self.display.note(
             f"stopped at {self.state.pictures:,} pictures: {patience} scores without a better one ({best:.4g}, "
@@ -155,8 +190,12 @@ class Outputs:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
             RunError: the disk is full, and this is the ``last`` chance or the config says to stop.
         """
+        shares = shares_of(self.state)
+        self.processes.first(lambda: self._save(shares, last=last, best=best))
+
+    def _save(self, shares: list[Share], *, last: bool, best: bool) -> None:
         try:
-            self._save(best=best)
+            self._write(shares, best=best)
         except OSError as error:
             problem = f"no checkpoint at {self.state.pictures:,} pictures: {describe(error)}"
             if last or self.plan.config.output.on_full_disk == "stop":
@@ -167,9 +206,9 @@ class Outputs:
                 f"{problem}; going on, and trying again in {self.plan.config.output.save_minutes:g} minutes"
             )
 
-    def _save(self, *, best: bool) -> None:
+    def _write(self, shares: list[Share], *, best: bool) -> None:
         config, state = self.plan.config, self.state
-        save_checkpoint(self.run, state, best=best)
+        save_checkpoint(self.run, state, shares, best=best)
         card = ModelCard(
             method=config.method.kind,
             generator=config.generator,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from diptych.config import TrainConfig
 from diptych.config_json import flatten
@@ -13,11 +14,12 @@ from diptych.data.sampling import epoch_size
 from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
 from diptych.engine import describe_engine, settled_engine
-from diptych.errors import RunError
+from diptych.errors import OptionError, RunError
 from diptych.pair import Pair
 from diptych.run import Run, default_folder
 from diptych.training.begin import with_architecture_of
 from diptych.training.length import parse_time, pictures_in, total_pictures
+from diptych.training.processes import ALONE, Processes
 from diptych.training.progress import Display
 from diptych.training.settle import check_ranges, settle, settled_before
 
@@ -50,6 +52,7 @@ class Plan:
     """Pictures per domain at the end of the run."""
     parent: Path | None
     """The checkpoint of another run that this one begins with."""
+    processes: Processes
 
     @property
     def done(self) -> int:
@@ -58,7 +61,19 @@ class Plan:
         return int(last.stem) if last else 0
 
 
-def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display) -> Plan:
+class Choices(NamedTuple):
+    """What the first process decides for all."""
+
+    config: TrainConfig
+    run: Run
+    names: Pair[str]
+    split: Split
+    parent: Path | None
+
+
+def make_plan(
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes = ALONE
+) -> Plan:
     """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.
 
     Where ``fork`` is given, the plan is of a run there, which begins with the last checkpoint of the one in ``folder``.
@@ -66,6 +81,21 @@ def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, displ
     Raises:
         UserError: something is missing, or ``config`` is not that of the run that goes on.
     """
+    config, run, names, split, parent = processes.first(partial(_choose, config, folder, fork, display, processes))
+    channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
+    loader = _loader(config, run, split, channels, display)
+    size = epoch_size(split.train.map(len))
+    if config.length.time is not None and config.length.pictures is None:
+        display.note(f"measuring how many pictures {config.length.time} has room for")
+        pictures = pictures_in(parse_time(config.length.time), config, loader, processes)
+        config = replace(config, length=replace(config.length, pictures=pictures))
+    total = total_pictures(config, size, processes.number)
+    return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
+
+
+def _choose(
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes
+) -> Choices:
     if config.length.time is not None:
         parse_time(config.length.time)  # a mistake in it is told before anything else is done
     names = domain_names(config.source)
@@ -80,14 +110,21 @@ def make_plan(config: TrainConfig, folder: Path | None, fork: Path | None, displ
         check_ranges(config)
     else:
         config = _settled(config, split, display)
-    channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
-    loader = _loader(config, run, split, channels, display)
-    size = epoch_size(split.train.map(len))
-    if config.length.time is not None and config.length.pictures is None:
-        display.note(f"measuring how many pictures {config.length.time} has room for")
-        pictures = pictures_in(parse_time(config.length.time), config, loader)
-        config = replace(config, length=replace(config.length, pictures=pictures))
-    return Plan(config, run, names, split, channels, loader, size, total_pictures(config, size), parent)
+    if processes.number > 1:
+        _refuse_batch_norm(config)
+    return Choices(config, run, names, split, parent)
+
+
+def _refuse_batch_norm(config: TrainConfig) -> None:
+    """Raises ``OptionError`` where the statistics of a batch would be of one process's part of it."""
+    given = [
+        f"--{name}.norm instance" for name in ("generator", "discriminator") if getattr(config, name).norm == "batch"
+    ]
+    if given and config.engine.device != "cuda":
+        raise OptionError(
+            "batch norm over several processes needs CUDA, since torch has none for the CPU",
+            cure=f"give {' '.join(given)}, or train in one process",
+        )
 
 
 def find_pictures_of(config: TrainConfig, display: Display) -> Split:
@@ -112,7 +149,8 @@ def describe(plan: Plan) -> list[str]:
     resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
     channels = f"{plan.channels.a} and {plan.channels.b} channels"
     epochs = plan.total / plan.epoch_size
-    batch = f"batch {config.optimiser.batch_size}, {describe_engine(config.engine)}"
+    on_each = f" on each of {plan.processes.number} processes" if plan.processes.number > 1 else ""
+    batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
         f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",

@@ -15,27 +15,33 @@ from diptych.methods import Method, build_method
 from diptych.pair import Pair
 from diptych.training.ema import Ema
 from diptych.training.image_pool import ImagePool
+from diptych.training.processes import ALONE, Processes
 from diptych.training.window import Window
-
-POOLS = Pair("pools.a", "pools.b")
 
 
 class State:
-    """Networks, their running mean, optimisers, image pools and counters, begun afresh from the seed."""
+    """Networks, their running mean, optimisers, image pools and counters, begun afresh from the seed.
 
-    def __init__(self, config: TrainConfig, engine: Engine) -> None:
-        self.config, self.engine = config, engine
+    Of several ``processes``, each has all of it, and the same, but for the pools and the window: those are its own.
+    """
+
+    def __init__(self, config: TrainConfig, engine: Engine, processes: Processes = ALONE) -> None:
+        self.config, self.engine, self.processes = config, engine, processes
+        processes.settle_on(engine.device)
         torch.manual_seed(torch_seed(config.optimiser.seed, Stream.WEIGHTS, 0))
         self.method = build_from(config)
         self.modules = {"generators": self.method.generators, "discriminators": self.method.discriminators}
         for module in self.modules.values():
             engine.place(module.train())
+            processes.prepare(module)
         self.ema = Ema(self.method.generators, config.optimiser.ema) if config.optimiser.ema else None
         self.optimisers = {
             name: engine.optimiser(module.parameters(), config.optimiser) for name, module in self.modules.items()
         }
         for module in self.modules.values():
             engine.prepare(module)
+        self.average = {name: processes.averaging(module) for name, module in self.modules.items()}
+        """To call before the backward pass that completes a module's gradient."""
         streams = Pair(Stream.POOL_A, Stream.POOL_B)
         self.pools = streams.map(partial(ImagePool, self.method.pool_size, config.optimiser.seed))
         self.pictures = 0
@@ -48,29 +54,37 @@ class State:
         return self.ema.module if self.ema else self.method.generators
 
     @property
+    def batch_size(self) -> int:
+        """Pictures per domain in an update, of all processes."""
+        return self.config.optimiser.batch_size * self.processes.number
+
+    @property
     def num_updates(self) -> int:
-        """Updates made so far."""
-        return self.pictures // self.config.optimiser.batch_size
+        """Updates made so far, had they all been of this size."""
+        return self.pictures // self.batch_size
+
+    @property
+    def next_picture(self) -> int:
+        """Which number the first picture of this process's next batch is drawn as."""
+        return self.pictures + self.processes.rank * self.config.optimiser.batch_size
 
     def exchange(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
         """What the image pools return for the translations of the pictures drawn from number ``count`` on."""
         return self.pools.map(lambda pool, batch: pool.exchange(batch, count), fake)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of the state by name."""
+        """Every tensor by name of what all processes have alike."""
         tensors = dict(self._named_weights())
         for name, optimiser in self.optimisers.items():
             for (parameter_name, _), entry in zip(
                 self.modules[name].named_parameters(), self._moments(optimiser), strict=True
             ):
                 tensors |= {f"optimisers.{name}.{parameter_name}.{key}": value for key, value in entry.items()}
-        for prefix, pool in zip(POOLS, self.pools, strict=True):
-            tensors |= {f"{prefix}.{index}": picture for index, picture in enumerate(pool.pictures)}
         return tensors
 
     def numbers(self) -> dict[str, Any]:
-        """The rest of the state, as JSON."""
-        return {"pictures": self.pictures, "window": self.window.numbers(), "scaler": self.engine.scaler.state_dict()}
+        """The rest of it, as JSON."""
+        return {"pictures": self.pictures, "scaler": self.engine.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Takes the state that ``tensors`` and ``numbers`` gave.
@@ -83,11 +97,7 @@ class State:
                 weight.copy_(tensors[name])
         for name, optimiser in self.optimisers.items():
             self._restore_moments(name, optimiser, tensors)
-        for prefix, pool in zip(POOLS, self.pools, strict=True):
-            count = sum(name.startswith(f"{prefix}.") for name in tensors)
-            pool.pictures = [tensors[f"{prefix}.{index}"].to(self.engine.device) for index in range(count)]
         self.engine.scaler.load_state_dict(numbers["scaler"])
-        self.window.restore(numbers["window"])
         self.pictures = numbers["pictures"]
 
     def _named_weights(self) -> Iterator[tuple[str, Tensor]]:

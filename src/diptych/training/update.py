@@ -16,13 +16,14 @@ from diptych.training.window import GRADIENT
 
 def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
     """Trains ``state`` on one batch ``real``, ``(B, C, H, W)`` in [-1, 1]; returns each loss by its name, detached, and
-    the norm of each module's gradient as ``gradient.<module>``.
+    the norm of each module's gradient as ``gradient.<module>``. Where several processes train, ``real`` is this one's
+    part of the batch, the gradients are means over all processes, and the losses are of this part.
 
     Where the engine accumulates, the batch goes through the method in parts, side by side: at each step the gradients
     of all parts are summed before the module descends, so that every part sees the weights that the whole batch would.
     """
     engine, modules = state.engine, state.modules
-    torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.pictures))  # for dropout
+    torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.next_picture))  # for dropout
     for optimiser in state.optimisers.values():
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
@@ -36,13 +37,15 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
                 step = next(part, None)
             if step is not None:
                 module, losses = step
+                if part is updates[-1]:
+                    state.average[names[module]]()
                 engine.add_gradient(losses, share=share)
                 for name, loss in losses.items():
                     logged[name] = logged.get(name, 0.0) + share * loss.detach()
         if module is None:
             break
         logged[f"{GRADIENT}{names[module]}"] = engine.descend(state.optimisers[names[module]])
-    state.pictures += len(real.a)
+    state.pictures += len(real.a) * state.processes.number
     if state.ema:
         state.ema.update(state.method.generators, state.num_updates)
     return logged
@@ -53,7 +56,7 @@ def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[tuple[nn.
     parts = [
         Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)
     ]
-    method, modules, updates, begin = state.method, state.modules, [], state.pictures
+    method, modules, updates, begin = state.method, state.modules, [], state.next_picture
     for part in parts:
         exchange = partial(state.exchange, count=begin)
         updates.append(method.update(modules["generators"], modules["discriminators"], part, exchange))
@@ -64,6 +67,6 @@ def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[tuple[nn.
 def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
     """The learning rate of the next update, in a run of ``total`` pictures with ``epoch_size`` in an epoch."""
     options = state.config.optimiser
-    unit = epoch_size if options.schedule_unit == "epoch" else options.batch_size
+    unit = epoch_size if options.schedule_unit == "epoch" else state.batch_size
     num_steps = -(-total // unit)
     return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_share)

@@ -1,7 +1,8 @@
 """Losses between two records of the metrics: summed where they are computed, read in one go."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -16,6 +17,16 @@ class NonFiniteError(ArithmeticError):
     def __init__(self, term: str, pictures: int) -> None:
         self.term, self.pictures = term, pictures
         super().__init__(f"{term} is not finite after {pictures} pictures")
+
+    def __reduce__(self) -> "tuple[type[NonFiniteError], tuple[str, int]]":
+        return type(self), (self.term, self.pictures)  # for other processes of the same run
+
+
+class Numbers(TypedDict):
+    """A window as JSON."""
+
+    sums: dict[str, float]
+    updates: int
 
 
 class Window:
@@ -62,11 +73,24 @@ class Window:
         """Begins the next window."""
         self.sums, self.updates = {}, 0
 
-    def numbers(self) -> dict[str, object]:
+    def numbers(self) -> Numbers:
         """The window as JSON."""
         self.settle()
         return {"sums": self.sums, "updates": self.updates}
 
-    def restore(self, numbers: dict[str, object]) -> None:
+    def restore(self, numbers: Numbers) -> None:
         """Takes what ``numbers`` gave."""
-        self.sums, self.updates = numbers["sums"], numbers["updates"]  # type: ignore[assignment]
+        self.sums, self.updates = dict(numbers["sums"]), numbers["updates"]
+
+
+def mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the windows of all processes."""
+    return {name: sum(window[name] for window in windows) / len(windows) for name in windows[0]}
+
+
+def redealt(windows: Sequence[Numbers], num_processes: int) -> list[Numbers]:
+    """The ``windows`` of as many processes as a run had, for as many as it has now: the same, or the mean for each."""
+    if len(windows) == num_processes:
+        return list(windows)
+    sums = mean_of([window["sums"] for window in windows])
+    return [{"sums": sums, "updates": windows[0]["updates"]} for _ in range(num_processes)]

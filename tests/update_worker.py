@@ -1,0 +1,72 @@
+"""Three updates in float64 of each case, by the processes that are launched with this one: what ``test_processes`` runs.
+
+python update_worker.py PICTURES_PER_PROCESS FILE
+"""
+
+import sys
+from dataclasses import replace
+
+import torch
+
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    OptimiserConfig,
+    OutputConfig,
+    PatchganConfig,
+    Pix2pixConfig,
+    ResnetConfig,
+    TrainConfig,
+)
+from diptych.engine import Engine
+from diptych.pair import Pair
+from diptych.training.processes import join
+from diptych.training.state import State
+from diptych.training.update import update
+
+SIDE, NUM_PICTURES, NUM_UPDATES = 16, 4, 3
+CONFIG = TrainConfig(
+    generator=ResnetConfig(width=4, num_blocks=1),
+    discriminator=PatchganConfig(width=4, num_layers=1),
+    data=DataConfig(crop_size=SIDE, channels_a=3, channels_b=3),
+    output=OutputConfig(),
+)
+CASES = {
+    "cyclegan": CycleganConfig(lambda_identity=0.5, pool_size=0),
+    "cyclegan without identity": CycleganConfig(lambda_identity=0.0, pool_size=0),
+    "pix2pix": Pix2pixConfig(),
+}
+ENGINES = {
+    "plain": EngineConfig(device="cpu", precision="fp32"),
+    "low memory": EngineConfig(device="cpu", precision="fp32", low_memory=True),
+    "in parts": EngineConfig(device="cpu", precision="fp32", accumulate=2),
+    "passes apart": EngineConfig(device="cpu", precision="fp32", merge_passes=False),
+}
+
+
+def main(batch_size: int, file: str) -> None:
+    torch.set_default_dtype(torch.float64)
+    processes, found = join(), {}
+    pictures = (
+        torch.rand(NUM_UPDATES, 2, NUM_PICTURES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    )
+    for case, method in CASES.items():
+        for engine, options in ENGINES.items():
+            config = replace(CONFIG, method=method, optimiser=OptimiserConfig(batch_size=batch_size), engine=options)
+            state = State(config, Engine(options), processes)
+            begin = processes.rank * batch_size
+            for batch in pictures:
+                part = batch[:, begin : begin + batch_size]
+                logged = update(state, Pair(*part), learning_rate=2e-4)
+            found[f"{case}, {engine}"] = (
+                state.tensors()
+                | {"pictures": torch.tensor(state.pictures)}
+                | {name: norm for name, norm in logged.items() if name.startswith("gradient.")}
+            )
+    if processes.is_first:
+        torch.save(found, file)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
