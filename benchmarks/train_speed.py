@@ -26,15 +26,18 @@ def plain(setting: Variant) -> Variant:
 
 
 def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
-    """What is compared: the plain recipe with one measure each, and all of them."""
+    """What is compared: the plain recipe, with one measure each (of sizes that all fit in memory), and all of them."""
     recipe = plain(setting)
-    each = {
-        "plain": recipe,
-        "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
+    alone = {
         "memory kept": replace(recipe, keep_memory=True),
         "own layers": replace(recipe, own_layers=True),
         "merged passes": replace(recipe, engine=PLAIN | {"merge_passes": True}),
         "fused Adam": replace(recipe, engine=PLAIN | {"fused": True}),
+    }
+    each = {
+        "plain": recipe,
+        "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
+        **(alone if setting.size < 256 else {}),
         "default": setting,
         "default in fp32": replace(setting, engine={"precision": "fp32"}),
         "default, low memory": replace(setting, engine={"low_memory": True}),

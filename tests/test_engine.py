@@ -23,7 +23,7 @@ from diptych.engine import Engine, settled_engine
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.training.checkpoint import restore, save_checkpoint
+from diptych.training.checkpoint import restore, save_checkpoint, shares_of
 from diptych.training.state import State
 from diptych.training.update import update
 from test_reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
@@ -181,7 +181,7 @@ def test_fused_adam_goes_on_from_a_checkpoint_as_plain_adam_does(tmp_path):
     run.create()
     begun = state_of({"fused": True, "channels_last": True})
     update(begun, noise(), learning_rate=2e-4)
-    save_checkpoint(run, begun)
+    save_checkpoint(run, begun, shares_of(begun))
     states = [state_of({"fused": fused, "channels_last": True}) for fused in (False, True)]
     for state in states:
         restore(run.checkpoint_files()[-1], state)

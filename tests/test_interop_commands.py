@@ -195,7 +195,7 @@ def mistaken(theirs):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("import --to new", "there is no generator among the files: give latest_net_G_A.pth too"),
+        ("import --to new", "import needs FILE: give diptych import FILE... --to RUN_OR_FILE"),
         ("import latest_net_G_A.pth", "--to"),
         ("import nothing.pth --to new", "nothing.pth does not exist: give a .pth file"),
         ("import latest_net_D_A.pth --to new", "there is no generator among the files"),

@@ -59,10 +59,12 @@ def did_you_mean(word: str, names: Iterable[str], *, prefix: str = "") -> str:
 
 def did_you_mean_path(path: Path) -> str:
     """The cure for a ``path`` that is not there, where a part of it is nearly one that is; empty where none is near."""
+    if path.exists():
+        return ""
     missing = next((part for part in (*reversed(path.parents), path) if not part.exists()), path)
     with suppress(OSError):  # a folder that may not be listed has no names to offer
         names = [entry.name for entry in missing.parent.iterdir()]
-        for near in difflib.get_close_matches(missing.name, names):
+        for near in difflib.get_close_matches(missing.name, names, cutoff=0.7):
             if (there := missing.with_name(near) / path.relative_to(missing)).exists():
                 return f"did you mean {there}?"
     return ""

@@ -47,9 +47,9 @@ def demo() -> TrainConfig:
         default(CycleganConfig(lambda_b=3.0)),
         generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest"),
         discriminator=PatchganConfig(width=32, num_layers=2),
-        data=DataConfig(load_size=72, crop_size=64, draft=False),
+        data=DataConfig(load_size=64, crop_size=64, draft=False),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
-        length=LengthConfig(time="4m40s"),
+        length=LengthConfig(time="5m"),
         output=OutputConfig(score=False),
     )
 

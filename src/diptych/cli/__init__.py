@@ -24,7 +24,7 @@ from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, refuse_options_of_others, train_defaults
 from diptych.cli.translate import Translate
 from diptych.errors import OptionError, UserError
-from diptych.launched import is_first
+from diptych.launched import is_first, num_processes
 
 EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
@@ -44,38 +44,47 @@ COMMANDS: dict[str, type[Any]] = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that ``arguments`` (by default those of the process) name, and exits."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as stop:
+        code = stop.code
+    if num_processes() > 1:  # on an ordinary way out, threads of torch.distributed now and then abort the process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int | str | None:
+    """What ``arguments`` ask for; the exit code."""
     if arguments == ["--version"]:
         print(f"diptych {__version__}")
-        sys.exit(0)
+        return 0
     try:
         command = parse(arguments)
-    except UserError as error:  # the same in every process
-        _tell_mistake(error, quiet=not is_first())
-    try:
-        sys.exit(command())
     except UserError as error:
-        _tell_mistake(error)
+        if is_first():  # it is the same in every process
+            print(f"diptych: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
+    try:
+        return command()  # type: ignore[no-any-return]
+    except UserError as error:
+        print(f"diptych: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_BROKEN_PIPE)
+        return EXIT_BROKEN_PIPE
     except OSError as error:
         print(
             f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: make room or give another place",
             file=sys.stderr,
         )
-        sys.exit(EXIT_MISTAKE)
+        return EXIT_MISTAKE
     except KeyboardInterrupt:
         goes_on = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
         if is_first():
             print(f"diptych: stopped{goes_on}", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _tell_mistake(error: UserError, *, quiet: bool = False) -> NoReturn:
-    if not quiet:
-        print(f"diptych: {error}", file=sys.stderr)
-    sys.exit(EXIT_MISTAKE)
+        return EXIT_INTERRUPTED
 
 
 def parse(arguments: Sequence[str]) -> Any:
