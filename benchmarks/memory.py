@@ -20,17 +20,14 @@ def main() -> None:
         "plain": replace(SETTING, engine=PLAIN, own_layers=False, keep_memory=False),
         "default": SETTING,
         "default, low memory": replace(SETTING, engine={"low_memory": True}),
-        "plain, batch 2": replace(SETTING, engine=PLAIN, own_layers=False, keep_memory=False, batch_size=2),
         "default, batch 2": replace(SETTING, batch_size=2),
         "default, batch 2 in two parts": replace(SETTING, batch_size=2, engine={"accumulate": 2}),
-        "default, batch 2, low memory": replace(SETTING, batch_size=2, engine={"low_memory": True}),
     }
     seconds, peaks = measure(variants, rounds=options.rounds)
     rows = []
     for name, median in medians(seconds).items():
-        plain = "plain, batch 2" if "batch 2" in name else "plain"
-        gigabytes, share = f"{peaks[name] / 1e9:.2f}", f"{peaks[name] / peaks[plain]:.2f}"
-        rows.append([name, gigabytes, share, f"{median:.1f}", f"{1 / ratio(seconds, plain, name):.2f}"])
+        gigabytes, share = f"{peaks[name] / 1e9:.2f}", f"{peaks[name] / peaks['plain']:.2f}"
+        rows.append([name, gigabytes, share, f"{median:.1f}", f"{1 / ratio(seconds, 'plain', name):.2f}"])
     title = f"{SETTING.size}², {SETTING.num_blocks} blocks, n = {SETTING.width}: the process at its largest"
     show(title, ["variant", "peak GB", "of plain", "s per update", "of plain's time"], rows)
 

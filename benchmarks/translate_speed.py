@@ -63,7 +63,6 @@ def main() -> None:
     translators = {
         "plain": translator(plain=True, precision="fp32"),
         "own layers": translator(plain=False, precision="fp32"),
-        "bf16": translator(plain=True, precision="bf16"),
         "default": translator(plain=False, precision="auto"),
     }
     with tempfile.TemporaryDirectory() as folder:
