@@ -115,8 +115,8 @@ def test_the_readmes_commands_run(desk):
 
 
 def options_in(text):
-    """The options that ``text`` names; a switch is the same one turned on and turned off."""
-    return {re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option) for option in re.findall(r"--[\w.\[\]-]+", text)}
+    """The options that ``text`` names; a switch is the same one turned on and turned off, and _ is read as -."""
+    return {re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option).replace("_", "-") for option in re.findall(r"--[\w.\[\]-]+", text)}
 
 
 def options_of(name):
@@ -141,7 +141,7 @@ def known_options():
     return {name: options_of(name) for name in COMMANDS}
 
 
-LAUNCHERS = {"--multi_gpu", "--cpu", "--shutdown-timeout"}
+LAUNCHERS = {"--multi-gpu", "--cpu", "--shutdown-timeout"}
 """Options of accelerate launch and torchrun."""
 
 
