@@ -116,7 +116,9 @@ def test_the_readmes_commands_run(desk):
 
 def options_in(text):
     """The options that ``text`` names; a switch is the same one turned on and turned off, and _ is read as -."""
-    return {re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option).replace("_", "-") for option in re.findall(r"--[\w.\[\]-]+", text)}
+    return {
+        re.sub(r"(?<=[-.])(\[no-\]|no-)", "", option).replace("_", "-") for option in re.findall(r"--[\w.\[\]-]+", text)
+    }
 
 
 def options_of(name):
