@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ from diptych.cli.translate import Translate
 from diptych.errors import OptionError, UserError
 from diptych.launched import is_first, num_processes
 
-EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
+EXIT_BROKEN, EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
     "check": Check,
@@ -48,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as stop:
         code = stop.code
+    except Exception:
+        if num_processes() == 1:
+            raise
+        traceback.print_exc()
+        code = EXIT_BROKEN
     if num_processes() > 1:  # on an ordinary way out, threads of torch.distributed now and then abort the process
         sys.stdout.flush()
         sys.stderr.flush()
