@@ -2,6 +2,7 @@
 
 import atexit
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -23,6 +24,9 @@ PATIENCE = timedelta(hours=6)
 died is not found out by waiting but from its connections, which close."""
 FAREWELL = timedelta(seconds=10)
 """How long the others wait for the first to tell of an error and to end. Launchers kill all when one ends."""
+LETTING_GO = 0.2
+"""Seconds for gloo's threads to let go of the last message. One that does so while the interpreter ends takes the
+process down, "terminate called without an active exception": with torch 2.13 and nothing of ours, 6 processes of 60."""
 BUCKET_MIB = 25
 MISTAKE, INTERRUPTED, FAILED = 2, 130, 1
 """Exit codes."""
@@ -164,5 +168,7 @@ def _is_of_connection(error: Exception) -> bool:
 
 
 def _leave() -> None:
+    """Ends what torch.distributed runs, before the interpreter does."""
+    time.sleep(LETTING_GO)
     if distributed.is_initialized():
         distributed.destroy_process_group()
