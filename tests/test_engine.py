@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from diptych.config import (
     CycleganConfig,
     DataConfig,
     EngineConfig,
+    LengthConfig,
     OptimiserConfig,
+    OutputConfig,
     PatchganConfig,
     Pix2pixConfig,
     ResnetConfig,
@@ -20,13 +23,18 @@ from diptych.config import (
     UnetConfig,
 )
 from diptych.engine import Engine, settled_engine
+from diptych.errors import OptionError
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.run import Run
+from diptych.sealed import read_sealed
 from diptych.training.checkpoint import restore, save_checkpoint, shares_of
+from diptych.training.loop import train
+from diptych.training.progress import Silent
 from diptych.training.state import State
 from diptych.training.update import update
 from test_reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
+from test_training import TINY, tiny
 
 PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False}
 EXACT = {
@@ -228,3 +236,54 @@ def test_batch_norm_counts_a_picture_once_where_it_is_computed_twice():
         update(state, noise(2), learning_rate=0.0)
     for name, value in plain.method.generators.state_dict().items():
         assert torch.allclose(value, other.method.generators.state_dict()[name], atol=1e-6), name
+
+
+class Told(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_bit_by_bit_and_compiles_nothing_for_its_samples(squares, tmp_path):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    told = Told()
+    config = tiny(
+        squares,
+        engine=EngineConfig(device="cpu", precision="fp32", compile=True),
+        optimiser=OptimiserConfig(batch_size=2, ema=0.0),
+        length=LengthConfig(pictures=8),
+        output=OutputConfig(num_samples=2, save_minutes=0, keep_checkpoints=9, score=False),
+    )
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        whole = train(config, tmp_path / "run", display=told)
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        expected, _ = read_sealed(whole.checkpoint_file(8), "checkpoint")
+        whole.checkpoint_file(8).unlink()
+        whole.checkpoint_file(6).unlink()
+        torch._dynamo.reset()  # as another process begins
+        found, _ = read_sealed(train(config, whole.folder).checkpoint_file(8), "checkpoint")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    print("GRAPHS", graphs)
+    assert any(note.startswith("compiled, and the first update made, in ") for note in told.notes)
+
+
+@pytest.mark.parametrize(
+    ("engine", "data", "message"),
+    [
+        ({"accumulate": 3}, {}, "a batch of 2 cannot be computed in 3 parts: give a larger --batch-size"),
+        ({"compile": True}, {"crop_size": 0, "resize": "none"}, "without a crop, --compile would begin anew"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_with_their_cure(squares, tmp_path, engine, data, message):
+    data = replace(TINY.data, **data)
+    with pytest.raises(OptionError, match=message):
+        train(tiny(squares, engine=EngineConfig(device="cpu", **engine), data=data), tmp_path / "run")
+
+
+def test_a_device_that_nobody_knows_is_refused():
+    with pytest.raises(OptionError, match="no gpu device that torch can use: give one of"):
+        settled_engine(EngineConfig(device="gpu"))

@@ -34,7 +34,7 @@ def choose_device(device: Device) -> Device:
     }
     if device == "auto":
         return next(name for name, here in available.items() if here)
-    if not available[device]:
+    if not available.get(device):
         here = [name for name, is_here in available.items() if is_here]
         raise OptionError(
             f"this machine has no {device} device that torch can use", cure=f"give one of {', '.join(here)}"

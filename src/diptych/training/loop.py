@@ -126,6 +126,9 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
     processes, saved = plan.processes, time.monotonic()
     sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
+    compiling = plan.config.engine.compile
+    if compiling:
+        outputs.display.note("compiling in the first update, which takes a minute or two")
     while state.pictures < plan.total:
         asked = time.perf_counter()
         batch = _next(batches)
@@ -140,6 +143,10 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         real = batch.map(state.engine.receive)
         losses = update(state, real, learning_rate=rate)
+        if compiling:
+            outputs.display.note(f"compiled, and the first update made, in {time.perf_counter() - asked:.0f} s")
+            outputs.begin_clock()
+            compiling = False
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total
         if done or state.pictures // LOG_EVERY > before // LOG_EVERY:

@@ -35,9 +35,9 @@ class Outputs:
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
         self.plan, self.state, self.run, self.display, self.processes = plan, state, plan.run, display, plan.processes
-        self.logged_pictures, self.logged_time = state.pictures, time.perf_counter()
-        self.waited = 0.0
+        self.waited: float
         """Seconds spent waiting for pictures since the last record."""
+        self.begin_clock()
         self.unlogged: list[dict[str, Any]] = []
         self.blocks: list[Block] = []
         """The newest samples."""
@@ -55,7 +55,8 @@ class Outputs:
         self.scoring = Scoring(plan, state, self.display)
         self._write_config()
         if state.pictures == 0:
-            self._draw()
+            with state.engine.plain():
+                self._draw()
 
     def _write_config(self) -> None:
         """Writes ``config.json``."""
@@ -75,6 +76,10 @@ class Outputs:
         parent = str(self.plan.parent) if self.plan.parent else None
         before = self.run.about() if self.run.exists else {"begun": now(), "parent": parent}
         self.run.write_config(self.plan.config, {key: before[key] for key in ("begun", "parent")} | about)
+
+    def begin_clock(self) -> None:
+        """Speed is measured from now on: what lies behind, such as compiling, happens once."""
+        self.logged_pictures, self.logged_time, self.waited = self.state.pictures, time.perf_counter(), 0.0
 
     def log(self, learning_rate: float) -> None:
         """Adds a record to the metrics, with the mean of each loss since the last one over all processes.
@@ -130,9 +135,10 @@ class Outputs:
 
     def _look(self) -> tuple[bool, bool]:
         """Whether the score of now is the best so far, and whether scores get no better."""
-        self._draw()
-        self._examine()
-        return self._score(), self.scoring.is_flat(self.plan.config.length.stop_when_flat)
+        with self.state.engine.plain():
+            self._draw()
+            self._examine()
+            return self._score(), self.scoring.is_flat(self.plan.config.length.stop_when_flat)
 
     def _examine(self) -> None:
         """Takes the run's symptoms, tells new alarms and logs them all."""

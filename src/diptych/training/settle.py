@@ -45,6 +45,14 @@ def settle(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
         raise OptionError(
             f"crop-size {crop_size} is too small for this discriminator", cure=f"it needs {smallest}, or fewer layers"
         )
+    if config.engine.accumulate > config.optimiser.batch_size:
+        problem = f"a batch of {config.optimiser.batch_size} cannot be computed in {config.engine.accumulate} parts"
+        raise OptionError(problem, cure="give a larger --batch-size, or a smaller --accumulate")
+    if config.engine.compile and crop_size == 0 and data.resize != "square":
+        raise OptionError(
+            "without a crop, --compile would begin anew for each size of picture",
+            cure="give a crop-size, or leave it out",
+        )
     if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
         raise OptionError("without a crop, pictures of different sizes cannot share a batch", cure="give batch-size 1")
     return replace(config, data=data, method=config.method.settled((channels[0], channels[1])), generator=generator)
