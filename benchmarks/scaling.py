@@ -26,7 +26,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     from diptych.config import CycleganConfig, DataConfig, EngineConfig, ResnetConfig, TrainConfig
     from diptych.engine import Engine, settled_engine
     from diptych.pair import Pair
-    from diptych.training.processes import join
+    from diptych.training.join import join
     from diptych.training.state import State
     from diptych.training.update import update
 

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -337,3 +338,10 @@ def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch)
         assert stop.value.code == 0
         said = capsys.readouterr().out
         assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("words", ["--help", "train --help-all", "--version"])
+def test_whoever_reads_may_stop_reading(words):
+    command = f"{shlex.quote(sys.executable)} -m diptych {words} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,6 +1,7 @@
 """Configs survive JSON, strictly; presets are what they promise."""
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from diptych.config import (
     TrainConfig,
     UnetConfig,
 )
+from diptych.config.marks import ADJUSTABLE, Range, marked
 from diptych.config_json import flatten, from_json, to_json
 from diptych.errors import OptionError
 from diptych.presets import METHODS, PRESETS, demo, paper
@@ -75,13 +77,14 @@ def test_flatten_names_every_option_once():
 
 
 def test_every_option_is_explained():
-    source = Path(configs.__file__).read_text()
-    for name, kind in vars(configs).items():
-        if dataclasses.is_dataclass(kind) and name != "TrainConfig":
-            assert kind.__doc__, name
-            for field in dataclasses.fields(kind):
-                line = next(n for n, text in enumerate(source.splitlines()) if text.startswith(f"    {field.name}:"))
-                assert source.splitlines()[line + 1].strip().startswith('"""'), (name, field.name)
+    kinds = [kind for name, kind in vars(configs).items() if dataclasses.is_dataclass(kind) and name != "TrainConfig"]
+    assert len(kinds) == 12
+    for kind in kinds:
+        assert kind.__doc__, kind
+        lines = inspect.getsource(kind).splitlines()
+        for field in dataclasses.fields(kind):
+            line = next(n for n, text in enumerate(lines) if text.startswith(f"    {field.name}:"))
+            assert lines[line + 1].strip().startswith('"""'), (kind, field.name)
 
 
 def test_paper_is_the_paper():
@@ -110,3 +113,24 @@ def test_identity_needs_equal_channels():
     assert CycleganConfig().settled((1, 3)).lambda_identity == 0
     with pytest.raises(OptionError, match="A has 1 channels and B 3"):
         CycleganConfig(lambda_identity=0.5).settled((1, 3))
+
+
+EVERY_CONFIG = [TrainConfig(), TrainConfig(generator=UnetConfig()), TrainConfig(discriminator=PixelConfig())] + [
+    TrainConfig(method=method()) for method in METHODS.values()
+]
+
+
+@pytest.mark.parametrize("config", EVERY_CONFIG)
+def test_every_number_has_a_range_and_its_default_is_in_it(config):
+    for name, value, marks in marked(config):
+        ranges = [mark for mark in marks if isinstance(mark, Range)]
+        if type(value) in (int, float):
+            assert ranges, name
+        assert all(mark.holds(value) for mark in ranges if value is not None), name
+
+
+def test_a_run_may_go_on_with_other_options_only_where_they_change_nothing():
+    free = {name.partition(".")[0] for name, _, marks in marked(TrainConfig()) if ADJUSTABLE in marks}
+    assert free == {"source", "length", "output", "data"}
+    of_data = {name for name, _, marks in marked(TrainConfig()) if ADJUSTABLE in marks and name.startswith("data.")}
+    assert of_data == {"data.num_workers", "data.cache_gib", "data.disk_cache_gib"}

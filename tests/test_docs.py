@@ -134,7 +134,7 @@ def options_of(name):
     shown = io.StringIO()
     for variant in variants:
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-            parse([name, *variant, "--help-all"])
+            parse([name, *variant, "--help-all"])()
     return options_in(shown.getvalue())
 
 

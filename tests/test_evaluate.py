@@ -114,6 +114,28 @@ def test_diversity_and_feature_distance_are_means_of_cosines():
     assert distances.diversity(np.ones((4, 3))) == pytest.approx(0)
 
 
+def test_the_weighted_kid_is_that_of_torchmetrics_and_of_the_pictures_that_are_left():
+    real, made = two_sets(40, 30, 5)
+    once = np.ones((1, 40)), np.ones((1, 30))
+    assert distances.squared_mmd(real, made, *once).shape == (1,)
+    real_only = distances.squared_mmd(real[:30], made, once[1], once[1])
+    assert float(real_only[0]) == pytest.approx(distances.kid(real[:30], made), rel=1e-4)
+    some = np.zeros((1, 40))
+    some[0, 5:35] = 1
+    left_out = distances.squared_mmd(real, made, some, once[1])
+    assert float(left_out[0]) == pytest.approx(distances.kid(real[5:35], made), rel=1e-4)
+    # a picture that comes twice counts twice, and is not compared with itself
+    twice = some.copy()
+    twice[0, 5] = 2
+    kernel = (real[5:35] @ real[5:35].T / 5 + 1) ** 3
+    weights = twice[0, 5:35]
+    pairs = np.outer(weights, weights) * (1 - np.eye(30))
+    expected = float(left_out[0]) - (kernel * (1 - np.eye(30))).sum() / (30 * 29) + (kernel * pairs).sum() / pairs.sum()
+    between = (real[5:35] @ made.T / 5 + 1) ** 3
+    expected += 2 * between.mean() - 2 * (weights @ between).sum() / (31 * 30)
+    assert float(distances.squared_mmd(real, made, twice, once[1])[0]) == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_interval_of_kid_holds_the_true_kid_about_as_often_as_it_says():
     truth = np.mean([distances.kid(*two_sets(900, 900, 8, seed=1000 + seed)) for seed in range(4)])
     intervals = [distances.kid_interval(*two_sets(60, 60, 8, seed=seed)) for seed in range(100)]
@@ -424,7 +446,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([str(tmp_path / "nothing")], "nothing does not exist"),
         ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
         ([model], "is no run, so nothing is known to be held out: give pictures"),
-        ([run, a], "two folders of pictures are needed: give A B, or --root ROOT"),
+        ([run, a], f"two folders of pictures are needed, and {a} is one: give A B, or --root ROOT"),
         ([run, a, a, "--root", str(squares)], "both two folders and a root are given"),
         ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
         ([run, a, str(tmp_path / "single")], "has 1 pictures to evaluate on: give at least 2"),

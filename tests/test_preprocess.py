@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diptych.config import DataConfig
-from diptych.data.preprocess import CENTRE, View, fit, from_network, look, stack, to_network
+from diptych.data.preprocess import CENTRE, View, fit, fit_whole, from_network, look, stack, to_network
 
 SIDE = st.integers(1, 90)
 
@@ -76,7 +76,7 @@ def test_what_is_fitted_is_the_picture_resized_by_bicubic():
     expected = Image.fromarray(values).resize((30, 30), Image.Resampling.BICUBIC)
     found = fit(values, DataConfig(load_size=30, crop_size=20), stride=4)
     np.testing.assert_array_equal(found, np.asarray(expected))
-    assert fit(values, DataConfig(load_size=99, crop_size=20), stride=4, load_size=40).shape == (40, 40, 3)
+    assert fit_whole(values, DataConfig(load_size=99, crop_size=40), stride=4).shape == (40, 40, 3)
 
 
 def test_a_view_is_the_part_that_it_names():

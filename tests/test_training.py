@@ -184,7 +184,7 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
     [
         ({"data": DataConfig(crop_size=30)}, "crop-size 30 is no multiple of 4"),
         ({"data": DataConfig(crop_size=64, load_size=32)}, "load-size 32 is less than crop-size 64"),
-        ({"data": DataConfig(channels_a=2)}, "channels is 2: give 1"),
+        ({"data": DataConfig(channels_a=2)}, "channels-a is 2: give 1"),
         ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),
         ({"optimiser": OptimiserConfig(batch_size=0)}, "batch-size is 0: give more than 0"),
         ({"optimiser": OptimiserConfig(ema=1.0)}, "ema is 1.0: give at least 0 and less than 1"),

@@ -22,7 +22,7 @@ from diptych.config import (
 )
 from diptych.engine import Engine
 from diptych.pair import Pair
-from diptych.training.processes import join
+from diptych.training.join import join
 from diptych.training.state import State
 from diptych.training.update import update
 

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import tyro
@@ -63,17 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str]) -> int | str | None:
     """What ``arguments`` ask for; the exit code."""
-    if arguments == ["--version"]:
-        print(f"diptych {__version__}")
-        return 0
     try:
-        command = parse(arguments)
-    except UserError as error:
-        if is_first():  # it is the same in every process
-            print(f"diptych: {error}", file=sys.stderr)
-        return EXIT_MISTAKE
-    try:
-        return command()  # type: ignore[no-any-return]
+        code = _obey(arguments)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"diptych: {error}", file=sys.stderr)
         return EXIT_MISTAKE
@@ -93,28 +87,43 @@ def _run(arguments: list[str]) -> int | str | None:
         return EXIT_INTERRUPTED
 
 
+def _obey(arguments: list[str]) -> int | str | None:
+    if arguments == ["--version"]:
+        print(f"diptych {__version__}")
+        return 0
+    try:
+        command = parse(arguments)
+    except UserError:
+        if is_first():  # it is the same in every process
+            raise
+        return EXIT_MISTAKE
+    return command()  # type: ignore[no-any-return]
+
+
 def parse(arguments: Sequence[str]) -> Any:
-    """The command that ``arguments`` name, its options filled in; to be called.
+    """The command that ``arguments`` name, its options filled in, or its help; to be called.
 
     Raises:
         OptionError: the arguments are wrong.
-        SystemExit: help was asked for.
     """
     if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
-        print(overview(COMMANDS))
-        sys.exit(0)
+        return partial(_show, overview(COMMANDS))
     name, words = arguments[0], list(arguments[1:])
     refuse_unknown_command(name, COMMANDS)
     kind = COMMANDS[name]
     default = train_defaults(words) if kind is Train else None
     options = options_of(kind, default)
     if {"-h", HELP, HELP_ALL} & set(words):
-        print(help_of(name, kind, options, words))
-        sys.exit(0)
+        return partial(_show, help_of(name, kind, options, words))
     if kind is Train:
         refuse_options_of_others(words, options)
     refuse_mistakes(name, words, options)
     return _filled_in(name, kind, words, default)
+
+
+def _show(text: str) -> int:
+    print(text)
+    return 0
 
 
 def _filled_in(name: str, kind: type[Any], words: list[str], default: Any) -> Any:

@@ -3,14 +3,15 @@
 import ast
 import inspect
 import textwrap
-import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
+
+from diptych.config.marks import plain
 
 Kind = Literal["switch", "choice", "int", "float", "path", "text"]
 KINDS: dict[type, Kind] = {bool: "switch", int: "int", float: "float", Path: "path", str: "text"}
@@ -54,7 +55,7 @@ def options_of(command: type[Any], default: Any = None) -> list[Option]:
 def _options(kind: Any, instance: Any, *, prefix: str, group: str, heading: str) -> Iterator[Option]:
     hints, abouts = get_type_hints(kind, include_extras=True), _docstrings(kind)
     for field in fields(kind):
-        hint, marks = _unwrapped(hints[field.name])
+        hint, marks = plain(hints[field.name])
         named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
         default = _default(field) if instance is None else getattr(instance, field.name)
         if is_dataclass(default):
@@ -78,9 +79,9 @@ def _option(
 ) -> Option:
     is_argument = tyro.conf.Positional in marks
     is_repeated = get_origin(hint) is tuple
-    plain = get_args(hint)[0] if is_repeated else _without_none(hint)
-    choices = tuple(map(str, get_args(plain))) if get_origin(plain) is Literal else ()
-    kind = "choice" if choices else KINDS[plain]
+    value = get_args(hint)[0] if is_repeated else hint
+    choices = tuple(map(str, get_args(value))) if get_origin(value) is Literal else ()
+    kind = "choice" if choices else KINDS[value]
     usual = "TIME" if name == "--time" else "|".join(choices) or METAVARS[kind]
     metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), usual)
     return Option(
@@ -102,17 +103,6 @@ def _default(field: "Field[Any]") -> Any:
     if field.default_factory is not MISSING:
         return field.default_factory()
     return None if field.default is MISSING else field.default
-
-
-def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type, and what is noted of it for tyro."""
-    return (get_args(hint)[0], hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
-
-
-def _without_none(hint: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        return next(member for member in get_args(hint) if member is not types.NoneType)
-    return hint
 
 
 def summary(kind: type[Any]) -> str:

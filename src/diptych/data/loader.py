@@ -15,10 +15,10 @@ from torch import Tensor
 from diptych.chance import Stream
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
-from diptych.data.files import Domain, Half
+from diptych.data.files import Domain
 from diptych.data.picture_files import read_picture
 from diptych.data.pictures import Array, with_channels
-from diptych.data.preprocess import fit, fitted_size, look, random_view, reduction, stack
+from diptych.data.preprocess import fit, fitted_size, halved, look, random_view, reduction, stack
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import or_skip
 from diptych.errors import PictureError
@@ -26,12 +26,6 @@ from diptych.pair import Pair
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2
-
-
-def halved(values: Array, half: Half | None) -> Array:
-    """The left or right half of ``(H, W, C)``, or all of it."""
-    width = values.shape[1] // 2
-    return {None: values, "left": values[:, :width], "right": values[:, width:]}[half]
 
 
 class Reader:

@@ -3,6 +3,7 @@
 Source: the paper, appendix 7.1, and the authors' code: bicubic to 286×286, a random crop of 256, half of them mirrored.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from diptych.chance import Stream, generator
 from diptych.config import DataConfig
+from diptych.data.files import Half
 from diptych.data.pictures import Array, resized
 
 
@@ -31,20 +33,30 @@ def random_view(seed: int, stream: Stream, count: int, *, flip: bool) -> View:
     return View(float(left), float(top), flip and bool(mirror < 0.5))
 
 
-def fit(values: Array, data: DataConfig, *, stride: int, load_size: int | None = None, draft: bool = False) -> Array:
+def halved(values: Array, half: Half | None) -> Array:
+    """The left or right half of ``(H, W, C)``, or all of it."""
+    width = values.shape[1] // 2
+    return {None: values, "left": values[:, :width], "right": values[:, width:]}[half]
+
+
+def fit(values: Array, data: DataConfig, *, stride: int, draft: bool = False) -> Array:
     """A picture ``(H, W, C)`` resized to its ``fitted_size``; ``draft`` as ``resized`` takes it."""
     height, width = values.shape[:2]
-    return resized(values, *fitted_size(width, height, data, stride=stride, load_size=load_size), draft=draft)
+    return resized(values, *fitted_size(width, height, data, stride=stride), draft=draft)
 
 
-def fitted_size(
-    width: int, height: int, data: DataConfig, *, stride: int, load_size: int | None = None
-) -> tuple[int, int]:
+def fit_whole(values: Array, data: DataConfig, *, stride: int) -> Array:
+    """A picture ``(H, W, C)`` as large as what training saw of it, all of it: resized, but not cropped, nor enlarged to
+    a crop."""
+    return fit(values, replace(data, load_size=data.crop_size or data.load_size, crop_size=0), stride=stride)
+
+
+def fitted_size(width: int, height: int, data: DataConfig, *, stride: int) -> tuple[int, int]:
     """The size that ``data`` asks for, so that a picture can be cropped or, without a crop, translated.
 
-    ``stride`` is what the network's sides must be multiples of; ``load_size`` stands in for the config's.
+    ``stride`` is what the network's sides must be multiples of.
     """
-    size = load_size or data.load_size
+    size = data.load_size
     assert size is not None
     assert data.crop_size is not None
     match data.resize:

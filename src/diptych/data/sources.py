@@ -34,6 +34,21 @@ def domain_names(source: SourceConfig) -> Pair[str]:
     return names if names.a != names.b else Pair(f"{names.a}-A", f"{names.b}-B")
 
 
+def where(source: SourceConfig) -> Pair[Path] | Path:
+    """The two folders that ``source`` names, or the root.
+
+    Raises:
+        OptionError: it names neither, or both.
+    """
+    if source.root is not None:
+        if source.a is not None or source.b is not None:
+            raise OptionError("both two folders and a root are given", cure="give A B, or --root ROOT")
+        return source.root
+    if source.a is None or source.b is None:
+        raise _one_folder(source.a or source.b)
+    return Pair(source.a, source.b)
+
+
 def find_split(
     source: SourceConfig, holdout: int | None = None, *, paired: bool = False, skip_unpaired: bool = False
 ) -> Split:
@@ -47,13 +62,12 @@ def find_split(
         OptionError: neither two folders nor one root is given, or both domains are one folder.
         PictureError: a folder is missing or empty, or the domains should be paired and are not.
     """
-    if source.root is not None:
-        return _below_root(source, source.root, paired=paired, skip_unpaired=skip_unpaired)
-    if source.a is None or source.b is None:
-        raise _one_folder(source.a or source.b)
-    if source.a.resolve() == source.b.resolve():
-        raise OptionError(f"A and B are the same folder, {source.a}", cure="give two different folders")
-    domains = domain_names(source).map(find_domain, Pair(source.a, source.b))
+    names, folders = domain_names(source), where(source)
+    if isinstance(folders, Path):
+        return _below_root(folders, names, paired=paired, skip_unpaired=skip_unpaired)
+    if folders.a.resolve() == folders.b.resolve():
+        raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
+    domains = names.map(find_domain, folders)
     if paired:
         domains = pair_up(domains, leave_out=skip_unpaired)
     parts = domains.map(lambda domain: hold_out(domain, holdout))
@@ -85,12 +99,9 @@ def _one_folder(folder: Path | None) -> OptionError:
     return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
 
 
-def _below_root(source: SourceConfig, root: Path, *, paired: bool, skip_unpaired: bool) -> Split:
-    if source.a is not None or source.b is not None:
-        raise OptionError("both two folders and a root are given", cure="give A B, or --root ROOT")
+def _below_root(root: Path, names: Pair[str], *, paired: bool, skip_unpaired: bool) -> Split:
     if not root.is_dir():
         raise PictureError(f"{root} is not a folder", cure="give the folder that holds trainA and trainB")
-    names = domain_names(source)
     if is_side_by_side(root):
         test = root / "test" if (root / "test").is_dir() else root / "val"
         return Split(halves(find_domain("train", root / "train"), names), halves(_optional("test", test), names))

@@ -50,17 +50,26 @@ def kid(real: Features, made: Features, *, seed: int = 0) -> float:
 def kid_interval(real: Features, made: Features, *, seed: int = 0) -> tuple[float, float]:
     """Where KID lies with 95 % confidence, had other pictures been drawn: percentiles over 1000 bootstraps.
 
-    A picture that a bootstrap draws twice is not compared with itself, which would push KID up: with wᵢ the times that
-    picture i is drawn, Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ. Of more than 2000 pictures, 2000 enter, chosen at
-    random.
+    Of more than 2000 pictures, 2000 enter, chosen at random.
     """
     draw = generator(seed, Stream.SCORES, 1)
     real, made = (x[draw.permutation(len(x))[:MAX_RESAMPLED]] for x in (real, made))
     times = [draw.multinomial(len(x), np.full(len(x), 1 / len(x)), NUM_BOOTSTRAPS).astype(float) for x in (real, made)]
-    within = [_mean_of_others(_kernel(x, x), w) for x, w in zip((real, made), times, strict=True)]
-    between = ((times[0] @ _kernel(real, made)) * times[1]).sum(1) / (len(real) * len(made))
-    low, high = np.nanquantile(within[0] + within[1] - 2 * between, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(squared_mmd(real, made, *times), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def squared_mmd(real: Features, made: Features, times_real: Features, times_made: Features) -> Features:
+    """The unbiased squared maximum mean discrepancy for KID's kernel, of pictures that each come so many times.
+
+    ``(R, N)`` and ``(R, M)`` times give ``(R,)``. A picture that comes twice is not compared with itself, which would
+    push it up: with wᵢ the times of picture i, within a set it is Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ; NaN where there
+    is only one.
+    """
+    within = _mean_of_others(_kernel(real, real), times_real) + _mean_of_others(_kernel(made, made), times_made)
+    between = ((times_real @ _kernel(real, made)) * times_made).sum(1) / (times_real.sum(1) * times_made.sum(1))
+    squared: Features = within - 2 * between
+    return squared
 
 
 def _kernel(x: Features, y: Features) -> Features:

@@ -2,18 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from diptych.config import SourceConfig
 from diptych.data.files import Domain, find_domain
-from diptych.data.loader import halved
 from diptych.data.pairing import pair_up
 from diptych.data.picture_files import read_picture
 from diptych.data.pictures import Array, eight_bits, with_channels
-from diptych.data.preprocess import fit
-from diptych.data.sources import domain_names, find_split, halves
-from diptych.errors import OptionError, PictureError, RunError
+from diptych.data.preprocess import fit_whole, halved
+from diptych.data.sources import domain_names, find_split, halves, where
+from diptych.errors import PictureError, RunError
 from diptych.model import ModelCard
 from diptych.pair import Pair
 from diptych.presets import METHODS
@@ -38,10 +37,8 @@ class Pictures:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: int) -> Array:
-        data = self.card.data
         values = with_channels(self.original(index), self.channels)
-        size = data.crop_size or data.load_size
-        return fit(values, replace(data, crop_size=0), stride=self.card.generator.stride, load_size=size)
+        return fit_whole(values, self.card.data, stride=self.card.generator.stride)
 
     def original(self, index: int) -> Array:
         """The picture at its own size."""
@@ -109,13 +106,9 @@ def _paired(domains: Pair[Domain], card: ModelCard, wanted: bool | None) -> tupl
 
 
 def _given(source: SourceConfig) -> Pair[Domain]:
-    if source.root is None:
-        if source.a is None or source.b is None:
-            raise OptionError("two folders of pictures are needed", cure="give A B, or --root ROOT")
-        return domain_names(source).map(find_domain, Pair(source.a, source.b))
-    if source.a is not None or source.b is not None:
-        raise OptionError("both two folders and a root are given", cure="give A B, or --root ROOT")
-    names, root = domain_names(source), source.root
+    names, root = domain_names(source), where(source)
+    if isinstance(root, Pair):
+        return names.map(find_domain, root)
     folders = Pair("testA", "testB").map(root.joinpath)
     if all(folder.is_dir() for folder in folders):
         return names.map(find_domain, folders)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from diptych.run import Run
 from diptych.training.begin import copy_networks
 from diptych.training.checkpoint import Share, restore, share_out
 from diptych.training.interrupts import Interrupts
+from diptych.training.join import join
 from diptych.training.outputs import Outputs
 from diptych.training.plan import Plan, describe, make_plan
-from diptych.training.processes import join
 from diptych.training.progress import Display, Silent
 from diptych.training.state import State
 from diptych.training.update import learning_rate_at, update
@@ -126,13 +126,10 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
     processes, saved = plan.processes, time.monotonic()
     sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
-    compiling = plan.config.engine.compile
-    if compiling:
-        outputs.display.note("compiling in the first update, which takes a minute or two")
+    compiling: AbstractContextManager[None] = outputs.compiling() if plan.config.engine.compile else nullcontext()
     while state.pictures < plan.total:
-        asked = time.perf_counter()
-        batch = _next(batches)
-        outputs.waited += time.perf_counter() - asked
+        with outputs.clock.waiting():
+            batch = _next(batches)
         is_time = processes.is_first and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
         # All stop, and all save, at the same update: afterwards, each would wait for gradients that never come.
         failed, stop, save = processes.any(isinstance(batch, PictureError), interrupts.requested, is_time)
@@ -142,16 +139,14 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         assert isinstance(batch, Pair)
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         real = batch.map(state.engine.receive)
-        losses = update(state, real, learning_rate=rate)
-        if compiling:
-            outputs.display.note(f"compiled, and the first update made, in {time.perf_counter() - asked:.0f} s")
-            outputs.begin_clock()
-            compiling = False
+        with compiling:
+            losses = update(state, real, learning_rate=rate)
+        compiling = nullcontext()
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total
-        if done or state.pictures // LOG_EVERY > before // LOG_EVERY:
+        if done or _passed(LOG_EVERY, before, state.pictures):
             outputs.log(rate)
-        if done or state.pictures // sample_every > before // sample_every:
+        if done or _passed(sample_every, before, state.pictures):
             is_flat = outputs.look()
             if is_flat and not done:
                 outputs.save(last=True)
@@ -160,6 +155,11 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         if done or save:
             outputs.save(last=done)
             saved = time.monotonic()
+
+
+def _passed(interval: int, before: int, now: int) -> bool:
+    """Whether a multiple of ``interval`` lies after ``before`` and not after ``now``."""
+    return now // interval > before // interval
 
 
 def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | PictureError:

@@ -3,7 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from diptych.model import ModelCard, save_model, versions
 from diptych.pair import Pair
 from diptych.sealed import written_aside
 from diptych.training.checkpoint import Share, save_checkpoint, shares_of
+from diptych.training.clock import Clock
 from diptych.training.health import Health
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -35,9 +37,7 @@ class Outputs:
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
         self.plan, self.state, self.run, self.display, self.processes = plan, state, plan.run, display, plan.processes
-        self.waited: float
-        """Seconds spent waiting for pictures since the last record."""
-        self.begin_clock()
+        self.clock = Clock(state.pictures)
         self.unlogged: list[dict[str, Any]] = []
         self.blocks: list[Block] = []
         """The newest samples."""
@@ -77,9 +77,14 @@ class Outputs:
         before = self.run.about() if self.run.exists else {"begun": now(), "parent": parent}
         self.run.write_config(self.plan.config, {key: before[key] for key in ("begun", "parent")} | about)
 
-    def begin_clock(self) -> None:
-        """Speed is measured from now on: what lies behind, such as compiling, happens once."""
-        self.logged_pictures, self.logged_time, self.waited = self.state.pictures, time.perf_counter(), 0.0
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Around the first update, which compiles: says so, and keeps it out of the speed."""
+        self.display.note("compiling in the first update, which takes a minute or two")
+        begun = time.monotonic()
+        yield
+        self.display.note(f"compiled, and the first update made, in {time.monotonic() - begun:.0f} s")
+        self.clock.start(self.state.pictures)
 
     def log(self, learning_rate: float) -> None:
         """Adds a record to the metrics, with the mean of each loss since the last one over all processes.
@@ -93,12 +98,10 @@ class Outputs:
             self._log(learning_rate, means)
 
     def _log(self, learning_rate: float, means: Mapping[str, float]) -> None:
-        state, now = self.state, time.perf_counter()
-        seconds = now - self.logged_time
-        speed, waited = (state.pictures - self.logged_pictures) / seconds, self.waited / seconds
+        state = self.state
+        speed, waited = self.clock.read(state.pictures)
         losses = {name: value for name, value in means.items() if not name.startswith(GRADIENT)}
         gradients = {name.removeprefix(GRADIENT): value for name, value in means.items() if name.startswith(GRADIENT)}
-        self.logged_pictures, self.logged_time, self.waited = state.pictures, now, 0.0
         record = {
             "pictures": state.pictures,
             "epoch": state.pictures / self.plan.epoch_size,

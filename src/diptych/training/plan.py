@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diptych.config import TrainConfig
+from diptych.config.marks import adjustable, check_ranges
 from diptych.config_json import flatten
 from diptych.data.cache import PictureCache
 from diptych.data.loader import Loader, Reader
@@ -21,19 +22,7 @@ from diptych.training.begin import with_architecture_of
 from diptych.training.length import parse_time, pictures_in, total_pictures
 from diptych.training.processes import ALONE, Processes
 from diptych.training.progress import Display
-from diptych.training.settle import check_ranges, settle, settled_before
-
-MAY_CHANGE = frozenset(
-    {
-        "source.a", "source.b", "source.root",  # the pictures may move; that they are the same is checked by name
-        "data.num_workers", "data.cache_gib", "data.disk_cache_gib", "output.num_samples", "output.save_minutes",
-        "output.keep_checkpoints", "output.on_full_disk",
-        "output.tensorboard",
-        "output.score",
-    }
-)  # fmt: skip
-"""Options that do not change what a run computes."""
-LENGTH = frozenset({"length.epochs", "length.pictures", "length.time", "length.stop_when_flat"})
+from diptych.training.settle import settle, settled_before
 
 
 @dataclass(frozen=True)
@@ -185,7 +174,7 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
     config = settled_before(config, stored)
     before, now = flatten(stored), flatten(config)
     changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
-    forbidden = sorted(set(changed) - MAY_CHANGE - LENGTH)
+    forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))
     if forbidden:
         differences = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
         cure = "repeat the options, or give --fork NEW_RUN to go on otherwise"

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-
-from diptych.launched import num_processes
 
 T = TypeVar("T")
 
@@ -69,13 +66,3 @@ class Processes:
 
 
 ALONE = Processes()
-
-
-@cache
-def join() -> Processes:
-    """The processes that were launched together with this one: joined at the first call, which waits for all."""
-    if num_processes() == 1:
-        return ALONE
-    from diptych.training.several import Several
-
-    return Several()

@@ -1,11 +1,10 @@
 """What ``None`` becomes: the choices that a run makes once, when it starts, from its pictures."""
 
-from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from diptych.config import DataConfig, TrainConfig
-from diptych.config_json import flatten
+from diptych.config.marks import check_ranges
 from diptych.data.survey import Survey
 from diptych.errors import OptionError
 from diptych.pair import Pair
@@ -58,44 +57,11 @@ def settle(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     return replace(config, data=data, method=config.method.settled((channels[0], channels[1])), generator=generator)
 
 
-POSITIVE = (
-    "optimiser.batch_size", "optimiser.learning_rate", "generator.width", "discriminator.width", "length.epochs",
-    "output.keep_checkpoints", "discriminator.num_layers", "data.load_size", "length.pictures",
-    "engine.accumulate",
-)  # fmt: skip
-SHARES = ("optimiser.beta1", "optimiser.beta2", "optimiser.ema")
-NOT_NEGATIVE = (
-    "method.lambda_a", "method.lambda_b", "method.lambda_identity", "method.pool_size", "generator.num_blocks",
-    "data.crop_size", "data.holdout", "data.num_workers", "data.cache_gib", "data.disk_cache_gib", "optimiser.seed",
-    "output.num_samples", "output.save_minutes", "length.stop_when_flat",
-)  # fmt: skip
-
-
-def check_ranges(config: TrainConfig) -> None:
-    """Refuses numbers that make no sense, whatever the pictures.
-
-    Raises:
-        OptionError: the first such number.
-    """
-    options = flatten(config)
-    rules: list[tuple[tuple[str, ...], Callable[[float], bool], str]] = [
-        (POSITIVE, lambda value: value > 0, "more than 0"),
-        (SHARES, lambda value: 0 <= value < 1, "at least 0 and less than 1"),
-        (NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
-        (("optimiser.decay_share",), lambda value: 0 < value <= 1, "more than 0 and at most 1"),
-    ]
-    for names, holds, range_ in rules:
-        for name in names:
-            value = options.get(name)
-            if value is not None and not holds(value):
-                raise OptionError(f"{name.rpartition('.')[2].replace('_', '-')} is {value}", cure=f"give {range_}")
-
-
 def settle_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     """``data`` with sizes and channels chosen.
 
     Raises:
-        OptionError: a crop larger than the size that it is cut from, or channels other than 1 and 3.
+        OptionError: a crop larger than the size that it is cut from.
     """
     shorter_side = min(survey.shorter_side for survey in surveys)
     largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
@@ -104,9 +70,6 @@ def settle_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     if data.resize != "none" and load_size < crop_size:
         raise OptionError(f"load-size {load_size} is less than crop-size {crop_size}", cure="give a larger load-size")
     channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: chosen(given, survey.channels), surveys)
-    for number in channels:
-        if number not in (1, 3):
-            raise OptionError(f"channels is {number}", cure="give 1 (grey) or 3 (RGB)")
     return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
 
 

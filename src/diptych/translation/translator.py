@@ -1,7 +1,6 @@
 """A trained generator as a function from picture to picture."""
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from diptych.config import Device, Direction, EngineConfig, Precision
 from diptych.data.pictures import Array, Picture, from_pillow, resized, to_pillow, with_channels
-from diptych.data.preprocess import fit, from_network, stack
+from diptych.data.preprocess import fit_whole, from_network, stack
 from diptych.engine import Engine, settled_engine
 from diptych.errors import OptionError, PictureError
 from diptych.model import Model, ModelCard, channels_of, load_model
@@ -121,10 +120,8 @@ class Translator:
         return output[:, :, top : top + height, left : left + width]
 
     def at_training_size(self, picture: Picture) -> Picture:
-        """``picture`` resized as the pictures of training were, without cropping or enlarging to a crop."""
-        data = self.card.data
-        size = data.crop_size or data.load_size
-        values = fit(picture.values, replace(data, crop_size=0), stride=self.card.generator.stride, load_size=size)
+        """``picture`` and its transparency as ``fit_whole`` makes them."""
+        values = fit_whole(picture.values, self.card.data, stride=self.card.generator.stride)
         height, width = values.shape[:2]
         alpha = None if picture.alpha is None else resized(picture.alpha[:, :, None], width, height)[:, :, 0]
         return Picture(values, alpha, picture.note)

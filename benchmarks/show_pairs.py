@@ -1,0 +1,42 @@
+"""Draws what a finished run makes of its held-out pictures beside the truth, where both domains have them by one name.
+
+    python benchmarks/show_pairs.py RUN PICTURE.png
+
+Shown are the first of the names in the order of their hashes, not the best.
+"""
+
+import sys
+from pathlib import Path
+
+from diptych import Translator
+from diptych.data.files import by_hash
+from diptych.data.pairing import pair_up
+from diptych.data.picture_files import read_picture
+from diptych.data.sources import find_split
+from diptych.evaluation.grid import Block, Row, draw_grid
+from diptych.model import load_model
+from diptych.pair import Pair
+from diptych.run import Run
+
+NUMBER = 10
+
+
+def main(folder: str, picture: str) -> None:
+    """Writes the picture."""
+    run = Run(Path(folder))
+    test = pair_up(find_split(run.config().source).test, leave_out=True)
+    names = by_hash(test.a.files)[:NUMBER]
+    real = test.map(lambda domain: [read_picture(domain.folder / name).values for name in names])
+    model, blocks = load_model(run.folder), []
+    for direction in model.networks:
+        source, target = ("A", "B") if direction == "a2b" else ("B", "A")
+        given, truth = real if direction == "a2b" else Pair(real.b, real.a)
+        translate = Translator.of(model, direction)
+        made = [translate(values) for values in given]
+        rows = [Row(source, given), Row("translated", made), Row(f"true {target}", truth)]
+        blocks.append(Block(f"{source} to {target}", rows))
+    draw_grid(blocks).save(picture)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

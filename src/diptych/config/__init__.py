@@ -1,0 +1,67 @@
+"""What a run is asked to do: frozen dataclasses, with a docstring under each option.
+
+Nothing heavy is imported here, so that ``--help`` answers at once. An option that is ``None`` is chosen when the run
+starts, from the pictures and the machine, and written to ``config.json`` as chosen.
+"""
+
+from diptych.config.methods import (
+    CycleganConfig,
+    Direction,
+    GanLoss,
+    MethodConfig,
+    Pix2pixConfig,
+)
+from diptych.config.networks import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    Norm,
+    PatchganConfig,
+    PixelConfig,
+    ResnetConfig,
+    UnetConfig,
+    Upsampling,
+)
+from diptych.config.training import (
+    DataConfig,
+    Device,
+    EngineConfig,
+    Initialisation,
+    LengthConfig,
+    OptimiserConfig,
+    OutputConfig,
+    Precision,
+    Resize,
+    ScheduleKind,
+    ScheduleUnit,
+    SourceConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "CycleganConfig",
+    "DataConfig",
+    "Device",
+    "Direction",
+    "DiscriminatorConfig",
+    "EngineConfig",
+    "GanLoss",
+    "GeneratorConfig",
+    "Initialisation",
+    "LengthConfig",
+    "MethodConfig",
+    "Norm",
+    "OptimiserConfig",
+    "OutputConfig",
+    "PatchganConfig",
+    "Pix2pixConfig",
+    "PixelConfig",
+    "Precision",
+    "Resize",
+    "ResnetConfig",
+    "ScheduleKind",
+    "ScheduleUnit",
+    "SourceConfig",
+    "TrainConfig",
+    "UnetConfig",
+    "Upsampling",
+]

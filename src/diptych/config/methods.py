@@ -1,0 +1,90 @@
+"""What methods there are, and their options."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+from diptych.config.marks import NotNegative
+from diptych.config.networks import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    PatchganConfig,
+    ResnetConfig,
+    UnetConfig,
+)
+from diptych.errors import OptionError
+
+GanLoss = Literal["least-squares", "vanilla", "hinge"]
+Direction = Literal["a2b", "b2a"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleganConfig:
+    """CycleGAN: two generators, held together by cycle consistency."""
+
+    kind: ClassVar[str] = "cyclegan"
+    paired: ClassVar[bool] = False
+    generator: ClassVar[GeneratorConfig] = ResnetConfig()
+    discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
+
+    gan_loss: GanLoss = "least-squares"
+    """Adversarial loss."""
+    lambda_a: NotNegative[float] = 10.0
+    """Weight of the cycle A → B → A."""
+    lambda_b: NotNegative[float] = 10.0
+    """Weight of the cycle B → A → B."""
+    lambda_identity: NotNegative[float] | None = None
+    """Weight of the identity loss, relative to lambda-a and lambda-b; 0 leaves it out. Chosen: 0.5, or 0 where the
+    domains differ in channels."""
+    pool_size: NotNegative[int] = 50
+    """Translated pictures kept per domain, from which the discriminators' fakes are drawn; 0 for none."""
+
+    def settled(self, channels: tuple[int, int]) -> Self:
+        """The same with every choice made, for domains of so many channels.
+
+        Raises:
+            OptionError: an identity loss asked for between domains of different channels.
+        """
+        if self.lambda_identity is None:
+            return replace(self, lambda_identity=0.5 if channels[0] == channels[1] else 0.0)
+        if self.lambda_identity > 0 and channels[0] != channels[1]:
+            raise OptionError(
+                f"lambda-identity is {self.lambda_identity:g}, but A has {channels[0]} channels and B {channels[1]}",
+                cure="leave it out, since only domains of equal channels have an identity loss",
+            )
+        return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """What a person should be told of this choice once, for domains of so many channels."""
+        if channels[0] == channels[1]:
+            return []
+        return [f"no identity loss, since A has {channels[0]} and B {channels[1]} channels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2pixConfig:
+    """pix2pix: one generator, for pictures that come in pairs."""
+
+    kind: ClassVar[str] = "pix2pix"
+    paired: ClassVar[bool] = True
+    generator: ClassVar[GeneratorConfig] = UnetConfig(norm="batch", dropout=True)
+    discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(norm="batch")
+
+    gan_loss: GanLoss = "vanilla"
+    """Adversarial loss."""
+    lambda_l1: NotNegative[float] = 100.0
+    """Weight of the distance to the true picture."""
+    direction: Direction = "a2b"
+    """Learn A to B, or B to A."""
+
+    def settled(self, channels: tuple[int, int]) -> Self:
+        """The same: nothing here depends on the pictures."""
+        del channels
+        return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """What a person should be told of this choice once: nothing."""
+        del channels
+        return []
+
+
+MethodConfig = CycleganConfig | Pix2pixConfig

@@ -1,0 +1,114 @@
+"""What generators and discriminators there are, and their options."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+from diptych.config.marks import NotNegative, Positive
+from diptych.errors import OptionError
+
+Norm = Literal["instance", "batch", "none"]
+Upsampling = Literal["transposed", "nearest", "bilinear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResnetConfig:
+    """Residual generator of the paper (appendix 7.2)."""
+
+    kind: ClassVar[str] = "resnet"
+
+    width: Positive[int] = 64
+    """Channels after the first layer (n of the paper)."""
+    num_blocks: NotNegative[int] | None = None
+    """Residual blocks. Chosen: 9 for crops of 256 pixels and more, 6 below."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution."""
+    dropout: bool = False
+    """Dropout ½ inside each residual block."""
+    upsampling: Upsampling = "transposed"
+    """How sizes double: the paper's transposed convolution, or resizing and then a convolution (no dotted pattern)."""
+
+    @property
+    def stride(self) -> int:
+        """What the sides of a picture must be multiples of."""
+        return 4
+
+    def settled(self, crop_size: int) -> Self:
+        """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures)."""
+        if self.num_blocks is not None:
+            return self
+        return replace(self, num_blocks=6 if 0 < crop_size < 256 else 9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnetConfig:
+    """U-Net generator of pix2pix."""
+
+    kind: ClassVar[str] = "unet"
+
+    width: Positive[int] = 64
+    """Channels after the first layer."""
+    num_levels: Positive[int] | None = None
+    """Halvings of the size, at least 5. Chosen: as many as the crop allows, at most 8."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution."""
+    dropout: bool = False
+    """Dropout ½ in the inner levels."""
+
+    @property
+    def stride(self) -> int:
+        """What the sides of a picture must be multiples of."""
+        assert self.num_levels is not None, "the number of levels is chosen before it is used"
+        return 1 << self.num_levels
+
+    def settled(self, crop_size: int) -> Self:
+        """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures).
+
+        Raises:
+            OptionError: fewer than 5 levels, asked for or forced by the crop.
+        """
+        halvings = (crop_size & -crop_size).bit_length() - 1 if crop_size else 8
+        num_levels = min(8, halvings) if self.num_levels is None else self.num_levels
+        if num_levels < 5:
+            problem = f"a U-Net of {num_levels} levels (crop-size {crop_size}) is too shallow"
+            raise OptionError(problem, cure="it needs 5, and a crop-size that is a multiple of 32")
+        return replace(self, num_levels=num_levels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchganConfig:
+    """Discriminator that judges overlapping patches: 70×70 pixels with 3 layers."""
+
+    kind: ClassVar[str] = "patchgan"
+
+    width: Positive[int] = 64
+    """Channels after the first layer."""
+    num_layers: Positive[int] = 3
+    """Stride-2 layers. 1 to 5 give patches of 16, 34, 70, 142, 286 pixels."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution but the first and last."""
+
+    @property
+    def smallest_side(self) -> int:
+        """The smallest side of a picture that leaves a score (and, for its normalisation, more than one before it)."""
+        return 3 << self.num_layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig:
+    """Discriminator that judges each pixel by itself."""
+
+    kind: ClassVar[str] = "pixel"
+
+    width: Positive[int] = 64
+    """Channels after the first layer."""
+    norm: Norm = "instance"
+    """Normalisation after the second convolution."""
+
+    @property
+    def smallest_side(self) -> int:
+        """The smallest side of a picture that leaves a score (and, for its normalisation, more than one before it)."""
+        return 2
+
+
+GeneratorConfig = ResnetConfig | UnetConfig
+DiscriminatorConfig = PatchganConfig | PixelConfig
