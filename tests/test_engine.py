@@ -247,9 +247,8 @@ class Told(Silent):
 
 
 @pytest.mark.slow
-def test_a_compiled_run_goes_on_bit_by_bit_and_compiles_nothing_for_its_samples(squares, tmp_path):
+def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
     torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
     told = Told()
     config = tiny(
         squares,
@@ -260,14 +259,12 @@ def test_a_compiled_run_goes_on_bit_by_bit_and_compiles_nothing_for_its_samples(
     )
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         whole = train(config, tmp_path / "run", display=told)
-        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         expected, _ = read_sealed(whole.checkpoint_file(8), "checkpoint")
         whole.checkpoint_file(8).unlink()
         whole.checkpoint_file(6).unlink()
         torch._dynamo.reset()  # as another process begins
         found, _ = read_sealed(train(config, whole.folder).checkpoint_file(8), "checkpoint")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    print("GRAPHS", graphs)
     assert any(note.startswith("compiled, and the first update made, in ") for note in told.notes)
 
 
