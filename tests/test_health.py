@@ -184,9 +184,11 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
         reader = getattr(plan.loader.readers, domain)
         known = as_batch([look(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu"))
         setattr(state.method.discriminators, domain, ByHeart(known))
-        assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks)]
+        judges = state.method.judges()
+        assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks, judges)]
         setattr(state.method.discriminators, domain, ByColour(channel))
-        assert f"discriminator {domain}" not in [alarm.about for alarm in health._of_discriminators(networks)]
+        judges = state.method.judges()
+        assert f"discriminator {domain}" not in [alarm.about for alarm in health._of_discriminators(networks, judges)]
 
 
 def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):

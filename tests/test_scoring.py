@@ -34,7 +34,7 @@ def data(tmp_path):
 @pytest.fixture
 def often(monkeypatch):
     """No limit to the share of the time that scoring takes."""
-    monkeypatch.setattr("diptych.training.scoring.MAX_SHARE", 1e9)
+    monkeypatch.setattr("diptych.training.scoring.SCORING_SHARE", 1e9)
 
 
 def pairs(root):
@@ -91,7 +91,7 @@ def test_a_run_whose_score_is_flat_stops_when_it_may(data, tmp_path, often):
 
 
 def test_scoring_takes_no_more_than_its_share_of_the_time(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("diptych.training.scoring.MAX_SHARE", 0.0)
+    monkeypatch.setattr("diptych.training.scoring.SCORING_SHARE", 0.0)
     run = train(tiny(data, length=LengthConfig(pictures=12)), tmp_path / "run")
     assert list(scores_of(run)) == [4]  # the first is always taken
 

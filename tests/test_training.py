@@ -26,6 +26,7 @@ from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.sealed import read_sealed
 from diptych.training.loop import train
+from diptych.training.plan import make_plan
 from diptych.training.progress import Silent
 
 TINY = TrainConfig(
@@ -151,6 +152,19 @@ def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
     pictures = run.config().length.pictures
     assert pictures > 0
     assert train(config, tmp_path / "run").config().length.pictures == pictures
+
+
+@pytest.mark.parametrize(("given", "drawn", "pictures"), [(None, 4, range(2, 10**6)), (20, 20, range(1, 2))])
+def test_of_a_time_samples_take_a_tenth_unless_told_and_are_counted(
+    squares, tmp_path, monkeypatch, given, drawn, pictures
+):
+    """Of 3 seconds, samples of 0.07 seconds are drawn 4 times. Where 20 of 0.15 are asked for, no time is left."""
+    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 0.07 if given is None else 0.15)
+    config = tiny(squares, length=LengthConfig(time="3s"))
+    plan = make_plan(replace(config, output=OutputConfig(num_samples=given)), tmp_path / "run", None, Silent())
+    assert plan.config.output.num_samples == drawn
+    assert plan.config.length.pictures in pictures
+    assert plan.sample_every == max(1, plan.total // drawn)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):

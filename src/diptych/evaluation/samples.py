@@ -1,11 +1,12 @@
 """The samples of a run: held-out pictures, their translations, and what comes back."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diptych.config import DataConfig, Direction
 from diptych.data.files import Domain, by_hash
@@ -18,6 +19,10 @@ from diptych.pair import Pair
 MAX_COLUMNS = 8
 REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 
+Name = TypeVar("Name", bound=str)
+Translate = Callable[[Tensor], Tensor]
+"""A network as a function: of a batch ``(B, C, H, W)`` in [-1, 1], the same in fp32; nothing can be learnt from it."""
+
 
 def sample_pictures(
     domain: Domain, data: DataConfig, *, channels: int, stride: int, number: int = MAX_COLUMNS
@@ -28,39 +33,37 @@ def sample_pictures(
     return [look(reader(index), CENTRE, data.crop_size or 0) for index in indices]
 
 
-@torch.no_grad()
 def sample_blocks(
-    networks: Mapping[Direction, nn.Module],
+    translators: Mapping[Direction, Translate],
     pictures: Pair[list[Array]],
     names: Pair[str],
     device: torch.device,
     *,
     paired: bool = False,
 ) -> list[Block]:
-    """Real, translated, back again and identity, a row each, for every direction that ``networks`` has.
+    """Real, translated, back again and identity, a row each, for every direction that ``translators`` has.
 
     Of ``paired`` pictures, the true translation as well.
     """
-    with evaluating(networks.values()):
-        blocks = [_block(networks, direction, pictures, names, device) for direction in networks]
+    blocks = [_block(translators, direction, pictures, names, device) for direction in translators]
     if paired:
-        for direction, block in zip(networks, blocks, strict=True):
+        for direction, block in zip(translators, blocks, strict=True):
             name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
             block.rows.append(Row(f"true {name}", truth))
     return blocks
 
 
 def _block(
-    networks: Mapping[Direction, nn.Module],
+    translators: Mapping[Direction, Translate],
     direction: Direction,
     pictures: Pair[list[Array]],
     names: Pair[str],
     device: torch.device,
 ) -> Block:
-    network, reverse = networks[direction], networks.get(REVERSE[direction])
+    translate, reverse = translators[direction], translators.get(REVERSE[direction])
     source, target, real = (*names, pictures.a) if direction == "a2b" else (*names.swapped, pictures.b)
     inputs = [to_network(stack([picture]), device) for picture in real]
-    fakes = [network(x) for x in inputs]
+    fakes = [translate(x) for x in inputs]
     rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]
     if reverse is not None:
         rows.append(Row(f"{source} again", [_array(reverse(fake)) for fake in fakes]))
@@ -69,18 +72,27 @@ def _block(
     return Block(f"{source} to {target}", rows)
 
 
-def _array(batch: torch.Tensor) -> Array:
+def _array(batch: Tensor) -> Array:
     return np.asarray(from_network(batch)[0])
 
 
 @contextmanager
-def evaluating(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """While this lasts, ``networks`` are in evaluation mode."""
-    modes = [(network, network.training) for network in networks]
+def evaluating(
+    networks: Mapping[Name, nn.Module], arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> Iterator[dict[Name, Translate]]:
+    """While this lasts, ``networks`` are in evaluation mode; gives them as functions that compute in ``arithmetic``."""
+
+    def computing(network: nn.Module) -> Translate:
+        @torch.no_grad()
+        def compute(pictures: Tensor) -> Tensor:
+            with arithmetic():
+                return network(pictures).float()  # type: ignore[no-any-return]
+
+        return compute
+
+    modes = [(network, network.training) for network in networks.values()]
     try:
-        for network, _ in modes:
-            network.eval()
-        yield
+        yield {name: computing(network.eval()) for name, network in networks.items()}
     finally:
         for network, mode in modes:
             network.train(mode)

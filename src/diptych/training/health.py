@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diptych.config import Direction
 from diptych.data.loader import Reader
@@ -14,7 +14,7 @@ from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, look, stack, to_network
 from diptych.evaluation import symptoms
 from diptych.evaluation.alarms import CHANCE, Alarm, alarms
-from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, evaluating
+from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, Translate, evaluating
 from diptych.pair import Pair
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -61,11 +61,14 @@ class Health:
         if self.state.pictures < max(QUIET_PICTURES, QUIET_SHARE * self.plan.total):
             return []
         found = self._of_records()
-        networks = self.state.method.networks(self.state.translators)
-        with torch.no_grad(), evaluating(networks.values()):
-            for direction in networks:
-                found += self._of_pictures(networks, direction)
-            found += self._of_discriminators(networks)
+        method, arithmetic = self.state.method, self.state.engine.autocast
+        with (
+            evaluating(method.networks(self.state.translators), arithmetic) as translators,
+            evaluating(method.judges(), arithmetic) as judges,
+        ):
+            for direction in translators:
+                found += self._of_pictures(translators, direction)
+            found += self._of_discriminators(translators, judges)
         self._tell(found)
         return found
 
@@ -94,30 +97,32 @@ class Health:
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()
 
-    def _of_pictures(self, networks: Mapping[Direction, nn.Module], direction: Direction) -> list[Alarm]:
+    def _of_pictures(self, translators: Mapping[Direction, Translate], direction: Direction) -> list[Alarm]:
         inputs, target = self.pictures if direction == "a2b" else self.pictures.swapped
-        outputs = networks[direction](inputs)
+        outputs = translators[direction](inputs)
         numbers = {"luminance_correlation": symptoms.luminance_correlation(inputs, outputs)}
         if inputs.shape[1] == outputs.shape[1]:
             numbers["change"] = symptoms.change(inputs, outputs)
         if min(len(outputs), len(target)) >= MIN_PICTURES:
             numbers["relative_spread"] = symptoms.spread(outputs) / max(symptoms.spread(target), 1e-6)
         numbers["relative_checkerboard"] = symptoms.checkerboard(outputs) / symptoms.checkerboard(target)
-        if REVERSE[direction] in networks:
-            back = networks[REVERSE[direction]]
+        if REVERSE[direction] in translators:
+            back = translators[REVERSE[direction]]
             numbers["hidden_information"] = symptoms.hidden_information(inputs, outputs, back)
         return alarms(direction, numbers)
 
-    def _of_discriminators(self, networks: Mapping[Direction, nn.Module]) -> list[Alarm]:
+    def _of_discriminators(
+        self, translators: Mapping[Direction, Translate], judges: Mapping[str, Translate]
+    ) -> list[Alarm]:
         """What each discriminator of one domain says of held-out pictures beside those it trained on."""
         if not all(len(domain) for domain in self.plan.split.test):
             return []
         found = []
-        for domain, judge in self.state.method.judges().items():
+        for domain, judge in judges.items():
             into: Direction = "b2a" if domain == "a" else "a2b"
             unseen, source = self.pictures if domain == "a" else self.pictures.swapped
             seen: Tensor = getattr(self.trained_on, domain)
-            scores = (judge(pictures) for pictures in (seen, unseen, networks[into](source)))
+            scores = (judge(pictures) for pictures in (seen, unseen, translators[into](source)))
             found += alarms(f"discriminator {domain}", {"memorised_share": symptoms.memorised_share(*scores)})
         return found
 

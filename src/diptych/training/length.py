@@ -2,11 +2,15 @@
 
 import re
 import time
+from dataclasses import replace
 
 from diptych.config import TrainConfig
 from diptych.data.loader import Loader
+from diptych.data.preprocess import CENTRE, look
 from diptych.engine import Engine
 from diptych.errors import OptionError
+from diptych.evaluation.samples import MAX_COLUMNS, evaluating, sample_blocks
+from diptych.pair import Pair
 from diptych.training.processes import Processes
 from diptych.training.state import State
 from diptych.training.update import update
@@ -14,6 +18,11 @@ from diptych.training.update import update
 MEASURED_SHARE, MEASURED_MAX = 0.04, 20.0
 """Share of the time given that is spent on measuring the speed, and its limit in seconds."""
 MIN_TIMED_UPDATES, WARM_UP_UPDATES = 3, 2
+NUM_SAMPLES = 20
+"""How often samples are drawn, unless told."""
+LOOKING_SHARE, SCORING_SHARE = 0.1, 0.05
+"""Of the time given, that samples and scores may take. Of a run of any length, scores that would take more are left
+out."""
 
 
 def parse_time(text: str) -> float:
@@ -49,9 +58,14 @@ def total_pictures(config: TrainConfig, epoch_size: int, num_processes: int = 1)
     return -(-pictures // batch_size) * batch_size
 
 
-def pictures_in(seconds: float, config: TrainConfig, loader: Loader, processes: Processes) -> int:
-    """How many pictures a run of ``seconds`` trains on, by trying with all ``processes``; what is learnt meanwhile is
-    thrown away."""
+def within_time(config: TrainConfig, loader: Loader, processes: Processes) -> TrainConfig:
+    """``config`` with as many pictures as its time has room for, by trying with all ``processes``; what is learnt
+    meanwhile is thrown away. Samples and scores are counted in; unless told how many, samples take a tenth at most.
+
+    Raises:
+        OptionError: its time is none.
+    """
+    seconds = parse_time(config.length.time or "")
     begun = time.perf_counter()
     state = State(config, Engine(config.engine), processes)
     timed = num_timed = 0.0
@@ -67,4 +81,28 @@ def pictures_in(seconds: float, config: TrainConfig, loader: Loader, processes: 
         enough = num_timed >= MIN_TIMED_UPDATES and spent > min(MEASURED_SHARE * seconds, MEASURED_MAX)
         if all(processes.any(processes.is_first and enough)):
             break
-    return processes.first(lambda: max(1, round((seconds - spent) * num_timed / timed * state.batch_size)))
+    sample = processes.first(lambda: _seconds_of_samples(state, loader))
+    num_samples = config.output.num_samples
+    if num_samples is None:
+        num_samples = max(1, min(NUM_SAMPLES, int(LOOKING_SHARE * seconds / sample)))
+    left = seconds * (1 - SCORING_SHARE * config.output.score) - (time.perf_counter() - begun) - num_samples * sample
+    pictures = processes.first(lambda: max(1, round(left * num_timed / timed * state.batch_size)))
+    return replace(
+        config,
+        length=replace(config.length, pictures=pictures),
+        output=replace(config.output, num_samples=processes.first(lambda: num_samples)),
+    )
+
+
+def _seconds_of_samples(state: State, loader: Loader) -> float:
+    """About how long it takes to draw samples once, and as long again to search for alarms; from those of one picture."""
+    crop_size = state.config.data.crop_size or 0
+    pictures = loader.readers.map(lambda reader: [look(reader(0), CENTRE, crop_size)])
+    networks = state.method.networks(state.translators)
+    durations = []
+    with state.engine.plain(), evaluating(networks, state.engine.autocast) as translators:
+        for _ in range(2):
+            begun = time.perf_counter()
+            sample_blocks(translators, pictures, Pair("a", "b"), state.engine.device)
+            durations.append(time.perf_counter() - begun)
+    return 2 * MAX_COLUMNS * min(durations)

@@ -124,7 +124,6 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         RunError: the disk is full, and this is the end or the config says to stop.
     """
     processes, saved = plan.processes, time.monotonic()
-    sample_every = max(1, plan.total // max(1, plan.config.output.num_samples))
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
     compiling: AbstractContextManager[None] = outputs.compiling() if plan.config.engine.compile else nullcontext()
     while state.pictures < plan.total:
@@ -146,7 +145,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         done = state.pictures >= plan.total
         if done or _passed(LOG_EVERY, before, state.pictures):
             outputs.log(rate)
-        if done or _passed(sample_every, before, state.pictures):
+        if done or _passed(plan.sample_every, before, state.pictures):
             is_flat = outputs.look()
             if is_flat and not done:
                 outputs.save(last=True)

@@ -12,7 +12,7 @@ from diptych.data.pictures import Array
 from diptych.errors import RunError
 from diptych.evaluation.grid import Block, draw_grid
 from diptych.evaluation.report.report import write_report
-from diptych.evaluation.samples import sample_blocks, sample_pictures
+from diptych.evaluation.samples import evaluating, sample_blocks, sample_pictures
 from diptych.model import ModelCard, save_model, versions
 from diptych.pair import Pair
 from diptych.sealed import written_aside
@@ -153,9 +153,11 @@ class Outputs:
     def _draw(self) -> None:
         """Draws the sample grid of now, and writes the report."""
         networks = self.state.method.networks(self.state.translators)
-        self.blocks = sample_blocks(
-            networks, self.shown, self.plan.names, self.state.engine.device, paired=self.plan.config.method.paired
-        )
+        with evaluating(networks, self.state.engine.autocast) as translators:
+            paired = self.plan.config.method.paired
+            self.blocks = sample_blocks(
+                translators, self.shown, self.plan.names, self.state.engine.device, paired=paired
+            )
         grid = draw_grid(self.blocks)
         if self.tensorboard:
             self.tensorboard.draw(self.state.pictures, grid)

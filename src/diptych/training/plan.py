@@ -19,7 +19,7 @@ from diptych.errors import OptionError, RunError
 from diptych.pair import Pair
 from diptych.run import Run, default_folder
 from diptych.training.begin import with_architecture_of
-from diptych.training.length import parse_time, pictures_in, total_pictures
+from diptych.training.length import NUM_SAMPLES, parse_time, total_pictures, within_time
 from diptych.training.processes import ALONE, Processes
 from diptych.training.progress import Display
 from diptych.training.settle import settle, settled_before
@@ -42,6 +42,11 @@ class Plan:
     parent: Path | None
     """The checkpoint of another run that this one begins with."""
     processes: Processes
+
+    @property
+    def sample_every(self) -> int:
+        """Pictures between two grids of samples."""
+        return max(1, self.total // max(1, self.config.output.num_samples or 0))
 
     @property
     def done(self) -> int:
@@ -76,8 +81,9 @@ def make_plan(
     size = epoch_size(split.train.map(len))
     if config.length.time is not None and config.length.pictures is None:
         display.note(f"measuring how many pictures {config.length.time} has room for")
-        pictures = pictures_in(parse_time(config.length.time), config, loader, processes)
-        config = replace(config, length=replace(config.length, pictures=pictures))
+        config = within_time(config, loader, processes)
+    if config.output.num_samples is None:
+        config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
     total = total_pictures(config, size, processes.number)
     return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
 

@@ -5,7 +5,6 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-import torch
 
 from diptych.config import Direction
 from diptych.data.pictures import Array
@@ -15,7 +14,8 @@ from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.metrics import l1
-from diptych.evaluation.samples import evaluating, sample_pictures
+from diptych.evaluation.samples import Translate, evaluating, sample_pictures
+from diptych.training.length import SCORING_SHARE
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
 from diptych.training.state import State
@@ -23,8 +23,6 @@ from diptych.training.state import State
 MAX_PICTURES = 32
 MIN_PICTURES = 8
 """Fewer say nothing of a distribution."""
-MAX_SHARE = 0.05
-"""Of the time of training, that scoring may take; a score that would take more is left out."""
 
 
 class Scoring:
@@ -78,7 +76,7 @@ class Scoring:
         if self.network is None and not self._scores_pairs:
             return None
         elapsed = time.monotonic() - self.begun
-        if self.history and self.spent + self.last_cost > MAX_SHARE * elapsed:
+        if self.history and self.spent + self.last_cost > SCORING_SHARE * elapsed:
             return None
         started = time.monotonic()
         values = self._values()
@@ -95,14 +93,13 @@ class Scoring:
         """Whether the last ``patience`` scores all were no better than one before them; never, where that is 0."""
         return 0 < patience < len(self.history) and min(self.history[-patience:]) >= min(self.history[:-patience])
 
-    @torch.no_grad()
     def _values(self) -> dict[Direction, float]:
         networks = self.state.method.networks(self.state.translators)
         values: dict[Direction, float] = {}
-        with evaluating(networks.values()):
-            for direction, network in networks.items():
+        with evaluating(networks, self.state.engine.autocast) as translators:
+            for direction, translate in translators.items():
                 given, wanted = self.pictures if direction == "a2b" else self.pictures.swapped
-                made = [self._translated(network, picture) for picture in given]
+                made = [self._translated(translate, picture) for picture in given]
                 values[direction] = (
                     mean(l1(*pair) for pair in zip(made, wanted, strict=True))
                     if self.network is None
@@ -114,6 +111,5 @@ class Scoring:
         assert self.real is not None
         return self.real.b if direction == "a2b" else self.real.a
 
-    def _translated(self, network: torch.nn.Module, picture: Array) -> Array:
-        with self.state.engine.autocast():
-            return np.asarray(from_network(network(to_network(stack([picture]), self.state.engine.device)))[0])
+    def _translated(self, translate: Translate, picture: Array) -> Array:
+        return np.asarray(from_network(translate(to_network(stack([picture]), self.state.engine.device)))[0])

@@ -10,7 +10,7 @@ from diptych.errors import UserError
 from diptych.evaluation.grid import Block
 from diptych.evaluation.report.facts import collect
 from diptych.evaluation.report.page import draw_page
-from diptych.evaluation.samples import sample_blocks, sample_pictures
+from diptych.evaluation.samples import evaluating, sample_blocks, sample_pictures
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.run import Run
@@ -53,4 +53,5 @@ def translate_samples(run: Run) -> list[Block]:
     pictures = shown.map(
         lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), model.card.channels
     )
-    return sample_blocks(model.networks, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)
+    with evaluating(model.networks) as translators:
+        return sample_blocks(translators, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)
