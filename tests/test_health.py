@@ -96,6 +96,20 @@ def test_a_checkerboard_is_found_and_a_sound_picture_is_not():
     assert alarms("a2b", {"relative_checkerboard": symptoms.checkerboard(sound) / real}) == []
 
 
+def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
+    """Two of 255 steps up and down in turn, over noise of the same strength as over smooth pictures."""
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    busy = X + 0.02 * torch.randn(X.shape, generator=torch.Generator().manual_seed(1))
+    for lattice in ((-1.0) ** columns, (-1.0) ** rows, (-1.0) ** (rows + columns)):
+        for sound in (X, busy):
+            real = max(symptoms.dots(sound), 1.0)
+            dotted = symptoms.dots(sound + 4 / 255 * lattice)
+            assert names(alarms("a2b", {"relative_dots": dotted / real})) == ["relative_dots"]
+    assert symptoms.dots(X) < 1.2
+    assert symptoms.dots(busy) < 1.5
+    assert symptoms.dots(F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="nearest")) < 1.2
+
+
 @pytest.mark.parametrize("kind", list(CHANCE))
 def test_guessing_has_the_loss_of_a_discriminator_that_cannot_tell(kind):
     guess = 0.5 if kind == "least-squares" else 0.0

@@ -201,6 +201,7 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
         ({"data": DataConfig(channels_a=2)}, "channels-a is 2: give 1"),
         ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),
         ({"optimiser": OptimiserConfig(batch_size=0)}, "batch-size is 0: give more than 0"),
+        ({"generator": ResnetConfig(width=0)}, "generator.width is 0: give more than 0"),
         ({"optimiser": OptimiserConfig(ema=1.0)}, "ema is 1.0: give at least 0 and less than 1"),
         ({"length": LengthConfig(time="soon")}, "time is 'soon': give a time such as 40m"),
         ({"engine": EngineConfig(precision="fp16", device="cpu")}, "fp16 does not train on cpu"),

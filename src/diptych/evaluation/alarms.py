@@ -44,6 +44,11 @@ RULES: dict[str, Rule] = {
         "train longer, or with --generator.upsampling nearest",
         high=3.0,
     ),
+    "relative_dots": Rule(
+        "a faint lattice of dots lies over the translations",
+        "train longer, or with --generator.upsampling nearest",
+        high=1.7,
+    ),
     "discriminator_loss": Rule(
         "the discriminator is never wrong, so the generator learns nothing from it",
         "lower --learning-rate, or give more pictures",

@@ -79,6 +79,26 @@ def _excess(spectrum: Tensor) -> Tensor:
     return torch.maximum(band(8) / band(6), band(4) / (band(3) * band(5)).sqrt())
 
 
+def dots(pictures: Tensor) -> float:
+    """Energy of the finest frequency, light and dark in turn, over that of those beside it: at most about 1 without a
+    pattern, however busy the picture.
+
+    A faint lattice over the whole picture is this one frequency and no band around it. The larger of rows and columns,
+    median over pictures.
+    """
+    grey = luminance(pictures)
+    height, width = (side // 2 * 2 for side in grey.shape[1:])
+    power = torch.fft.fft2(grey[:, :height, :width]).abs().square()
+    return torch.stack([_line(power.sum(1)), _line(power.sum(2))]).amax(0).median().item()
+
+
+def _line(spectrum: Tensor) -> Tensor:
+    """Of ``(B, N)`` energies by frequency: at N/2 over N/2 − 2 and N/2 − 3, to which nothing of it leaks."""
+    size = spectrum.shape[1]
+    beside = spectrum[:, size // 2 - 3 : size // 2 - 1].mean(1)
+    return spectrum[:, size // 2] / (beside + 1e-6 * size**2)
+
+
 def memorised_share(seen: Tensor, unseen: Tensor, fake: Tensor) -> float:
     """How far a discriminator's scores of real pictures it never saw fall from those it trained on towards fakes.
 

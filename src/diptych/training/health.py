@@ -106,6 +106,7 @@ class Health:
         if min(len(outputs), len(target)) >= MIN_PICTURES:
             numbers["relative_spread"] = symptoms.spread(outputs) / max(symptoms.spread(target), 1e-6)
         numbers["relative_checkerboard"] = symptoms.checkerboard(outputs) / symptoms.checkerboard(target)
+        numbers["relative_dots"] = symptoms.dots(outputs) / max(symptoms.dots(target), 1.0)
         if REVERSE[direction] in translators:
             back = translators[REVERSE[direction]]
             numbers["hidden_information"] = symptoms.hidden_information(inputs, outputs, back)
