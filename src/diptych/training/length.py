@@ -95,7 +95,7 @@ def within_time(config: TrainConfig, loader: Loader, processes: Processes) -> Tr
 
 
 def _seconds_of_samples(state: State, loader: Loader) -> float:
-    """Seconds of samples, about: to be drawn, and as long again to be searched for alarms; from those of one picture."""
+    """Seconds of samples, about: to be drawn, and to be searched for alarms as long again; by those of one picture."""
     crop_size = state.config.data.crop_size or 0
     pictures = loader.readers.map(lambda reader: [look(reader(0), CENTRE, crop_size)])
     networks = state.method.networks(state.translators)
