@@ -6,7 +6,7 @@ Threads and not processes: Pillow decodes and resizes outside Python's lock, and
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -152,7 +152,7 @@ class Loader:
         batch = stack(pictures)
         return batch.pin_memory() if self.pin else batch
 
-    def batches(self, start: int, *, every: int | None = None) -> Iterator[Pair[Tensor]]:
+    def batches(self, start: int, *, every: int | None = None) -> Generator[Pair[Tensor]]:
         """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked).
 
         One begins ``every`` so many pictures, by default the batch size: more where other processes take those between.
