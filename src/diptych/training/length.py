@@ -17,7 +17,8 @@ from diptych.training.update import update
 
 MEASURED_SHARE, MEASURED_MAX = 0.04, 20.0
 """Share of the time given that is spent on measuring the speed, and its limit in seconds."""
-MIN_TIMED_UPDATES, WARM_UP_UPDATES = 3, 2
+WARM_UP_UPDATES = 1
+"""Not measured, since much is done for the first time in them. One after them always is."""
 NUM_SAMPLES = 20
 """How often samples are drawn, unless told."""
 LOOKING_SHARE, SCORING_SHARE = 0.1, 0.05
@@ -65,33 +66,37 @@ def within_time(config: TrainConfig, loader: Loader, processes: Processes) -> Tr
     Raises:
         OptionError: its time is none.
     """
-    seconds = parse_time(config.length.time or "")
-    begun = time.perf_counter()
+    seconds, begun = parse_time(config.length.time or ""), time.perf_counter()
     state = State(config, Engine(config.engine), processes)
+    speed = _pictures_per_second(state, loader, min(MEASURED_SHARE * seconds, MEASURED_MAX))
+
+    def room() -> tuple[int, int]:
+        sample, num_samples = _seconds_of_samples(state, loader), config.output.num_samples
+        if num_samples is None:
+            num_samples = max(1, min(NUM_SAMPLES, int(LOOKING_SHARE * seconds / sample)))
+        left = seconds * (1 - SCORING_SHARE * config.output.score) - num_samples * sample
+        return max(1, round(speed * (left - (time.perf_counter() - begun)))), num_samples
+
+    pictures, num_samples = processes.first(room)
+    length, output = replace(config.length, pictures=pictures), replace(config.output, num_samples=num_samples)
+    return replace(config, length=length, output=output)
+
+
+def _pictures_per_second(state: State, loader: Loader, limit: float) -> float:
+    """The speed of training, by updates without any step for ``limit`` seconds."""
+    begun = time.perf_counter()
     timed = num_timed = 0.0
     for number, batch in enumerate(loader.batches(state.next_picture, every=state.batch_size)):
         started = time.perf_counter()
-        real = batch.map(state.engine.receive)
-        losses = update(state, real, learning_rate=0.0)
+        losses = update(state, batch.map(state.engine.receive), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
         if number >= WARM_UP_UPDATES:
             timed += time.perf_counter() - started
             num_timed += 1
-        spent = time.perf_counter() - begun
-        enough = num_timed >= MIN_TIMED_UPDATES and spent > min(MEASURED_SHARE * seconds, MEASURED_MAX)
-        if all(processes.any(processes.is_first and enough)):
+        enough = num_timed > 0 and time.perf_counter() - begun > limit
+        if all(state.processes.any(state.processes.is_first and enough)):
             break
-    sample = processes.first(lambda: _seconds_of_samples(state, loader))
-    num_samples = config.output.num_samples
-    if num_samples is None:
-        num_samples = max(1, min(NUM_SAMPLES, int(LOOKING_SHARE * seconds / sample)))
-    left = seconds * (1 - SCORING_SHARE * config.output.score) - (time.perf_counter() - begun) - num_samples * sample
-    pictures = processes.first(lambda: max(1, round(left * num_timed / timed * state.batch_size)))
-    return replace(
-        config,
-        length=replace(config.length, pictures=pictures),
-        output=replace(config.output, num_samples=processes.first(lambda: num_samples)),
-    )
+    return num_timed / timed * state.batch_size
 
 
 def _seconds_of_samples(state: State, loader: Loader) -> float:
