@@ -20,7 +20,9 @@ from diptych.config import (
     TrainConfig,
     UnetConfig,
 )
+from diptych.errors import WeightsError
 from diptych.interop import export_original, import_original, save_original
+from diptych.interop.exporting import options_there
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
@@ -151,8 +153,66 @@ def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
     assert err.splitlines() == [
         "latest_net_G_A.pth: generator A → B",
         "latest_net_G_B.pth: generator B → A",
+        "their test.py has no name for generators of so many blocks or levels",
         "there are no discriminators in it (a run's checkpoint holds them)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("generator", "options"),
+    [
+        (ResnetConfig(num_blocks=9), "--netG resnet_9blocks --ngf 64 --norm instance --no_dropout --input_nc 1 --output_nc 3"),
+        (UnetConfig(width=32, num_levels=8, norm="batch", dropout=True), "--netG unet_256 --ngf 32 --norm batch --input_nc 1 --output_nc 3"),
+        (ResnetConfig(num_blocks=3), ""),
+        (UnetConfig(num_levels=5), ""),
+    ],
+)  # fmt: skip
+def test_the_originals_options_for_a_model_are_told(generator, options):
+    card = ModelCard(
+        method="cyclegan", generator=generator, channels=Pair(1, 3), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
+    )  # fmt: skip
+    assert options_there(card) == options
+
+
+OPTIONS_FILE = """----------------- Options ---------------
+               batch_size: 1
+                crop_size: 64                            \t[default: 256]
+                direction: BtoA                          \t[default: AtoB]
+                  isTrain: True                          \t[default: None]
+                load_size: 72                            \t[default: 286]
+                    model: pix2pix                       \t[default: cycle_gan]
+               no_dropout: False
+                  no_flip: True                          \t[default: False]
+               preprocess: scale_width_and_crop          \t[default: resize_and_crop]
+----------------- End -------------------
+"""
+
+
+def test_a_folder_is_imported_with_what_its_options_file_says(tmp_path, theirs):
+    originals(theirs, ["latest_net_G.pth"], channels=(3, 1), generator=UnetConfig(width=1, num_levels=5))
+    (theirs / "train_opt.txt").write_text(OPTIONS_FILE)
+    (theirs / "test_opt.txt").write_text("crop_size: 1")
+    found = import_original([theirs], tmp_path / "m.safetensors")
+    card = load_model(found.file).card
+    assert card.data == DataConfig(resize="width", load_size=72, crop_size=64, flip=False, channels_a=1, channels_b=3)
+    assert (card.method, card.generator.dropout) == ("pix2pix", True)
+    assert list(load_model(found.file).networks) == ["b2a"]
+    assert f"pictures prepared as {theirs / 'train_opt.txt'} says" in found.notes
+    again = import_original([theirs], tmp_path / "other.safetensors", direction="a2b")
+    assert list(load_model(again.file).networks) == ["a2b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("crop_size: large", "crop_size is 'large': mend"), ("preprocess: zoom", "preprocess is 'zoom': give one of")],
+)
+def test_an_options_file_that_makes_no_sense_is_one_line(tmp_path, theirs, line, words):
+    originals(theirs, CYCLEGAN[:2])
+    (theirs / "opt.txt").write_text(f"{line}\n")
+    with pytest.raises(WeightsError, match=rf"opt\.txt: {words}"):
+        import_original([theirs], tmp_path / "run")
+    (theirs / "opt.txt").write_text(f"{line}\nisTrain: False\n")
+    assert import_original([theirs], tmp_path / "run").card.data.load_size == 286
 
 
 def test_a_run_is_exported_with_the_discriminators_of_its_checkpoint(squares, tmp_path):
@@ -209,11 +269,15 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth --to model.pth", "model.pth is no name for a model: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
+        ("import latest_net_G_A.pth --to new --direction b2a", "latest_net_G_A.pth says its direction by its name: leave"),
+        ("import taken --to new", "taken holds no latest_net_*.pth: give the files themselves"),
+        ("export taken --original file", "file is a file: give a folder to write to"),
+        ("translate . a.png b.png", ". holds no model.safetensors: diptych import . --to MODEL makes one of its .pth files"),
         ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
         ("export taken", "nothing says what to export to: give --original DIR"),
         ("export taken --original new", "taken/model.safetensors is damaged, or no diptych file"),
         ("export nothing --original new", "nothing does not exist"),
-        ("export latest_net_G_A.pth --original new", "is damaged, or no diptych file: turn original checkpoints into ours"),
+        ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is no diptych file: turn original checkpoints into ours"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(theirs, monkeypatch, capsys, arguments, words):

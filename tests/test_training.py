@@ -21,6 +21,7 @@ from diptych.config import (
     ResnetConfig,
     SourceConfig,
     TrainConfig,
+    UnetConfig,
 )
 from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
@@ -278,12 +279,53 @@ def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
     display = Silent()
     display.note = said.append
     second = train(replace(config, optimiser=begin), tmp_path / "second", display=display)
-    assert f"begun with the a2b b2a b a of {tmp_path / 'imported.safetensors'}" in said
+    networks = "generator a2b, generator b2a, discriminator a, discriminator b"
+    assert f"begun with {networks} of {tmp_path / 'imported.safetensors'}" in said
     before, _ = read_sealed(first.checkpoint_file(4), "checkpoint")
     after, _ = read_sealed(second.checkpoint_file(4), "checkpoint")
     for name in before:
         if name.startswith("discriminators."):
             assert torch.allclose(before[name], after[name], atol=1e-6)
+
+
+def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path):
+    """The config of the command has the networks of the preset, not those of the model."""
+    first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
+    config = tiny(squares, length=LengthConfig(pictures=2), generator=ResnetConfig(), discriminator=PatchganConfig())
+    config = replace(config, optimiser=replace(TINY.optimiser, begin_with=first.model_file))
+    train(config, tmp_path / "second")
+    longer = replace(config, length=LengthConfig(pictures=4))
+    assert train(longer, tmp_path / "second").config().generator == TINY.generator
+    with pytest.raises(OptionError, match=r"generator.width is 8, and 4 of the generator in .*second: leave it out"):
+        train(replace(longer, generator=ResnetConfig(width=8)), tmp_path / "second")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generator": ResnetConfig(width=8)}, "generator.width is 8, and 4 of the generator in"),
+        ({"generator": UnetConfig()}, "is a resnet, not a unet: leave --generator out"),
+    ],
+)
+def test_an_architecture_that_the_model_does_not_have_is_refused(squares, tmp_path, changes, words):
+    first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
+    usual = {"generator": ResnetConfig(), "discriminator": PatchganConfig()}
+    config = tiny(squares, **usual | changes, optimiser=replace(TINY.optimiser, begin_with=first.model_file))
+    with pytest.raises(OptionError, match=words):
+        train(config, tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_an_imported_model_is_not_trained_over(squares, tmp_path):
+    first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
+    imported = tmp_path / "imported"
+    imported.mkdir()
+    (imported / "model.safetensors").write_bytes(first.model_file.read_bytes())
+    with pytest.raises(
+        RunError, match=r"imported holds something else .*--begin-with .*imported begins with its model"
+    ):
+        train(tiny(squares), imported)
+    assert [path.name for path in imported.iterdir()] == ["model.safetensors"]
 
 
 def test_networks_that_do_not_fit_are_refused(squares, tmp_path):

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair
 from diptych.sealed import write_sealed
-from diptych.translation.folders import plan_outputs
+from diptych.translation.folders import plan_outputs, translate_files
 from diptych.translation.translator import Translator, pad_to_stride
 from test_pictures import CONTENTS, saved
 
@@ -108,6 +109,29 @@ def test_the_translation_is_what_the_network_gives_rounded_to_the_nearest(transl
     with torch.no_grad():
         exact = (translator.network(real)[0].permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
     assert np.abs(translator(values) - exact).max() <= 0.5 + 1e-4
+
+
+def test_of_pictures_side_by_side_a_half_is_translated(model, tmp_path):
+    left, right = noise(40, 40, 3), noise(40, 40, 3)[::-1]
+    Image.fromarray(np.concatenate([left, right], axis=1)).save(tmp_path / "pair.png")
+    translator = Translator.load(model)
+    for half, values in (("left", left), ("right", right)):
+        told = []
+        pairs = plan_outputs(tmp_path / "pair.png", tmp_path / f"{half}.png")
+        translate_files(translator, pairs, half=half, report=told.append)
+        assert told == []
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{half}.png")), translator(values))
+
+
+def test_what_looks_like_a_pair_is_told_once_of_a_pix2pix_model(model, tmp_path):
+    for name in ("one.png", "two.png"):
+        Image.fromarray(noise(80, 40, 3)).save(tmp_path / name)
+    translator = Translator.load(model)
+    for method, expected in (("cyclegan", 0), ("pix2pix", 1)):
+        translator.card = replace(translator.card, method=method)
+        told = []
+        translate_files(translator, plan_outputs(tmp_path, tmp_path.parent / method), report=told.append)
+        assert sum("is twice as wide as it is high: if it is a pair side by side" in line for line in told) == expected
 
 
 def test_the_direction_chooses_the_generator(model):

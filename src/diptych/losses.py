@@ -4,6 +4,7 @@ CycleGAN: Zhu, Park, Isola, Efros 2017 (arXiv 1703.10593), "the paper" below.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,12 @@ def discriminator_gan(kind: str, real_scores: Tensor, fake_scores: Tensor) -> Te
     4.1)."""
     loss = DISCRIMINATOR_LOSSES[kind]
     return 0.5 * (loss(real_scores, True) + loss(fake_scores, False))
+
+
+@cache
+def guessing(kind: str) -> float:
+    """The least ``discriminator_gan`` of a discriminator that cannot tell real from fake: all scores are one."""
+    return min(discriminator_gan(kind, score, score).item() for score in torch.linspace(-1, 1, 201))
 
 
 def cycle_consistency(real: Tensor, reconstructed: Tensor) -> Tensor:

@@ -113,9 +113,9 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
     """
     if path.is_dir():
         if not (path / "model.safetensors").is_file():
-            raise WeightsError(
-                f"{path} holds no model.safetensors", cure="give a run that has trained, or a model file"
-            )
+            theirs = f"diptych import {path} --to MODEL makes one of its .pth files"
+            cure = theirs if any(path.glob("*.pth")) else "give a run that has trained, or a model file"
+            raise WeightsError(f"{path} holds no model.safetensors", cure=cure)
         path = path / "model.safetensors"
     tensors, description = read_sealed(path, KIND)
     try:

@@ -69,8 +69,10 @@ class Run:
             RunError: it cannot be made, or holds something else.
         """
         if not self.exists and self._strangers():
-            problem = f"{self.folder} holds something else than a run ({self._strangers()[0]})"
-            raise RunError(problem, cure="give another folder with --run")
+            problem, cure = f"{self.folder} holds something else than a run", "give another folder with --run"
+            if self.model_file.is_file():
+                cure += f"; --begin-with {self.folder} begins with its model"
+            raise RunError(f"{problem} ({self._strangers()[0]})", cure=cure)
         try:
             for folder in (self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class Run:
 
     def _strangers(self) -> list[str]:
         """Names in the folder that no run gives; a run killed at its very beginning may have left some that it does."""
-        ours = {path.name for path in vars(self).values()}
+        ours = {path.name for path in vars(self).values()} - {self.model_file.name, self.best_model_file.name}
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted(name for name in names if name not in ours and not name.startswith("."))
 

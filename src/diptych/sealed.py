@@ -72,7 +72,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any
     except PermissionError:
         raise WeightsError(f"{path} may not be read", cure="change its permissions") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise WeightsError(f"{path} is damaged, or no diptych file", cure=_cure(path)) from None
+        what = "no diptych file" if path.suffix == ".pth" else "damaged, or no diptych file"
+        raise WeightsError(f"{path} is {what}", cure=_cure(path)) from None
     if sealed_format > FORMAT:
         raise WeightsError(
             f"{path} has format {sealed_format}, and this diptych reads up to {FORMAT}", cure="pip install -U diptych"

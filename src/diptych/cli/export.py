@@ -31,12 +31,16 @@ class Export:
 
         from rich.console import Console
 
-        from diptych.interop.exporting import export_original
+        from diptych.interop.exporting import export_original, options_there
 
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         done = export_original(self.model, self.original)
         for role, file in done.files.items():
             console.print(f"{file.name}: {role}")
+        if options := options_there(done.card):
+            console.print(f"their test.py builds the generators with {options}")
+        else:
+            console.print("their test.py has no name for generators of so many blocks or levels")
         if done.card.ema:
             console.print("the generators are the running mean over training, as in the model file")
         if not any(role.judges for role in done.files):

@@ -1,9 +1,11 @@
 """What is wrong with the words of a command line, told with the nearest that would be right."""
 
 import math
+import re
 from collections.abc import Collection, Sequence
 
 from diptych.cli.options import Option
+from diptych.cli.originals import option_here, value_here
 from diptych.errors import OptionError, did_you_mean
 
 NEEDED = {"int": "a whole number", "float": "a number"}
@@ -38,8 +40,7 @@ def refuse_mistakes(command: str, words: Sequence[str], options: Sequence[Option
         name, equals, value = word.partition("=")
         name = name.replace("_", "-")
         if name not in known:
-            cure = did_you_mean(name, [*known, "--help"], prefix="--") or f"diptych {command} --help lists them"
-            raise OptionError(f"{command} has no option {name}", cure=cure)
+            raise OptionError(f"{command} has no option {name}", cure=_other_option(command, name, known))
         option = given[name] = known[name]
         if option.kind == "switch":
             if equals:
@@ -53,6 +54,17 @@ def refuse_mistakes(command: str, words: Sequence[str], options: Sequence[Option
     _refuse_arguments(command, given.values(), loose, options)
 
 
+def _other_option(command: str, name: str, known: Collection[str]) -> str:
+    """What could be meant by ``name``, which is none of the ``known`` options of ``command``."""
+    if name.lower() in known:
+        return f"did you mean {name.lower()}?"
+    negated = re.fullmatch(r"--no-(.+\.)(.+)", name)
+    if negated and (switched := f"--{negated[1]}no-{negated[2]}") in known:
+        return f"did you mean {switched}?"
+    here = option_here(name) if command == "train" else ""
+    return here or did_you_mean(name, [*known, "--help"], prefix="--") or f"diptych {command} --help lists them"
+
+
 def refuse_value(option: Option, value: str) -> None:
     """Says what a ``value`` should be that the ``option`` cannot take.
 
@@ -61,7 +73,7 @@ def refuse_value(option: Option, value: str) -> None:
     """
     if option.choices and value not in option.choices:
         listed = ", ".join(option.choices)
-        near = did_you_mean(value, option.choices)
+        near = value_here(option.name, value, option.choices) or did_you_mean(value, option.choices)
         raise OptionError(
             f"{option.name} is {value!r}", cure=f"{near} (of {listed})" if near else f"give one of {listed}"
         )

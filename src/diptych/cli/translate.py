@@ -38,6 +38,8 @@ class Translate:
     """From A to B, or back."""
     size: Literal["own", "training"] = "own"
     """Translate at each picture's own size, or resized as in training."""
+    half: Literal["left", "right"] | None = None
+    """Of pictures that stand side by side in one file, as pix2pix learns from, translate this half alone."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
     precision: Precision = "auto"
@@ -59,7 +61,12 @@ class Translate:
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("", total=len(pairs))
             outcome = translate_files(
-                translator, pairs, size=self.size, report=console.print, advance=lambda: progress.advance(task)
+                translator,
+                pairs,
+                size=self.size,
+                half=self.half,
+                report=console.print,
+                advance=lambda: progress.advance(task),
             )
         console.print(f"{outcome.num_translated} translated, {len(outcome.failed)} failed")
         return EXIT_SOME_FAILED if outcome.failed else 0

@@ -38,6 +38,11 @@ class CycleganConfig:
     pool_size: NotNegative[int] = 50
     """Translated pictures kept per domain, from which the discriminators' fakes are drawn; 0 for none."""
 
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """What it learns."""
+        return ("a2b", "b2a")
+
     def settled(self, channels: tuple[int, int]) -> Self:
         """The same with every choice made, for domains of so many channels.
 
@@ -75,6 +80,11 @@ class Pix2pixConfig:
     """Weight of the distance to the true picture."""
     direction: Direction = "a2b"
     """Learn A to B, or B to A."""
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """What it learns."""
+        return (self.direction,)
 
     def settled(self, channels: tuple[int, int]) -> Self:
         """The same: nothing here depends on the pictures."""

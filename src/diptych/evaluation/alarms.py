@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diptych.config import GanLoss
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -82,9 +80,6 @@ RULES: dict[str, Rule] = {
     ),
 }
 """By the name of the number. Thresholds are chosen so that sound runs keep well clear of them: see docs/log.md."""
-
-CHANCE: dict[GanLoss, float] = {"least-squares": 0.25, "vanilla": 0.6931, "hinge": 1.0}
-"""A discriminator's (halved) loss when it cannot tell real from fake."""
 
 
 @dataclass(frozen=True)

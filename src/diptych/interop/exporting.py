@@ -38,6 +38,8 @@ def export_original(source: Path, folder: Path) -> Export:
         WeightsError: ``source`` cannot be read or is nothing that the original knows, or a file exists or cannot be
             written.
     """
+    if folder.is_file():
+        raise WeightsError(f"{folder} is a file", cure="give a folder to write to")
     model = load_model(source, discriminators=True)
     _refuse_unknown(source, model.card.generator)
     judges = model.discriminators or _last_discriminators(Run(source), model.card.channels)
@@ -49,6 +51,21 @@ def export_original(source: Path, folder: Path) -> Export:
     for role, file in files.items():
         _write(networks[role], file)
     return Export(files, model.card)
+
+
+def options_there(card: ModelCard) -> str:
+    """The options by which the original's test.py builds the generators of ``card``; empty where it has none."""
+    config = card.generator
+    if isinstance(config, ResnetConfig):
+        name = f"resnet_{config.num_blocks}blocks"
+    else:
+        name = f"unet_{2 ** (config.num_levels or 0)}"
+    if name not in ("resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"):
+        return ""
+    a, b = card.channels
+    dropout = [] if config.dropout else ["--no_dropout"]
+    options = [f"--netG {name}", f"--ngf {config.width}", f"--norm {config.norm}", *dropout]
+    return " ".join([*options, f"--input_nc {a}", f"--output_nc {b}"])
 
 
 def _refuse_unknown(source: Path, config: GeneratorConfig) -> None:

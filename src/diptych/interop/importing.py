@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from diptych.config import DataConfig, DiscriminatorConfig, GeneratorConfig
+from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig, UnetConfig
 from diptych.errors import WeightsError
 from diptych.interop.names import A2B, BLOG, JUDGES_BOTH, Role, role_of
+from diptych.interop.options_file import direction_of, read_options, with_preprocessing
 from diptych.interop.original import OriginalNetwork, read_original
 from diptych.model import ModelCard, judged_channels, save_model
 from diptych.pair import Pair
@@ -20,9 +21,11 @@ ASSUMED = (
     "how pictures were prepared is not in the files; assumed are the original's defaults: "
     "resized to 286×286, cropped to 256×256, half of them mirrored, values in [-1, 1]"
 )
-RENAME = (
-    "rename it to latest_net_G_A.pth (A → B), latest_net_G_B.pth, latest_net_D_A.pth (judges B) or latest_net_D_B.pth"
-)
+RENAME = {
+    True: "rename it to latest_net_G_A.pth (A → B), latest_net_G_B.pth (B → A) or latest_net_G.pth (the only one)",
+    False: "rename it to latest_net_D_A.pth (judges B), latest_net_D_B.pth (judges A) or latest_net_D.pth (pix2pix)",
+}
+"""The cure for a generator, and for a discriminator."""
 ONE_MODEL = "give networks of one model"
 
 Networks = dict[Role, OriginalNetwork]
@@ -39,16 +42,23 @@ class Import:
     """What the files do not tell, what is assumed in its place, and what was left out."""
 
 
-def import_original(files: Sequence[Path], to: Path) -> Import:
+def import_original(files: Sequence[Path], to: Path, *, direction: Direction | None = None) -> Import:
     """Writes the networks in ``files`` as a model: to the file ``to`` if that ends in .safetensors, else to a folder.
 
-    Which network is which is told by the names of ``files`` (see ``names``), all else by what they hold.
+    A folder among ``files`` stands for the latest networks in it. Which network is which is told by their names (see
+    ``names``); the ``direction`` of a lone generator and how pictures were prepared by the options file beside them,
+    where there is one; all else by what they hold.
 
     Raises:
         WeightsError: a file cannot be used, they are not of one model, or ``to`` is taken or cannot be written.
     """
     target = _target(to)
-    networks = _with_roles([read_original(file) for file in files])
+    files = [file for given in files for file in _latest(given)]
+    options_file, options = read_options(files[0].parent) or (None, {})
+    lone = Role(direction=direction or direction_of(options))
+    networks = _with_roles([read_original(file) for file in files], lone)
+    if direction is not None and lone not in networks:
+        raise WeightsError(f"{files[0]} says its direction by its name", cure="leave --direction out")
     generators = {role: network for role, network in networks.items() if role.direction}
     judges = {role: network for role, network in networks.items() if role.judges}
     if not generators:
@@ -58,18 +68,24 @@ def import_original(files: Sequence[Path], to: Path) -> Import:
     _refuse_mixed(list(judges.values()))
     for role, network in judges.items():
         _refuse_other_channels(role, network, channels)
+    generator = cast(GeneratorConfig, next(iter(generators.values())).architecture.config)
+    if isinstance(generator, UnetConfig) and "no_dropout" in options:
+        generator = replace(generator, dropout=options["no_dropout"] == "False")
+    data, notes = PREPROCESSING, [ASSUMED]
+    if options_file is not None:
+        data, notes = with_preprocessing(data, options, options_file), [f"pictures prepared as {options_file} says"]
     card = ModelCard(
-        method="pix2pix" if JUDGES_BOTH in judges else "cyclegan",
-        generator=cast(GeneratorConfig, next(iter(generators.values())).architecture.config),
+        method="pix2pix" if JUDGES_BOTH in judges or options.get("model") == "pix2pix" else "cyclegan",
+        generator=generator,
         channels=channels,
         names=Pair("A", "B"),
-        data=replace(PREPROCESSING, channels_a=channels.a, channels_b=channels.b),
+        data=replace(data, channels_a=channels.a, channels_b=channels.b),
         pictures=None,
         ema=False,
         discriminator=next((cast(DiscriminatorConfig, n.architecture.config) for n in judges.values()), None),
     )
     _save(target, networks, card)
-    return Import(target, card, networks, _notes(networks, channels))
+    return Import(target, card, networks, (*notes, *_notes(networks, channels)))
 
 
 def _target(to: Path) -> Path:
@@ -81,18 +97,28 @@ def _target(to: Path) -> Path:
     return target
 
 
-def _with_roles(found: list[OriginalNetwork]) -> Networks:
+def _latest(path: Path) -> list[Path]:
+    """The latest networks in the folder ``path``, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("latest_net_*.pth"))
+    if not files:
+        raise WeightsError(f"{path} holds no latest_net_*.pth", cure="give the files themselves")
+    return files
+
+
+def _with_roles(found: list[OriginalNetwork], lone: Role) -> Networks:
     """``found`` by what each does, the generators first."""
     num_generators = sum(network.architecture.translates for network in found)
     networks: Networks = {}
     for network in sorted(found, key=lambda network: not network.architecture.translates):
         translates = network.architecture.translates
-        role = role_of(network.path.name) or (A2B if translates and num_generators == 1 else None)
+        role = role_of(network.path.name, lone) or (lone if translates and num_generators == 1 else None)
         if role is None:
             what = "generator" if translates else "discriminator"
-            raise WeightsError(f"{network.path} is a {what}, and its name does not say which", cure=RENAME)
+            raise WeightsError(f"{network.path} is a {what}, and its name does not say which", cure=RENAME[translates])
         if translates != (role.direction is not None):
-            raise WeightsError(f"{network.path} is no {role} but a {network.architecture}", cure=RENAME)
+            raise WeightsError(f"{network.path} is no {role} but a {network.architecture}", cure=RENAME[translates])
         if role in networks:
             raise WeightsError(f"{networks[role].path} and {network.path} are both the {role}", cure="give one of them")
         networks[role] = network
@@ -143,7 +169,7 @@ def _save(target: Path, networks: Networks, card: ModelCard) -> None:
 
 
 def _notes(networks: Networks, channels: Pair[int]) -> tuple[str, ...]:
-    notes = [ASSUMED, *(note for network in networks.values() for note in network.notes)]
+    notes = [note for network in networks.values() for note in network.notes]
     if any(role.judges and BLOG.fullmatch(network.path.name) for role, network in networks.items()):
         notes.append(
             "the LeakyReLU that ends the blog version's discriminators is left out (it matters to training on)"

@@ -30,23 +30,24 @@ A2B, B2A = Role(direction="a2b"), Role(direction="b2a")
 JUDGES_A, JUDGES_B, JUDGES_BOTH = Role(judges="a"), Role(judges="b"), Role(judges="joint")
 
 # The authors name a discriminator by the direction whose fakes it sees, so their D_A judges B; the blog version names
-# it by the domain that it judges. A file without a letter is of the one direction there is, A → B; such a discriminator
+# it by the domain that it judges. A file without a letter is of the one direction there is; such a discriminator
 # is pix2pix's, which judges both pictures at once.
 AUTHORS_ROLES = {
-    ("G", "_A"): A2B, ("G", "_B"): B2A, ("G", None): A2B,
+    ("G", "_A"): A2B, ("G", "_B"): B2A,
     ("D", "_A"): JUDGES_B, ("D", "_B"): JUDGES_A, ("D", None): JUDGES_BOTH,
 }  # fmt: skip
 BLOG_ROLES = {("AB", None): A2B, ("BA", None): B2A, (None, "A"): JUDGES_A, (None, "B"): JUDGES_B}
 
 
-def role_of(name: str) -> Role | None:
-    """The role that the file ``name`` (without its folder) says; none where it says nothing.
+def role_of(name: str, lone: Role = A2B) -> Role | None:
+    """The role that the file ``name`` (without its folder) says; none where it says nothing. A generator without a
+    letter is the ``lone`` one.
 
     ``<epoch>_net_G_A.pth``, ``_G_B``, ``_D_A``, ``_D_B``, ``_G`` and ``_D`` are the authors' names, ``G__AB_<n>.pth``,
     ``G__BA_``, ``D__A_`` and ``D__B_`` those of the blog version.
     """
     if match := AUTHORS.fullmatch(name):
-        return AUTHORS_ROLES[match[1], match[2]]
+        return lone if match.groups() == ("G", None) else AUTHORS_ROLES[match[1], match[2]]
     if match := BLOG.fullmatch(name):
         return BLOG_ROLES[match[1], match[2]]
     return None

@@ -71,7 +71,8 @@ def read_original(path: Path) -> OriginalNetwork:
     state = _without_statistics(stored)
     architecture = read_architecture(state)
     if architecture is None:
-        unknown = f"{path} holds no network of the original code (its first key is {ascii(next(iter(stored)))[:60]})"
+        first = ascii(next(iter(stored)))[:60]
+        unknown = f"{path} holds no whole network of the original code ({len(stored)} keys, the first {first})"
         raise WeightsError(unknown, cure="give a ResNet, U-Net, PatchGAN or pixel network that it saved")
     _count_batches(state)
     notes = []
@@ -90,7 +91,7 @@ def read_original(path: Path) -> OriginalNetwork:
         )
     if isinstance(architecture.config, UnetConfig):
         notes.append(
-            "whether a U-Net was trained with dropout leaves no trace: none is assumed (it matters to training on)"
+            "whether a U-Net was trained with dropout leaves no trace in it: to train on, --generator.dropout says so"
         )
     return OriginalNetwork(path, architecture, state, tuple(notes))
 

@@ -13,8 +13,9 @@ from diptych.data.loader import Reader
 from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, look, stack, to_network
 from diptych.evaluation import symptoms
-from diptych.evaluation.alarms import CHANCE, Alarm, alarms
+from diptych.evaluation.alarms import Alarm, alarms
 from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, Translate, evaluating
+from diptych.losses import guessing
 from diptych.pair import Pair
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -87,7 +88,7 @@ class Health:
         if not self.recent:
             return []
         found = []
-        chance = CHANCE[self.plan.config.method.gan_loss]
+        chance = guessing(self.plan.config.method.gan_loss)
         for name in self.recent[-1]["losses"]:
             if name.startswith("discriminator"):
                 share = mean(record["losses"][name] for record in self.recent) / chance

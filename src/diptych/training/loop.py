@@ -109,8 +109,7 @@ def _restore(plan: Plan, state: State, shares: list[Share], display: Display) ->
         if len(shares) != plan.processes.number:
             display.note(f"processes: {len(shares)} before, {plan.processes.number} now; image pools are dealt anew")
     elif plan.config.optimiser.begin_with is not None:
-        copied = copy_networks(plan.config.optimiser.begin_with, state)
-        display.note(f"begun with the {' '.join(copied)} of {plan.config.optimiser.begin_with}")
+        display.note(copy_networks(plan.config.optimiser.begin_with, state))
     run.rewind(state.pictures)
 
 

@@ -18,11 +18,12 @@ from diptych.engine import describe_engine, settled_engine
 from diptych.errors import OptionError, RunError
 from diptych.pair import Pair
 from diptych.run import Run, default_folder
-from diptych.training.begin import with_architecture_of
+from diptych.training.begin import with_architecture_of, with_networks
 from diptych.training.length import NUM_SAMPLES, parse_time, total_pictures, within_time
 from diptych.training.processes import ALONE, Processes
 from diptych.training.progress import Display
 from diptych.training.settle import settle, settled_before
+from diptych.training.tensorboard import require_tensorboard
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def _choose(
 ) -> Choices:
     if config.length.time is not None:
         parse_time(config.length.time)  # a mistake in it is told before anything else is done
+    if config.output.tensorboard:
+        require_tensorboard()
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
@@ -177,6 +180,8 @@ def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig
 def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
     """``config`` with the choices of ``run``; its length, and what does not change the numbers, may differ."""
     stored = run.config()
+    if config.optimiser.begin_with is not None:
+        config = with_networks(config, stored.generator, stored.discriminator, run.folder)
     config = settled_before(config, stored)
     before, now = flatten(stored), flatten(config)
     changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]

@@ -37,7 +37,8 @@ def settle(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     generator = config.generator.settled(crop_size)
     if crop_size % generator.stride:
         raise OptionError(
-            f"crop-size {crop_size} is no multiple of {generator.stride}", cure="this generator needs one"
+            f"crop-size {crop_size} is no multiple of {generator.stride}",
+            cure=f"this generator needs one, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
         )
     smallest = config.discriminator.smallest_side
     if 0 < crop_size < smallest:

@@ -9,15 +9,22 @@ from PIL import Image
 from diptych.errors import MissingExtraError
 
 
+def require_tensorboard() -> None:
+    """Raises ``MissingExtraError`` where TensorBoard is not installed."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("TensorBoard", "tensorboard") from None
+
+
 class TensorBoard:
     """Writes event files into ``folder``; what an earlier process wrote after ``pictures`` is superseded."""
 
     def __init__(self, folder: Path, pictures: int) -> None:
         """Raises ``MissingExtraError`` where TensorBoard is not installed."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingExtraError("TensorBoard", "tensorboard") from None
+        require_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer = SummaryWriter(str(folder), purge_step=pictures + 1)
 
     def log(self, pictures: int, values: Mapping[str, float]) -> None:

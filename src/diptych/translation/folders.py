@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from diptych.data.files import find_pictures
+from diptych.data.files import Half, find_pictures
 from diptych.data.picture_files import SAVE_OPTIONS, read_picture, storable, write_picture
 from diptych.data.pictures import Picture
+from diptych.data.preprocess import halved
 from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
 from diptych.translation.translator import Translator
 
@@ -70,27 +71,30 @@ def translate_files(
     pairs: list[tuple[Path, Path]],
     *,
     size: Size = "own",
+    half: Half | None = None,
     report: Callable[[str], None] = lambda _: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Translates each picture to its place, as ``plan_outputs`` has it; one that fails is reported and the rest done.
 
-    ``report`` is told of failures, of what a person might not expect of a picture, and once of a scale unlike
-    training's; ``advance`` is called after each picture.
+    ``half`` is that of each picture which is translated; by default all of it. ``report`` is told of failures, of what
+    a person might not expect of a picture, and once of a scale unlike training's and of what looks like a pair;
+    ``advance`` is called after each picture.
 
     Raises:
         UserError: the disk is full, or may not be written.
     """
-    outcome, warned = Outcome(), False
+    outcome, warned = Outcome(), set[Callable[..., str]]()
     for folder in dict.fromkeys(target.parent for _, target in pairs):
         with _disk_mistakes(folder):
             folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
-            picture = read_picture(source)
-            if size == "own" and not warned and not 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
-                warned = True
-                report(_scale_warning(translator, picture, source))
+            picture = _half_of(read_picture(source), half)
+            for warning in (_scale_warning, _pair_warning):
+                if warning not in warned and (words := warning(translator, picture, source, size, half)):
+                    warned.add(warning)
+                    report(words)
             made = storable(_translated(translator, picture, size), target)
             for note in filter(None, (picture.note, made.note)):
                 report(note)
@@ -119,10 +123,27 @@ def _translated(translator: Translator, picture: Picture, size: Size) -> Picture
     return translator.translate(translator.at_training_size(picture) if size == "training" else picture)
 
 
-def _scale_warning(translator: Translator, picture: Picture, source: Path) -> str:
+def _half_of(picture: Picture, half: Half | None) -> Picture:
+    alpha = None if picture.alpha is None else halved(picture.alpha, half)
+    return Picture(halved(picture.values, half), alpha, picture.note)
+
+
+def _scale_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+    del half
+    if size == "training" or 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
+        return ""
     height, width, _ = picture.values.shape
     trained = translator.card.data.load_size
     return (
         f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
         "try --size training if it looks wrong"
     )
+
+
+def _pair_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+    del size
+    height, width, _ = picture.values.shape
+    if half is not None or translator.card.method != "pix2pix" or width != 2 * height:
+        return ""
+    first = "left" if translator.direction == "a2b" else "right"
+    return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"

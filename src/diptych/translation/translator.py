@@ -63,6 +63,12 @@ class Translator:
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
+        if set(model.card.channels) - {1, 3}:
+            a, b = model.card.channels
+            raise OptionError(
+                f"pictures have 1 or 3 channels, and this model's {a} and {b}",
+                cure="call its networks in Python, by diptych.model.load_model",
+            )
         engine = Engine(settled_engine(EngineConfig(device=device, precision=precision)))
         return cls(model.networks[direction], model.card, direction, engine)
 

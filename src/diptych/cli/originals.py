@@ -1,0 +1,91 @@
+"""What those who come from the original authors' code type, and what is here in its place."""
+
+OPTIONS: dict[str, str] = {
+    "--batchSize": "--batch-size",
+    "--checkpoints-dir": "--run",
+    "--dataroot": "--root",
+    "--display-freq": "--num-samples",
+    "--fineSize": "--crop-size",
+    "--gan-mode": "--gan-loss",
+    "--gpu-ids": "--device",
+    "--identity": "--lambda-identity",
+    "--init-type": "--initialisation",
+    "--input-nc": "--channels-a",
+    "--lambda-A": "--lambda-a",
+    "--lambda-B": "--lambda-b",
+    "--lambda-L1": "--lambda-l1",
+    "--loadSize": "--load-size",
+    "--lr": "--learning-rate",
+    "--lr-decay-iters": "--decay-share",
+    "--lr-policy": "--schedule",
+    "--max-dataset-size": "a folder with fewer pictures",
+    "--model": "--method",
+    "--n-epochs": "the sum of n_epochs and n_epochs_decay as --epochs",
+    "--n-epochs-decay": "its part of the run as --decay-share",
+    "--n-layers-D": "--discriminator.num-layers",
+    "--nThreads": "--num-workers",
+    "--name": "--run",
+    "--ndf": "--discriminator.width",
+    "--netD": "--discriminator",
+    "--netG": "--generator",
+    "--ngf": "--generator.width",
+    "--niter": "the sum of niter and niter_decay as --epochs",
+    "--niter-decay": "its part of the run as --decay-share",
+    "--no-dropout": "--generator.no-dropout",
+    "--norm": "--generator.norm and --discriminator.norm",
+    "--num-threads": "--num-workers",
+    "--output-nc": "--channels-b",
+    "--preprocess": "--resize",
+    "--resize-or-crop": "--resize",
+    "--save-epoch-freq": "--save-minutes",
+    "--save-latest-freq": "--save-minutes",
+    "--update-html-freq": "--num-samples",
+    "--which-direction": "--direction",
+}
+"""Their options of training, with dashes for underscores, and what to give."""
+
+NEEDLESS: dict[str, str] = {
+    "--continue-train": "the same command goes on by itself",
+    "--dataset-mode": "it follows from --method",
+    "--display-id": "report.html is written as the run goes",
+    "--epoch": "the last checkpoint is taken",
+    "--epoch-count": "a run that goes on knows where it was",
+    "--load-iter": "the last checkpoint is taken",
+    "--no-html": "report.html is written as the run goes",
+    "--phase": "train and test parts are found by the layout",
+    "--print-freq": "there is a record every 100 pictures",
+    "--serial-batches": "the order is a function of --seed",
+    "--use-wandb": "--tensorboard writes curves for TensorBoard",
+}
+"""Those to leave out, and why."""
+
+VALUES: dict[str, str] = {
+    "lsgan": "least-squares",
+    "resize_and_crop": "square",
+    "scale_width": "width --crop-size 0",
+    "scale_width_and_crop": "width",
+    "crop": "none",
+    "resnet_9blocks": "resnet --generator.num-blocks 9",
+    "resnet_6blocks": "resnet --generator.num-blocks 6",
+    "unet_256": "unet --generator.num-levels 8",
+    "unet_128": "unet --generator.num-levels 7",
+    "basic": "patchgan --discriminator.num-layers 3",
+    "n_layers": "patchgan --discriminator.num-layers 3",
+    "cycle_gan": "cyclegan",
+    "AtoB": "a2b",
+    "BtoA": "b2a",
+}
+"""Their values where ours have other names."""
+
+
+def option_here(name: str) -> str:
+    """What to give in place of their option ``name``, as a cure; empty where it is none of theirs."""
+    if name in OPTIONS:
+        return f"give {OPTIONS[name]}"
+    return f"leave it out, since {NEEDLESS[name]}" if name in NEEDLESS else ""
+
+
+def value_here(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """What to give in place of their ``value`` of an ``option`` that takes ``choices``; empty where it is none."""
+    here = VALUES.get(value, "")
+    return f"give {option} {here}" if here.partition(" ")[0] in choices else ""

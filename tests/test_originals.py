@@ -1,0 +1,62 @@
+"""What the original's options are called here is told, exists, and is what the page for those who come from it says."""
+
+from pathlib import Path
+
+import pytest
+
+from diptych.cli import main
+from diptych.cli.originals import NEEDLESS, OPTIONS, VALUES
+from diptych.cli.train import all_options
+
+PAGE = (Path(__file__).parents[1] / "docs" / "from-the-original-code.md").read_text(encoding="utf-8")
+
+
+def cure_of(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "a", "b", *words])
+    told = capsys.readouterr().err
+    assert (stop.value.code, told.count("\n")) == (2, 1)
+    return told
+
+
+def test_whatever_is_given_in_place_of_theirs_is_an_option_here():
+    known = {option.name for option in all_options()} | {option.opposite for option in all_options() if option.opposite}
+    named = {word for cure in (*OPTIONS.values(), *VALUES.values()) for word in cure.split() if word.startswith("--")}
+    assert named <= known
+    choices = {choice for option in all_options() for choice in option.choices}
+    assert {value.partition(" ")[0] for value in VALUES.values()} <= choices
+
+
+def test_every_option_of_theirs_is_on_the_page():
+    older = {
+        "--batchSize",
+        "--fineSize",
+        "--loadSize",
+        "--identity",
+        "--nThreads",
+        "--resize-or-crop",
+        "--which-direction",
+    }
+    for name in {*OPTIONS, *NEEDLESS} - older:
+        assert name.removeprefix("--").replace("-", "_") in PAGE, name
+    for value in VALUES:
+        assert value in PAGE, value
+
+
+@pytest.mark.parametrize(
+    ("typed", "cure"),
+    [
+        ("--lr 0.1", "give --learning-rate"),
+        ("--lambda_A 5", "did you mean --lambda-a?"),
+        ("--lambda_L1 5", "give --lambda-l1"),
+        ("--no_dropout", "give --generator.no-dropout"),
+        ("--n_epochs 100", "give the sum of n_epochs and n_epochs_decay as --epochs"),
+        ("--preprocess none", "give --resize"),
+        ("--continue_train", "leave it out, since the same command goes on by itself"),
+        ("--gan-loss lsgan", "give --gan-loss least-squares"),
+        ("--generator unet_256", "give --generator unet --generator.num-levels 8"),
+        ("--no-generator.dropout", "did you mean --generator.no-dropout?"),
+    ],
+)
+def test_who_types_theirs_is_told_ours(capsys, typed, cure):
+    assert cure in cure_of(capsys, *typed.split())
