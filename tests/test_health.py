@@ -207,7 +207,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
 def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):
     # With such a bound, whatever is translated is translated too little.
     monkeypatch.setitem(RULES, "change", replace(RULES["change"], low=2.0))
-    monkeypatch.setattr("diptych.training.health.QUIET_PICTURES", 0)
+    monkeypatch.setattr("diptych.evaluation.alarms.QUIET_PICTURES", 0)
     said = []
     display = Silent()
     display.note = said.append

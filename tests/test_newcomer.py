@@ -196,7 +196,7 @@ def test_a_picture_of_another_mode(desk):
     ("words", "line"),
     [
         ("train photos paintings --batchsize 4", "train has no option --batchsize: did you mean --batch-size?"),
-        ("train photos paintings --netG unet", "train has no option --netG: diptych train --help lists them"),
+        ("train photos paintings --netG unet", "train has no option --netG: give --generator"),
         (
             "train photos paintings --generator.num-levels 6",
             "train has no option --generator.num-levels here: it belongs to --generator unet",

@@ -202,7 +202,8 @@ def test_a_missing_part_is_left_out(run, missing):
         about = run.about()
         about["config"]["source"]["root"] = "nowhere"
         run.write_json(run.config_file, about)
-    for name in ("samples", "metrics.jsonl", "model.safetensors") if missing == "all" else (missing,):
+    every = ("samples", "metrics.jsonl", "model.safetensors", "checkpoints")
+    for name in every if missing == "all" else (missing,):
         path = run.folder / name
         if path.is_dir():
             shutil.rmtree(path)

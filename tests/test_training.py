@@ -1,5 +1,6 @@
 """A run: what it writes, how it stops, and that going on is the same as never having stopped."""
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from diptych.config import (
     CycleganConfig,
@@ -25,10 +27,11 @@ from diptych.config import (
 )
 from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
+from diptych.run import Run
 from diptych.sealed import read_sealed
 from diptych.training.loop import train
 from diptych.training.plan import make_plan
-from diptych.training.progress import Silent
+from diptych.training.progress import Silent, Terminal
 
 TINY = TrainConfig(
     method=CycleganConfig(pool_size=5),
@@ -155,17 +158,33 @@ def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
     assert train(config, tmp_path / "run").config().length.pictures == pictures
 
 
-@pytest.mark.parametrize(("given", "drawn", "pictures"), [(None, 4, range(2, 10**6)), (20, 20, range(1, 2))])
-def test_of_a_time_samples_take_a_tenth_unless_told_and_are_counted(
-    squares, tmp_path, monkeypatch, given, drawn, pictures
-):
-    """Of 3 seconds, samples of 0.07 seconds are drawn 4 times. Where 20 of 0.15 are asked for, no time is left."""
-    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 0.07 if given is None else 0.15)
-    config = tiny(squares, length=LengthConfig(time="3s"))
-    plan = make_plan(replace(config, output=OutputConfig(num_samples=given)), tmp_path / "run", None, Silent())
+@pytest.mark.parametrize(("given", "drawn"), [(None, 4), (20, 4), (2, 2)])
+def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, given, drawn):
+    """Of 3 seconds, samples of 0.07 seconds are drawn 4 times, or fewer."""
+    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 0.07)
+    config = tiny(squares, length=LengthConfig(time="3s"), output=OutputConfig(num_samples=given))
+    said = []
+    display = Silent()
+    display.note = said.append
+    plan = make_plan(config, tmp_path / "run", None, display)
     assert plan.config.output.num_samples == drawn
-    assert plan.config.length.pictures in pictures
-    assert plan.sample_every == max(1, plan.total // drawn)
+    assert plan.sample_every == plan.total // drawn
+    assert ("samples are drawn 4 times, not 20: in 3s there is no time for more" in said) == (given == 20)
+
+
+def test_a_time_without_room_for_an_update_is_refused(squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 3.0)
+    with pytest.raises(OptionError, match=r"3s has no time for an update, of which one takes .* s: give more"):
+        make_plan(tiny(squares, length=LengthConfig(time="3s")), tmp_path / "run", None, Silent())
+
+
+def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, tmp_path):
+    train(tiny(squares, length=LengthConfig(pictures=4)), tmp_path / "run")
+    gentler = tiny(squares, length=LengthConfig(pictures=4), optimiser=replace(TINY.optimiser, learning_rate=1e-5))
+    with pytest.raises(RunError, match=r"run ended at 4 pictures, and so would .*fork: give --pictures of more than 4"):
+        train(gentler, tmp_path / "run", fork=tmp_path / "fork")
+    assert not (tmp_path / "fork").exists()
+    train(replace(gentler, length=LengthConfig(pictures=6)), tmp_path / "run", fork=tmp_path / "fork")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):
@@ -314,6 +333,26 @@ def test_an_architecture_that_the_model_does_not_have_is_refused(squares, tmp_pa
     with pytest.raises(OptionError, match=words):
         train(config, tmp_path / "second")
     assert not (tmp_path / "second").exists()
+
+
+def test_the_command_that_began_a_run_is_kept(squares, tmp_path, monkeypatch):
+    for program, typed in (("/somewhere/bin/diptych", "first"), ("/somewhere/diptych/__main__.py", "second")):
+        monkeypatch.setattr("sys.argv", [program, "train", typed])
+        train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "run")
+    assert Run(tmp_path / "run").about()["command"] == "diptych train first"
+
+
+def test_the_terminal_counts_every_update_and_has_lines_without_a_terminal(monkeypatch):
+    said = io.StringIO()
+    now = [0.0]
+    monkeypatch.setattr("diptych.training.progress.time.monotonic", lambda: now[0])
+    display = Terminal(Console(file=said))
+    display.start(0, 50)
+    for pictures in (1, 2, 3):
+        now[0] += 20
+        display.advance(pictures)
+    assert display.progress.tasks[0].completed == 3
+    assert said.getvalue() == "2/50 pictures\n"
 
 
 def test_an_imported_model_is_not_trained_over(squares, tmp_path):

@@ -284,11 +284,12 @@ def test_size_training_resizes_and_says_nothing_of_scale(model, tmp_path, capsys
 
 
 def test_a_scale_unlike_trainings_is_told_once_and_one_within_twofold_never(model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
     for name, side in (("a", 16), ("b", 64), ("c", 65), ("d", 15), ("e", 200)):
-        saved(tmp_path / f"{name}.png", Image.new("RGB", (side, side)))
-    lines = run(capsys, model, tmp_path, tmp_path / "out")[1]
+        saved(tmp_path / "in" / f"{name}.png", Image.new("RGB", (side, side)))
+    lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
     assert [line for line in lines if "--size training" in line] == [
-        f"{tmp_path}/c.png has 65×65 pixels, but training saw pictures of 32: try --size training if it looks wrong"
+        f"{tmp_path}/in/c.png has 65×65 pixels, but training saw pictures of 32: try --size training if it looks wrong"
     ]
 
 
@@ -391,10 +392,36 @@ def test_writing_over_what_is_read_is_refused(tmp_path):
         ("in", "link"),
         ("in/x.png", "in/x.png"),
         ("in/x.png", "in"),
-        ("in", "in/out"),
     ):
         message = refused(tmp_path / source, tmp_path / target)
         assert message.endswith("would be written over a picture that is read: give another output"), (source, target)
+
+
+def test_an_output_inside_the_input_is_refused(tmp_path):
+    """Else the second time would translate the translations."""
+    fill(tmp_path / "in", "x.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for target in ("in/out", "in/deeper/out", "link/out"):
+        message = refused(tmp_path / "in", tmp_path / target)
+        assert message.endswith("its pictures would be translated too the next time: give an output elsewhere"), target
+
+
+def test_a_folder_is_not_written_to_what_is_named_like_a_picture(tmp_path):
+    fill(tmp_path / "in", "x.png")
+    assert refused(tmp_path / "in", tmp_path / "out.jpg").endswith("is a folder: give a folder to write to")
+
+
+def test_pictures_of_kinds_that_are_not_read_are_told(model, tmp_path, capsys):
+    fill(tmp_path / "in", "x.png", "deep/y.png")
+    for name in ("in/deep/IMG_1.HEIC", "in/slide.svs", "phone/IMG_1.HEIC"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"not read")
+    lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
+    words = (
+        f"passed over in {tmp_path / 'in'}: 2 files of a kind that is not read (.heic, .svs): save them as JPEG or PNG"
+    )
+    assert any(line.startswith(words) for line in lines)
+    assert "1 file of a kind that is not read (.heic)" in refused(tmp_path / "phone", tmp_path / "out")
 
 
 def test_other_impossible_outputs_are_refused(tmp_path):

@@ -44,13 +44,13 @@ def paper(method: MethodConfig) -> TrainConfig:
 def demo() -> TrainConfig:
     """CycleGAN, small and quick: for pictures of 64×64 and some minutes on two processor cores."""
     return replace(
-        default(CycleganConfig(lambda_b=3.0)),
+        default(CycleganConfig(lambda_b=3.0, lambda_identity=1.0)),
         generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest"),
-        discriminator=PatchganConfig(width=32, num_layers=2),
+        discriminator=PatchganConfig(width=32),
         data=DataConfig(load_size=64, crop_size=64, draft=False),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
-        length=LengthConfig(time="5m"),
-        output=OutputConfig(score=False),
+        length=LengthConfig(time="5m15s"),
+        output=OutputConfig(score=False, num_samples=10),
     )
 
 

@@ -21,6 +21,8 @@ from diptych.training.length import total_pictures
 
 MAX_SECONDS, MAX_UPDATES = 10.0, 20
 """Of measuring. One update is always measured, and one before it is not."""
+LONG_HOURS = 12
+"""Longer runs are told how to be shorter."""
 GIB = 2**30
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError", "bad_alloc")
 SMALLER = "give a smaller --crop-size, --generator.width 32, or another machine"
@@ -55,10 +57,14 @@ class Estimate:
         memory += f" ({self.device_memory_gib:.1f} on the GPU)" if self.device_memory_gib else ""
         of = f"{'the remaining ' if self.done else ''}{self.epochs:,.4g} epochs ({self.pictures:,} pictures)"
         updates = f"{self.num_updates} {'update' if self.num_updates == 1 else 'updates'}"
-        return (
-            f"{of} would take about {duration}{memory} on this machine ({self.device}, {self.precision}): "
-            f"{self.pictures_per_second:.3g} pictures per second in {updates} as busy as it is now"
+        speed = self.pictures_per_second
+        pace = f"{speed:.3g} pictures a second" if speed >= 1 else f"{1 / speed:.2g} seconds a picture"
+        words = (
+            f"{of} would take about {duration}{memory} on this machine ({self.device}, {self.precision}): {pace}, "
+            f"measured over {updates} while it is as busy as now"
         )
+        shorter = "; --time 4h, or a smaller --crop-size and --generator.width 32, makes a shorter run"
+        return words + (shorter if self.hours > LONG_HOURS else "")
 
     def json(self) -> dict[str, Any]:
         return asdict(self)

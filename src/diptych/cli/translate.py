@@ -50,6 +50,7 @@ class Translate:
         from rich.console import Console
         from rich.progress import Progress
 
+        from diptych.data.files import UNREAD_CURE, describe_unread
         from diptych.translation.folders import plan_outputs, translate_files
         from diptych.translation.translator import Translator
 
@@ -57,6 +58,8 @@ class Translate:
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         translator = Translator.load(self.model, self.direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
+        if self.input.is_dir() and (told := describe_unread(self.input)):
+            console.print(f"{told}: {UNREAD_CURE}")
         console.print(f"{self.direction}: {translator.source} to {translator.target}")
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("", total=len(pairs))

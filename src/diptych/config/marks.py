@@ -65,10 +65,10 @@ def check_ranges(config: Any) -> None:
     for name, value, marks in marked(config):
         for mark in marks:
             if isinstance(mark, Range) and value is not None and not mark.holds(value):
-                raise OptionError(f"{_spoken(name)} is {value}", cure=f"give {mark.words}")
+                raise OptionError(f"{spoken(name)} is {value}", cure=f"give {mark.words}")
 
 
-def _spoken(name: str) -> str:
+def spoken(name: str) -> str:
     """The dotted ``name`` of an option as the command line has it: those of networks keep whose they are."""
     part, _, option = name.replace("_", "-").rpartition(".")
     return f"{part}.{option}" if part in ("generator", "discriminator") else option

@@ -135,8 +135,8 @@ class OutputConfig:
     """What a run writes besides its model."""
 
     num_samples: Adjustable[NotNegative[int]] | None = None
-    """How often a grid of held-out pictures is drawn in the course of the run. Chosen: 20 times; in a run of a given
-    time, as often as a tenth of it allows."""
+    """How often a grid of held-out pictures is drawn in the course of the run. Chosen: 20 times. In a run of a given
+    time, never more often than a tenth of it allows."""
     score: Adjustable[bool] = True
     """Score held-out pictures at each grid, in at most 5 % of the time, and keep the best (extra: evaluate)."""
     save_minutes: Adjustable[NotNegative[float]] = 10.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from diptych.config import DataConfig
 from diptych.data.examine import Examined, Facts
-from diptych.data.files import Domain
+from diptych.data.files import UNREAD_CURE, Domain, describe_unread
 from diptych.data.pairing import common_names
 from diptych.data.pictures import ALPHA_MODES, GREY_MODES
 from diptych.data.repeats import Place, repeats
@@ -67,6 +67,7 @@ def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, pair
     domains = train.map(lambda ours, theirs: (ours.domain, [*ours.facts, *theirs.facts]), test)
     found = [
         *_unreadable(parts),
+        *_passed_over(parts),
         *_kinds(list({one.path: one for one in pictures}.values())),
         *chain.from_iterable(_few(part.domain) for part in train),
         *chain.from_iterable(_colours(*domain, letter) for domain, letter in zip(domains, "ab", strict=True)),
@@ -94,6 +95,12 @@ def _unreadable(parts: Sequence[Examined]) -> Iterator[Finding]:
             tuple((path,) for path in errors),
             tuple(map(str, errors.values())),
         )
+
+
+def _passed_over(parts: Sequence[Examined]) -> Iterator[Finding]:
+    for folder in dict.fromkeys(part.domain.folder for part in parts):
+        if folder.is_dir() and (problem := describe_unread(folder)):
+            yield Finding("warning", "not-read", problem, UNREAD_CURE)
 
 
 def _kinds(pictures: Sequence[Facts]) -> Iterator[Finding]:

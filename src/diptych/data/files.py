@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,11 @@ from diptych.errors import PictureError, did_you_mean_path
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
+UNREAD = frozenset({".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd"}) | {
+    ".svs", ".ndpi", ".scn", ".mrxs",
+}  # fmt: skip
+"""Pictures too, of kinds that are not read."""
+UNREAD_CURE = "save them as JPEG or PNG to use them"
 
 Half = Literal["left", "right"]
 
@@ -57,6 +62,26 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
     Raises:
         PictureError: no such folder, not a folder, or one that may not be read.
     """
+    found = (path.relative_to(folder) for path in _walk(folder) if is_picture(path))
+    return tuple(sorted(found, key=Path.as_posix))
+
+
+def describe_unread(folder: Path) -> str:
+    """What pictures below ``folder`` are passed over because they are of a kind that is not read; empty for none.
+
+    Raises:
+        PictureError: as ``find_pictures``.
+    """
+    kinds = [path.suffix.lower() for path in _walk(folder) if path.suffix.lower() in UNREAD and path.name[0] != "."]
+    if not kinds:
+        return ""
+    listed = ", ".join(sorted(set(kinds)))
+    files = f"{len(kinds):,} file{'s' * (len(kinds) != 1)}"
+    return f"passed over in {folder}: {files} of a kind that is not read ({listed})"
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below ``folder``, but for what is in hidden folders."""
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
@@ -64,11 +89,9 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
     def refuse(error: OSError) -> None:
         raise PictureError(f"{error.filename} cannot be read ({error.strerror})", cure="change its permissions")
 
-    found: list[Path] = []
     for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(directory, name))]
-        found += [path for path in map(Path(directory).joinpath, names) if is_picture(path)]
-    return tuple(sorted((path.relative_to(folder) for path in found), key=Path.as_posix))
+        yield from map(Path(directory).joinpath, names)
 
 
 def _leads_back(folder: Path) -> bool:
@@ -84,7 +107,8 @@ def find_domain(name: str, folder: Path) -> Domain:
     """
     files = find_pictures(folder)
     if not files:
-        raise PictureError(f"{folder} holds no picture", cure=f"put pictures there ({' '.join(sorted(SUFFIXES))})")
+        problem = describe_unread(folder) or f"{folder} holds no picture"
+        raise PictureError(problem, cure=f"put pictures there ({' '.join(sorted(SUFFIXES))})")
     return Domain(name, folder, files)
 
 

@@ -82,6 +82,15 @@ RULES: dict[str, Rule] = {
 """By the name of the number. Thresholds are chosen so that sound runs keep well clear of them: see docs/log.md."""
 
 
+QUIET_SHARE, QUIET_PICTURES = 0.2, 500
+"""The part of a run, at its beginning, in which nothing is alarming yet."""
+
+
+def quiet_until(total: int) -> int:
+    """The pictures after which alarms begin, in a run of ``total``."""
+    return max(QUIET_PICTURES, round(QUIET_SHARE * total))
+
+
 @dataclass(frozen=True)
 class Alarm:
     """One alarming number."""

@@ -23,6 +23,7 @@ from diptych.evaluation.scores import Score, Subjects, remarks, score
 from diptych.evaluation.untrained import untrained
 from diptych.model import Model, load_model
 from diptych.pair import Pair
+from diptych.presets import METHODS
 from diptych.run import Run
 
 DomainName = Literal["a", "b"]
@@ -93,10 +94,13 @@ def evaluate(
         }
     file = path / "model.safetensors" if path.is_dir() else path
     listed = None if palette is None else [f"#{bytes(colour.tolist()).hex()}" for colour in palette]
+    told = list(_remarks(scores, loaded.card.names, pictures))
+    if paired and pairs is None and not METHODS[loaded.card.method].paired:
+        told.insert(0, "taken as pairs, since all names are equal: give --no-pairs if they do not show the same")
     made = Evaluation(
         scores=scores,
         names=loaded.card.names,
-        remarks=list(_remarks(scores, loaded.card.names, pictures)),
+        remarks=told,
         protocol=protocol(loaded, file, pictures, network, paired=paired, seed=seed, palette=listed),
     )
     if (run := Run(path)).exists:

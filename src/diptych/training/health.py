@@ -13,7 +13,7 @@ from diptych.data.loader import Reader
 from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, look, stack, to_network
 from diptych.evaluation import symptoms
-from diptych.evaluation.alarms import Alarm, alarms
+from diptych.evaluation.alarms import Alarm, alarms, quiet_until
 from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, Translate, evaluating
 from diptych.losses import guessing
 from diptych.pair import Pair
@@ -21,10 +21,6 @@ from diptych.training.plan import Plan
 from diptych.training.progress import Display
 from diptych.training.state import State
 
-QUIET_SHARE = 0.2
-"""The share of a run, at its beginning, in which nothing is alarming yet."""
-QUIET_PICTURES = 500
-"""Nor before so many pictures, however short the run."""
 RECORDS = 5
 """Records of the metrics over which losses, gradients and waiting are averaged."""
 MIN_RECORDS = 2
@@ -59,7 +55,7 @@ class Health:
 
     def examine(self) -> list[Alarm]:
         """The alarms of now; those not told before are shown."""
-        if self.state.pictures < max(QUIET_PICTURES, QUIET_SHARE * self.plan.total):
+        if self.state.pictures < quiet_until(self.plan.total):
             return []
         found = self._of_records()
         method, arithmetic = self.state.method, self.state.engine.autocast

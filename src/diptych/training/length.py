@@ -61,21 +61,26 @@ def total_pictures(config: TrainConfig, epoch_size: int, num_processes: int = 1)
 
 def within_time(config: TrainConfig, loader: Loader, processes: Processes) -> TrainConfig:
     """``config`` with as many pictures as its time has room for, by trying with all ``processes``; what is learnt
-    meanwhile is thrown away. Samples and scores are counted in; unless told how many, samples take a tenth at most.
+    meanwhile is thrown away. Samples and scores are counted in; samples are as many as fit into a tenth at most.
 
     Raises:
-        OptionError: its time is none.
+        OptionError: its time is none, or has room for no update.
     """
     seconds, begun = parse_time(config.length.time or ""), time.perf_counter()
     state = State(config, Engine(config.engine), processes)
     speed = _pictures_per_second(state, loader, min(MEASURED_SHARE * seconds, MEASURED_MAX))
 
     def room() -> tuple[int, int]:
-        sample, num_samples = _seconds_of_samples(state, loader), config.output.num_samples
-        if num_samples is None:
-            num_samples = max(1, min(NUM_SAMPLES, int(LOOKING_SHARE * seconds / sample)))
+        sample, wanted = _seconds_of_samples(state, loader), config.output.num_samples
+        num_samples = max(1, min(NUM_SAMPLES if wanted is None else wanted, int(LOOKING_SHARE * seconds / sample)))
         left = seconds * (1 - SCORING_SHARE * config.output.score) - num_samples * sample
-        return max(1, round(speed * (left - (time.perf_counter() - begun)))), num_samples
+        pictures = round(speed * (left - (time.perf_counter() - begun)))
+        if pictures < state.batch_size:
+            problem = (
+                f"{config.length.time} has no time for an update, of which one takes {state.batch_size / speed:.2g} s"
+            )
+            raise OptionError(problem, cure="give more, or a smaller --crop-size and --generator.width")
+        return pictures, num_samples
 
     pictures, num_samples = processes.first(room)
     length, output = replace(config.length, pictures=pictures), replace(config.output, num_samples=num_samples)

@@ -133,6 +133,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         failed, stop, save = processes.any(isinstance(batch, PictureError), interrupts.requested, is_time)
         if failed or stop:
             outputs.save(last=True)
+            outputs.display.note(f"saved at {state.pictures:,} of {plan.total:,} pictures")
             processes.together(partial(_raise, batch if failed else KeyboardInterrupt()))
         assert isinstance(batch, Pair)
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
@@ -142,6 +143,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
         compiling = nullcontext()
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total
+        outputs.display.advance(state.pictures)
         if done or _passed(LOG_EVERY, before, state.pictures):
             outputs.log(rate)
         if done or _passed(plan.sample_every, before, state.pictures):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from diptych.data.pictures import Array
@@ -66,7 +67,6 @@ class Outputs:
         }
         held = {domain.name: [file.as_posix() for file in domain.files] for domain in self.plan.split.test}
         about = {
-            "command": shlex.join(sys.argv),
             "versions": versions(),
             "total": self.plan.total,
             "processes": self.processes.number,
@@ -74,8 +74,10 @@ class Outputs:
             "held_out": held,
         }
         parent = str(self.plan.parent) if self.plan.parent else None
-        before = self.run.about() if self.run.exists else {"begun": now(), "parent": parent}
-        self.run.write_config(self.plan.config, {key: before[key] for key in ("begun", "parent")} | about)
+        before = self.run.about() if self.run.exists else {}
+        begun = {"begun": now(), "parent": parent, "command": command()}
+        kept = {key: before.get(key, value) for key, value in begun.items()}
+        self.run.write_config(self.plan.config, kept | about)
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
@@ -207,6 +209,8 @@ class Outputs:
     def _save(self, shares: list[Share], *, last: bool, best: bool) -> None:
         try:
             self._write(shares, best=best)
+            if last:
+                self._report()
         except OSError as error:
             problem = f"no checkpoint at {self.state.pictures:,} pictures: {describe(error)}"
             if last or self.plan.config.output.on_full_disk == "stop":
@@ -231,6 +235,12 @@ class Outputs:
         )
         file = self.run.best_model_file if best else self.run.model_file
         save_model(file, state.method.networks(state.translators), card)
+
+
+def command() -> str:
+    """What was typed to start this process."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["diptych" if program in ("diptych", "__main__.py") else sys.argv[0], *sys.argv[1:]])
 
 
 def describe(error: OSError) -> str:

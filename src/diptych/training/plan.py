@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diptych.config import TrainConfig
-from diptych.config.marks import adjustable, check_ranges
+from diptych.config.marks import adjustable, check_ranges, spoken
 from diptych.config_json import flatten
 from diptych.data.cache import PictureCache
+from diptych.data.files import UNREAD_CURE, describe_unread
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
@@ -82,10 +83,17 @@ def make_plan(
     size = epoch_size(split.train.map(len))
     if config.length.time is not None and config.length.pictures is None:
         display.note(f"measuring how many pictures {config.length.time} has room for")
-        config = within_time(config, loader, processes)
+        wanted, config = config.output.num_samples, within_time(config, loader, processes)
+        if wanted is not None and wanted > (drawn := config.output.num_samples or 0):
+            display.note(
+                f"samples are drawn {drawn} times, not {wanted}: in {config.length.time} there is no time for more"
+            )
     if config.output.num_samples is None:
         config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
     total = total_pictures(config, size, processes.number)
+    if fork is not None and parent is not None and int(parent.stem) >= total:
+        problem = f"{parent.parent.parent} ended at {int(parent.stem):,} pictures, and so would {fork}"
+        raise RunError(problem, cure=f"give --pictures of more than {total:,}")
     return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
 
 
@@ -94,6 +102,7 @@ def _choose(
 ) -> Choices:
     if config.length.time is not None:
         parse_time(config.length.time)  # a mistake in it is told before anything else is done
+    check_ranges(config)
     if config.output.tensorboard:
         require_tensorboard()
     names = domain_names(config.source)
@@ -105,7 +114,6 @@ def _choose(
         config = _resumed(config, run, split)
     elif fork is not None:
         config, parent = settled_before(config, origin.config()), last_checkpoint(origin)
-        check_ranges(config)
     else:
         config = _settled(config, split, display)
     if processes.number > 1:
@@ -133,6 +141,9 @@ def find_pictures_of(config: TrainConfig, display: Display) -> Split:
         display.note(
             f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
         )
+    for folder in dict.fromkeys(domain.folder for domain in split.train):
+        if told := describe_unread(folder):
+            display.note(f"{told}: {UNREAD_CURE}")
     return split
 
 
@@ -187,7 +198,7 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
     changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
     forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))
     if forbidden:
-        differences = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
+        differences = ", ".join(f"{spoken(key)} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
         cure = "repeat the options, or give --fork NEW_RUN to go on otherwise"
         raise RunError(f"{run.folder} was begun otherwise: {differences}", cure=cure)
     _refuse_other_pictures(run, split)

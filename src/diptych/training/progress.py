@@ -24,6 +24,9 @@ class Display(Protocol):
     def start(self, pictures: int, total: int) -> None:
         """Training begins (again) after ``pictures`` of ``total``."""
 
+    def advance(self, pictures: int) -> None:
+        """Training is at ``pictures``."""
+
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
     ) -> None:
@@ -38,6 +41,7 @@ class Silent:
 
     def note(self, message: str) -> None: ...
     def start(self, pictures: int, total: int) -> None: ...
+    def advance(self, pictures: int) -> None: ...
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
     ) -> None: ...
@@ -62,26 +66,32 @@ class Terminal:
         self.losses = Text()
         self.live: Live | None = None
         self.last_line = 0.0
+        self.speed = ""
 
     def note(self, message: str) -> None:
         self.console.print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def start(self, pictures: int, total: int) -> None:
         self.task = self.progress.add_task("", total=total, completed=pictures, speed="")
+        self.last_line = time.monotonic()
         if self.console.is_terminal:
             self.live = Live(Group(self.progress, self.losses), console=self.console, refresh_per_second=4)
             self.live.start()
 
+    def advance(self, pictures: int) -> None:
+        self.progress.update(self.task, completed=pictures, speed=self.speed)
+        total = self.progress.tasks[self.task].total or pictures
+        ended = pictures >= total and bool(self.speed)
+        if self.live is None and (time.monotonic() - self.last_line > LINE_SECONDS or ended):
+            self.last_line = time.monotonic()
+            self.note("  ".join(filter(None, (f"{pictures:,}/{total:,.0f} pictures", self.speed, self.losses.plain))))
+
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_share: float
     ) -> None:
-        speed = f"{pictures_per_second:.3g}/s, waiting {waiting_share:.0%} for data"
-        self.progress.update(self.task, completed=pictures, speed=speed)
+        self.speed = f"{pictures_per_second:.3g}/s, waiting {waiting_share:.0%} for data"
         self.losses.plain = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in losses.items())
-        total = self.progress.tasks[self.task].total or pictures
-        if self.live is None and (time.monotonic() - self.last_line > LINE_SECONDS or pictures >= total):
-            self.last_line = time.monotonic()
-            self.note(f"{pictures:,}/{total:,.0f} pictures  {speed}  {self.losses.plain}")
+        self.advance(pictures)
 
     def stop(self) -> None:
         if self.live is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from diptych.data.files import Half, find_pictures
+from diptych.data.files import Half, describe_unread, find_pictures
 from diptych.data.picture_files import SAVE_OPTIONS, read_picture, storable, write_picture
 from diptych.data.pictures import Picture
 from diptych.data.preprocess import halved
@@ -40,15 +40,23 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     if source.is_dir():
         if target.is_file():
             raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
+        if target.suffix.lower() in SAVE_OPTIONS and not target.exists():
+            raise OptionError(
+                f"{target} is named like a picture, and {source} is a folder", cure="give a folder to write to"
+            )
+        if source.resolve() in target.resolve().parents:
+            problem = f"{target} lies in {source}, so its pictures would be translated too the next time"
+            raise OptionError(problem, cure="give an output elsewhere")
         pairs = [(source / file, target / file) for file in find_pictures(source)]
         if not pairs:
-            raise PictureError(f"{source} holds no picture", cure="give a folder with pictures")
+            problem = describe_unread(source) or f"{source} holds no picture"
+            raise PictureError(problem, cure="give a folder with pictures")
     else:
         pairs = [(source, target / source.name if target.is_dir() else target)]
         if pairs[0][1].suffix.lower() not in SAVE_OPTIONS:
-            raise OptionError(
-                f"{target} does not end like a picture", cure=f"end it in one of {' '.join(sorted(SAVE_OPTIONS))}"
-            )
+            endings = " ".join(sorted(SAVE_OPTIONS))
+            cure = f"end it in one of {endings}; a folder must be there before"
+            raise OptionError(f"{target} does not end like a picture", cure=cure)
     _refuse_collisions(pairs)
     return pairs
 

@@ -74,7 +74,8 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
     measured = [record for record in records if isinstance(record.get("losses"), dict)]
     last = measured[-1] if measured else {}
     grids = sorted((int(path.stem), path) for path in run.samples.glob("*.png") if path.stem.isdecimal())
-    reached = max([last.get("pictures", 0), *(pictures for pictures, _ in grids)])
+    saved = [int(file.stem) for file in run.checkpoint_files()]
+    reached = max([last.get("pictures", 0), *(pictures for pictures, _ in grids), *saved])
     alarms, past = _alarms(records, since=grids[-1][0] if grids else 0)
     only: Direction | None = options.get("method.direction")
     return Facts(

@@ -3,6 +3,7 @@
 import re
 from html import escape
 
+from diptych.evaluation.alarms import quiet_until
 from diptych.evaluation.report.elements import details, name
 from diptych.evaluation.report.facts import Facts
 
@@ -43,6 +44,8 @@ def health(facts: Facts) -> str:
         number = "1 alarm" if len(facts.alarms) == 1 else f"{len(facts.alarms)} alarms"
         listed = "".join(f"<li>{_alarm(facts, alarm)}</li>" for alarm in facts.alarms)
         now = f'<div class="alarms" role="status"><h2>{number}</h2><ul>{listed}</ul></div>'
+    elif not facts.past_alarms and facts.pictures < (quiet := quiet_until(facts.total)):
+        now = f'<p role="status">Alarms begin at {quiet:,} pictures.</p>'
     else:
         now = '<p class="well" role="status">No alarm.</p>'
     if not facts.past_alarms:
