@@ -23,6 +23,7 @@ from diptych.config import (
 from diptych.errors import WeightsError
 from diptych.interop import export_original, import_original, save_original
 from diptych.interop.exporting import options_there
+from diptych.interop.names import A2B, B2A, JUDGES_BOTH
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
@@ -171,7 +172,9 @@ def test_the_originals_options_for_a_model_are_told(generator, options):
     card = ModelCard(
         method="cyclegan", generator=generator, channels=Pair(1, 3), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
-    assert options_there(card) == options
+    assert options_there(card, [A2B, B2A]) == options
+    turned = options.replace("--input_nc 1 --output_nc 3", "--input_nc 3 --output_nc 1 --direction BtoA")
+    assert options_there(card, [B2A, JUDGES_BOTH]) == turned
 
 
 OPTIONS_FILE = """----------------- Options ---------------

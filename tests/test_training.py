@@ -174,15 +174,19 @@ def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, 
 
 def test_a_time_without_room_for_an_update_is_refused(squares, tmp_path, monkeypatch):
     monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 3.0)
-    with pytest.raises(OptionError, match=r"3s has no time for an update, of which one takes .* s: give more"):
+    with pytest.raises(
+        OptionError, match=r"3s has no time for an update, of which one takes .* s, and samples 3 s: give more"
+    ):
         make_plan(tiny(squares, length=LengthConfig(time="3s")), tmp_path / "run", None, Silent())
 
 
 def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, tmp_path):
     train(tiny(squares, length=LengthConfig(pictures=4)), tmp_path / "run")
     gentler = tiny(squares, length=LengthConfig(pictures=4), optimiser=replace(TINY.optimiser, learning_rate=1e-5))
-    with pytest.raises(RunError, match=r"run ended at 4 pictures, and so would .*fork: give --pictures of more than 4"):
+    with pytest.raises(RunError, match=r"is at 4 pictures, .* end at 4: give --pictures of more than 4"):
         train(gentler, tmp_path / "run", fork=tmp_path / "fork")
+    with pytest.raises(RunError, match=r"is at 4 pictures, .* end at 2: give --pictures of more than 4"):
+        train(replace(gentler, length=LengthConfig(pictures=2)), tmp_path / "run", fork=tmp_path / "fork")
     assert not (tmp_path / "fork").exists()
     train(replace(gentler, length=LengthConfig(pictures=6)), tmp_path / "run", fork=tmp_path / "fork")
 

@@ -134,6 +134,15 @@ def test_what_looks_like_a_pair_is_told_once_of_a_pix2pix_model(model, tmp_path)
         assert sum("is twice as wide as it is high: if it is a pair side by side" in line for line in told) == expected
 
 
+def test_the_only_direction_of_a_model_is_taken(model, tmp_path, capsys):
+    loaded = load_model(model)
+    save_model(tmp_path / "back.safetensors", {"b2a": loaded.networks["b2a"]}, loaded.card)
+    Image.fromarray(noise(32, 32, 3)).save(tmp_path / "x.png")
+    code, lines = run(capsys, tmp_path / "back.safetensors", tmp_path / "x.png", tmp_path / "y.png")[:2]
+    assert code == 0
+    assert any(line.startswith("b2a: ") for line in lines)
+
+
 def test_the_direction_chooses_the_generator(model):
     values, networks = noise(32, 32, 3), load_model(model).networks
     real = torch.from_numpy(values).permute(2, 0, 1)[None].float() / 127.5 - 1

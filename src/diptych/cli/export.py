@@ -37,7 +37,7 @@ class Export:
         done = export_original(self.model, self.original)
         for role, file in done.files.items():
             console.print(f"{file.name}: {role}")
-        if options := options_there(done.card):
+        if options := options_there(done.card, done.files):
             console.print(f"their test.py builds the generators with {options}")
         else:
             console.print("their test.py has no name for generators of so many blocks or levels")

@@ -62,7 +62,8 @@ def _other_option(command: str, name: str, known: Collection[str]) -> str:
     if negated and (switched := f"--{negated[1]}no-{negated[2]}") in known:
         return f"did you mean {switched}?"
     here = option_here(name) if command == "train" else ""
-    if longer := [option for option in known if option.endswith(f".{name.removeprefix('--')}")]:
+    longer = [option for option in known if option.endswith(f".{name.removeprefix('--')}")]
+    if longer and not here:
         return f"did you mean {' or '.join(longer)}?"
     return here or did_you_mean(name, [*known, "--help"], prefix="--") or f"diptych {command} --help lists them"
 
@@ -75,7 +76,7 @@ def refuse_value(option: Option, value: str) -> None:
     """
     if option.choices and value not in option.choices:
         listed = ", ".join(option.choices)
-        near = value_here(option.name, value, option.choices) or did_you_mean(value.lower(), option.choices)
+        near = value_here(option, value) or did_you_mean(value.lower(), option.choices)
         raise OptionError(
             f"{option.name} is {value!r}", cure=f"{near} (of {listed})" if near else f"give one of {listed}"
         )

@@ -1,5 +1,7 @@
 """What those who come from the original authors' code type, and what is here in its place."""
 
+from diptych.cli.options import Option
+
 OPTIONS: dict[str, str] = {
     "--batchSize": "--batch-size",
     "--checkpoints-dir": "--run",
@@ -11,8 +13,6 @@ OPTIONS: dict[str, str] = {
     "--identity": "--lambda-identity",
     "--init-type": "--initialisation",
     "--input-nc": "--channels-a",
-    "--lambda-A": "--lambda-a",
-    "--lambda-B": "--lambda-b",
     "--lambda-L1": "--lambda-l1",
     "--loadSize": "--load-size",
     "--lr": "--learning-rate",
@@ -48,7 +48,6 @@ NEEDLESS: dict[str, str] = {
     "--continue-train": "the same command goes on by itself",
     "--dataset-mode": "it follows from --method",
     "--display-id": "report.html is written as the run goes",
-    "--epoch": "the last checkpoint is taken",
     "--epoch-count": "a run that goes on knows where it was",
     "--load-iter": "the last checkpoint is taken",
     "--no-html": "report.html is written as the run goes",
@@ -59,23 +58,23 @@ NEEDLESS: dict[str, str] = {
 }
 """Those to leave out, and why."""
 
-VALUES: dict[str, str] = {
-    "lsgan": "least-squares",
-    "resize_and_crop": "square",
-    "scale_width": "width --crop-size 0",
-    "scale_width_and_crop": "width",
-    "crop": "none",
-    "resnet_9blocks": "resnet --generator.num-blocks 9",
-    "resnet_6blocks": "resnet --generator.num-blocks 6",
-    "unet_256": "unet --generator.num-levels 8",
-    "unet_128": "unet --generator.num-levels 7",
-    "basic": "patchgan --discriminator.num-layers 3",
-    "n_layers": "patchgan --discriminator.num-layers 3",
-    "cycle_gan": "cyclegan",
-    "AtoB": "a2b",
-    "BtoA": "b2a",
+VALUES: dict[tuple[str, str], str] = {
+    ("--gan-loss", "lsgan"): "least-squares",
+    ("--resize", "resize_and_crop"): "square",
+    ("--resize", "scale_width"): "width --crop-size 0",
+    ("--resize", "scale_width_and_crop"): "width",
+    ("--resize", "crop"): "none",
+    ("--generator", "resnet_9blocks"): "resnet --generator.num-blocks 9",
+    ("--generator", "resnet_6blocks"): "resnet --generator.num-blocks 6",
+    ("--generator", "unet_256"): "unet --generator.num-levels 8",
+    ("--generator", "unet_128"): "unet --generator.num-levels 7",
+    ("--discriminator", "basic"): "patchgan --discriminator.num-layers 3",
+    ("--discriminator", "n_layers"): "patchgan --discriminator.num-layers 3",
+    ("--method", "cycle_gan"): "cyclegan",
+    ("--direction", "AtoB"): "a2b",
+    ("--direction", "BtoA"): "b2a",
 }
-"""Their values where ours have other names."""
+"""Their values, by our option, where ours have other names."""
 
 
 def option_here(name: str) -> str:
@@ -85,7 +84,7 @@ def option_here(name: str) -> str:
     return f"leave it out, since {NEEDLESS[name]}" if name in NEEDLESS else ""
 
 
-def value_here(option: str, value: str, choices: tuple[str, ...]) -> str:
-    """What to give in place of their ``value`` of an ``option`` that takes ``choices``; empty where it is none."""
-    here = VALUES.get(value, "")
-    return f"give {option} {here}" if here.partition(" ")[0] in choices else ""
+def value_here(option: Option, value: str) -> str:
+    """What to give in place of their ``value`` of an ``option``; empty where it is none."""
+    here = VALUES.get((option.name, value), "")
+    return f"give {option.name} {here}" if here else ""

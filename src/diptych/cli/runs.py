@@ -86,7 +86,7 @@ class Show:
         run = Run(self.path)
         if not run.exists:
             card = load_model(self.path).card
-            yield from flatten(card).items()
+            yield from (flatten(card) | {"channels": f"{card.channels.a} and {card.channels.b}"}).items()
             return
         about, facts = run.about(), run.facts()
         yield "run", run.folder

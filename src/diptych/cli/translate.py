@@ -34,8 +34,8 @@ class Translate:
     """A picture, or a folder of pictures with any sub-folders."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT")]
     """Where the translation goes: a picture, or a folder that gets the same names."""
-    direction: Direction = "a2b"
-    """From A to B, or back."""
+    direction: Direction | None = None
+    """From A to B, or back. By default a2b, or the only one that the model has."""
     size: Literal["own", "training"] = "own"
     """Translate at each picture's own size, or resized as in training."""
     half: Literal["left", "right"] | None = None
@@ -51,16 +51,20 @@ class Translate:
         from rich.progress import Progress
 
         from diptych.data.files import UNREAD_CURE, describe_unread
+        from diptych.model import load_model
         from diptych.translation.folders import plan_outputs, translate_files
         from diptych.translation.translator import Translator
 
         refuse_swapped(self.model, self.input, self.output)
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
-        translator = Translator.load(self.model, self.direction, device=self.device, precision=self.precision)
+        model = load_model(self.model)
+        usual: Direction = "a2b" if "a2b" in model.networks else "b2a"
+        direction = usual if self.direction is None else self.direction
+        translator = Translator.of(model, direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
         if self.input.is_dir() and (told := describe_unread(self.input)):
             console.print(f"{told}: {UNREAD_CURE}")
-        console.print(f"{self.direction}: {translator.source} to {translator.target}")
+        console.print(f"{direction}: {translator.source} to {translator.target}")
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("", total=len(pairs))
             outcome = translate_files(

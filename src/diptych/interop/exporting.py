@@ -1,5 +1,6 @@
 """A model of ours to the original code's checkpoints."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import nn
 from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig
 from diptych.config_json import from_json
 from diptych.errors import OptionError, WeightsError
-from diptych.interop.names import Role, authors_names
+from diptych.interop.names import B2A, JUDGES_BOTH, Role, authors_names
 from diptych.interop.original import save_original
 from diptych.model import Judge, ModelCard, judged_channels, load_model, with_weights
 from diptych.networks import build_discriminator
@@ -53,8 +54,9 @@ def export_original(source: Path, folder: Path) -> Export:
     return Export(files, model.card)
 
 
-def options_there(card: ModelCard) -> str:
-    """The options by which the original's test.py builds the generators of ``card``; empty where it has none."""
+def options_there(card: ModelCard, roles: Collection[Role]) -> str:
+    """The options by which the original's test.py builds the generators of ``card``, exported as ``roles``; empty where
+    it has none."""
     config = card.generator
     if isinstance(config, ResnetConfig):
         name = f"resnet_{config.num_blocks}blocks"
@@ -62,10 +64,12 @@ def options_there(card: ModelCard) -> str:
         name = f"unet_{2 ** (config.num_levels or 0)}"
     if name not in ("resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"):
         return ""
-    a, b = card.channels
+    turned = set(roles) == {B2A, JUDGES_BOTH}
+    a, b = card.channels.swapped if turned else card.channels
     dropout = [] if config.dropout else ["--no_dropout"]
     options = [f"--netG {name}", f"--ngf {config.width}", f"--norm {config.norm}", *dropout]
-    return " ".join([*options, f"--input_nc {a}", f"--output_nc {b}"])
+    direction = ["--direction BtoA"] if turned else []
+    return " ".join([*options, f"--input_nc {a}", f"--output_nc {b}", *direction])
 
 
 def _refuse_unknown(source: Path, config: GeneratorConfig) -> None:

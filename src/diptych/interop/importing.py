@@ -54,7 +54,7 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     """
     target = _target(to)
     files = [file for given in files for file in _latest(given)]
-    options_file, options = read_options(files[0].parent) or (None, {})
+    options_file, options = (read_options(files[0].parent) if files else None) or (None, {})
     lone = Role(direction=direction or direction_of(options))
     networks = _with_roles([read_original(file) for file in files], lone)
     if direction is not None and lone not in networks:
@@ -69,13 +69,14 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     for role, network in judges.items():
         _refuse_other_channels(role, network, channels)
     generator = cast(GeneratorConfig, next(iter(generators.values())).architecture.config)
-    if isinstance(generator, UnetConfig) and "no_dropout" in options:
-        generator = replace(generator, dropout=options["no_dropout"] == "False")
+    is_pix2pix = JUDGES_BOTH in judges or options.get("model") == "pix2pix"
+    if isinstance(generator, UnetConfig):
+        generator = replace(generator, dropout=options.get("no_dropout", str(not is_pix2pix)) == "False")
     data, notes = PREPROCESSING, [ASSUMED]
     if options_file is not None:
         data, notes = with_preprocessing(data, options, options_file), [f"pictures prepared as {options_file} says"]
     card = ModelCard(
-        method="pix2pix" if JUDGES_BOTH in judges or options.get("model") == "pix2pix" else "cyclegan",
+        method="pix2pix" if is_pix2pix else "cyclegan",
         generator=generator,
         channels=channels,
         names=Pair("A", "B"),

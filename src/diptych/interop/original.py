@@ -91,7 +91,7 @@ def read_original(path: Path) -> OriginalNetwork:
         )
     if isinstance(architecture.config, UnetConfig):
         notes.append(
-            "whether a U-Net was trained with dropout leaves no trace in it: to train on, --generator.dropout says so"
+            "whether a U-Net was trained with dropout leaves no trace in it: taken from train_opt.txt, else as is usual"
         )
     return OriginalNetwork(path, architecture, state, tuple(notes))
 

@@ -33,21 +33,25 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
             f"{path} translates {other[0]}, and this run learns {' and '.join(method.directions)}",
             cure=f"give --direction {other[0]}",
         )
-    config = with_networks(config, card.generator, card.discriminator or config.discriminator, path)
+    generator = card.generator
+    if isinstance(generator, UnetConfig) and card.method != method.kind:
+        generator = replace(generator, dropout=config.generator.dropout)
+    config = with_networks(config, generator, card.discriminator or config.discriminator, path)
     return replace(config, data=replace(config.data, channels_a=card.channels.a, channels_b=card.channels.b))
 
 
 def with_networks(
     config: TrainConfig, generator: GeneratorConfig, discriminator: DiscriminatorConfig, origin: Path
 ) -> TrainConfig:
-    """``config`` with the networks that are in ``origin``; dropout of a U-Net, which leaves no trace, as it asks.
+    """``config`` with the networks that are in ``origin``; a U-Net's dropout, which leaves no trace in weights, as
+    ``config`` has it where that is not the method's usual.
 
     Raises:
         OptionError: ``config`` asks for others.
     """
-    asked, usual = config.generator.dropout, config.method.generator.dropout
-    if isinstance(generator, UnetConfig):
-        generator = replace(generator, dropout=asked or (generator.dropout and asked == usual))
+    asked = config.generator.dropout
+    if isinstance(generator, UnetConfig) and asked != config.method.generator.dropout:
+        generator = replace(generator, dropout=asked)
     _refuse_other(config.generator, config.method.generator, generator, f"the generator in {origin}", "generator")
     judge = f"the discriminator in {origin}"
     _refuse_other(config.discriminator, config.method.discriminator, discriminator, judge, "discriminator")
@@ -59,6 +63,8 @@ def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) ->
     if type(asked) not in (type(usual), type(found)):
         raise OptionError(f"{what} is a {found.kind}, not a {asked.kind}", cure=f"leave --{option} out")
     if type(asked) is not type(found):
+        if asked != usual:
+            raise OptionError(f"{what} is a {found.kind}", cure=f"leave the options of a {asked.kind} out")
         return
     base = usual if type(usual) is type(asked) else type(asked)()
     for name in (field.name for field in fields(asked)):

@@ -76,9 +76,8 @@ def within_time(config: TrainConfig, loader: Loader, processes: Processes) -> Tr
         left = seconds * (1 - SCORING_SHARE * config.output.score) - num_samples * sample
         pictures = round(speed * (left - (time.perf_counter() - begun)))
         if pictures < state.batch_size:
-            problem = (
-                f"{config.length.time} has no time for an update, of which one takes {state.batch_size / speed:.2g} s"
-            )
+            took = f"of which one takes {state.batch_size / speed:.2g} s, and samples {sample:.2g} s"
+            problem = f"{config.length.time} has no time for an update, {took}"
             raise OptionError(problem, cure="give more, or a smaller --crop-size and --generator.width")
         return pictures, num_samples
 

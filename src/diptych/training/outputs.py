@@ -192,7 +192,7 @@ class Outputs:
 
     def _report(self) -> None:
         try:
-            write_report(self.run, self.blocks)
+            write_report(self.run, self.blocks or None)  # a run that goes on has drawn none yet; the model does
         except OSError as error:
             self.display.note(f"no report at {self.state.pictures:,} pictures: {describe(error)}")
 
@@ -239,8 +239,9 @@ class Outputs:
 
 def command() -> str:
     """What was typed to start this process."""
-    program = Path(sys.argv[0]).name
-    return shlex.join(["diptych" if program in ("diptych", "__main__.py") else sys.argv[0], *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    is_ours = program.name == "diptych" or program.parts[-2:] == ("diptych", "__main__.py")
+    return shlex.join(["diptych" if is_ours else sys.argv[0], *sys.argv[1:]])
 
 
 def describe(error: OSError) -> str:

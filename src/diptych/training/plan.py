@@ -91,9 +91,7 @@ def make_plan(
     if config.output.num_samples is None:
         config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
     total = total_pictures(config, size, processes.number)
-    if fork is not None and parent is not None and int(parent.stem) >= total:
-        problem = f"{parent.parent.parent} ended at {int(parent.stem):,} pictures, and so would {fork}"
-        raise RunError(problem, cure=f"give --pictures of more than {total:,}")
+    processes.first(partial(_refuse_ended, parent, total))
     return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
 
 
@@ -119,6 +117,13 @@ def _choose(
     if processes.number > 1:
         _refuse_batch_norm(config)
     return Choices(config, run, names, split, parent)
+
+
+def _refuse_ended(parent: Path | None, total: int) -> None:
+    """Raises ``RunError`` where a fork of the checkpoint ``parent`` would have nothing to train."""
+    if parent is not None and int(parent.stem) >= total:
+        problem = f"{parent} is at {int(parent.stem):,} pictures, and a fork of it would end at {total:,}"
+        raise RunError(problem, cure=f"give --pictures of more than {int(parent.stem):,}")
 
 
 def _refuse_batch_norm(config: TrainConfig) -> None:
@@ -194,6 +199,9 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
     if config.optimiser.begin_with is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
     config = settled_before(config, stored)
+    if config.length.time is not None and config.length.time == stored.length.time:
+        fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
+        config = replace(config, output=replace(config.output, num_samples=fewer))
     before, now = flatten(stored), flatten(config)
     changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
     forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))

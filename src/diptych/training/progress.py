@@ -80,10 +80,14 @@ class Terminal:
 
     def advance(self, pictures: int) -> None:
         self.progress.update(self.task, completed=pictures, speed=self.speed)
-        total = self.progress.tasks[self.task].total or pictures
-        ended = pictures >= total and bool(self.speed)
-        if self.live is None and (time.monotonic() - self.last_line > LINE_SECONDS or ended):
-            self.last_line = time.monotonic()
+        if time.monotonic() - self.last_line > LINE_SECONDS:
+            self._line(pictures)
+
+    def _line(self, pictures: int) -> None:
+        """A line of progress, where the output is no terminal."""
+        self.last_line = time.monotonic()
+        if self.live is None:
+            total = self.progress.tasks[self.task].total or pictures
             self.note("  ".join(filter(None, (f"{pictures:,}/{total:,.0f} pictures", self.speed, self.losses.plain))))
 
     def show(
@@ -92,6 +96,8 @@ class Terminal:
         self.speed = f"{pictures_per_second:.3g}/s, waiting {waiting_share:.0%} for data"
         self.losses.plain = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in losses.items())
         self.advance(pictures)
+        if pictures >= (self.progress.tasks[self.task].total or pictures):
+            self._line(pictures)
 
     def stop(self) -> None:
         if self.live is not None:

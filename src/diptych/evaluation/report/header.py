@@ -45,7 +45,8 @@ def health(facts: Facts) -> str:
         listed = "".join(f"<li>{_alarm(facts, alarm)}</li>" for alarm in facts.alarms)
         now = f'<div class="alarms" role="status"><h2>{number}</h2><ul>{listed}</ul></div>'
     elif not facts.past_alarms and facts.pictures < (quiet := quiet_until(facts.total)):
-        now = f'<p role="status">Alarms begin at {quiet:,} pictures.</p>'
+        words = f"Alarms begin at {quiet:,} pictures." if quiet < facts.total else "Too short a run for alarms."
+        now = f'<p role="status">{words}</p>'
     else:
         now = '<p class="well" role="status">No alarm.</p>'
     if not facts.past_alarms:
