@@ -131,7 +131,11 @@ def test_a_fork_with_other_networks_is_refused(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=4))
     train(config, tmp_path / "parent")
     with pytest.raises(WeightsError, match="is of other networks"):
-        train(replace(config, generator=ResnetConfig(width=8)), tmp_path / "parent", fork=tmp_path / "fork")
+        train(
+            replace(config, generator=ResnetConfig(width=8), length=LengthConfig(pictures=6)),
+            tmp_path / "parent",
+            fork=tmp_path / "fork",
+        )
 
 
 def test_other_pictures_are_refused(tmp_path):
