@@ -1,6 +1,7 @@
 """What those who come from the original authors' code type, and what is here in its place."""
 
 from diptych.cli.options import Option
+from diptych.interop.options_file import RESIZE
 
 OPTIONS: dict[str, str] = {
     "--batchSize": "--batch-size",
@@ -60,10 +61,10 @@ NEEDLESS: dict[str, str] = {
 
 VALUES: dict[tuple[str, str], str] = {
     ("--gan-loss", "lsgan"): "least-squares",
-    ("--resize", "resize_and_crop"): "square",
-    ("--resize", "scale_width"): "width --crop-size 0",
-    ("--resize", "scale_width_and_crop"): "width",
-    ("--resize", "crop"): "none",
+    **{
+        ("--resize", theirs): ours if is_cropped else f"{ours} --crop-size 0"
+        for theirs, (ours, is_cropped) in RESIZE.items()
+    },
     ("--generator", "resnet_9blocks"): "resnet --generator.num-blocks 9",
     ("--generator", "resnet_6blocks"): "resnet --generator.num-blocks 6",
     ("--generator", "unet_256"): "unet --generator.num-levels 8",

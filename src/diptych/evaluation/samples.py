@@ -20,7 +20,7 @@ MAX_COLUMNS = 8
 REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 
 Name = TypeVar("Name", bound=str)
-Translate = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 """A network as a function: of a batch ``(B, C, H, W)`` in [-1, 1], the same in fp32; nothing can be learnt from it."""
 
 
@@ -34,7 +34,7 @@ def sample_pictures(
 
 
 def sample_blocks(
-    translators: Mapping[Direction, Translate],
+    translators: Mapping[Direction, Forward],
     pictures: Pair[list[Array]],
     names: Pair[str],
     device: torch.device,
@@ -54,7 +54,7 @@ def sample_blocks(
 
 
 def _block(
-    translators: Mapping[Direction, Translate],
+    translators: Mapping[Direction, Forward],
     direction: Direction,
     pictures: Pair[list[Array]],
     names: Pair[str],
@@ -79,10 +79,10 @@ def _array(batch: Tensor) -> Array:
 @contextmanager
 def evaluating(
     networks: Mapping[Name, nn.Module], arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> Iterator[dict[Name, Translate]]:
+) -> Iterator[dict[Name, Forward]]:
     """While this lasts, ``networks`` are in evaluation mode; gives them as functions that compute in ``arithmetic``."""
 
-    def computing(network: nn.Module) -> Translate:
+    def computing(network: nn.Module) -> Forward:
         @torch.no_grad()
         def compute(pictures: Tensor) -> Tensor:
             with arithmetic():

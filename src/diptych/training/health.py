@@ -14,7 +14,7 @@ from diptych.data.pictures import Array
 from diptych.data.preprocess import CENTRE, look, stack, to_network
 from diptych.evaluation import symptoms
 from diptych.evaluation.alarms import Alarm, alarms, quiet_until
-from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, Translate, evaluating
+from diptych.evaluation.samples import MAX_COLUMNS, REVERSE, Forward, evaluating
 from diptych.losses import guessing
 from diptych.pair import Pair
 from diptych.training.plan import Plan
@@ -94,7 +94,7 @@ class Health:
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()
 
-    def _of_pictures(self, translators: Mapping[Direction, Translate], direction: Direction) -> list[Alarm]:
+    def _of_pictures(self, translators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
         inputs, target = self.pictures if direction == "a2b" else self.pictures.swapped
         outputs = translators[direction](inputs)
         numbers = {"luminance_correlation": symptoms.luminance_correlation(inputs, outputs)}
@@ -110,7 +110,7 @@ class Health:
         return alarms(direction, numbers)
 
     def _of_discriminators(
-        self, translators: Mapping[Direction, Translate], judges: Mapping[str, Translate]
+        self, translators: Mapping[Direction, Forward], judges: Mapping[str, Forward]
     ) -> list[Alarm]:
         """What each discriminator of one domain says of held-out pictures beside those it trained on."""
         if not all(len(domain) for domain in self.plan.split.test):

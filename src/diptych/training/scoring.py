@@ -14,7 +14,7 @@ from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.metrics import l1
-from diptych.evaluation.samples import Translate, evaluating, sample_pictures
+from diptych.evaluation.samples import Forward, evaluating, sample_pictures
 from diptych.training.length import SCORING_SHARE
 from diptych.training.plan import Plan
 from diptych.training.progress import Display
@@ -111,5 +111,5 @@ class Scoring:
         assert self.real is not None
         return self.real.b if direction == "a2b" else self.real.a
 
-    def _translated(self, translate: Translate, picture: Array) -> Array:
+    def _translated(self, translate: Forward, picture: Array) -> Array:
         return np.asarray(from_network(translate(to_network(stack([picture]), self.state.engine.device)))[0])
