@@ -30,7 +30,7 @@ from diptych.pair import Pair
 from diptych.training.state import State
 from diptych.training.update import update
 
-PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False}
+PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False, "inter_op": False}
 """The engine of the plain recipe: float32, contiguous, separate passes, eager."""
 ORIGINALS = {ColumnsConv2d: nn.Conv2d, InstanceNorm2d: nn.InstanceNorm2d, ReflectionPad2d: nn.ReflectionPad2d}
 """The layers of the plain recipe for each of ours."""

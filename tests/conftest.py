@@ -85,3 +85,23 @@ def unprivileged() -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
+
+
+@contextlib.contextmanager
+def cores(number: int) -> Iterator[None]:
+    """While entered, torch computes with so many threads, however many cores there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """With one, directions are computed one after the other."""
+    with cores(2):
+        yield

@@ -36,11 +36,12 @@ from diptych.training.update import update
 from test_reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 from test_training import TINY, tiny
 
-PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False}
+PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False, "inter_op": False}
 EXACT = {
     "plain": {},
     "channels last": {"channels_last": True},
     "merged passes": {"merge_passes": True},
+    "directions at once": {"merge_passes": True, "inter_op": True},
     "fused": {"fused": True},
     "low memory": {"low_memory": True},
     "in two parts": {"accumulate": 2},
@@ -86,7 +87,7 @@ def gradients(state, real):
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", EXACT)
 @pytest.mark.parametrize("name", ["cyclegan_paper", "cyclegan_no_identity_vanilla_batch2"])
-def test_every_exact_choice_trains_as_the_authors_do(name, choice):
+def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
     if EXACT[choice].get("compile") and not shutil.which("g++"):
         pytest.fail("g++ is missing: install it")
     entry, stored = INDEX[name], load_file(REFERENCE / INDEX[name]["file"])
@@ -104,6 +105,7 @@ def test_every_exact_choice_trains_as_the_authors_do(name, choice):
         discriminator=PatchganConfig(width=options["ndf"]),
         batch_size=len(stored["real_A"][0]),
     )
+    assert (state.engine.inter_op is not None) == (EXACT[choice].get("inter_op") is True)
     modules = nn.ModuleDict(state.modules).double()
     for theirs, ours in CYCLEGAN_NETWORKS.items():
         for key, value in modules.get_submodule(ours).state_dict().items():
@@ -150,9 +152,16 @@ RELATIVE_ERROR_BF16 = 0.45
 
 
 @pytest.mark.parametrize(
-    "engine", [{}, {"merge_passes": True, "fused": True}, {"channels_last": True}, {"low_memory": True}]
+    "engine",
+    [
+        {},
+        {"merge_passes": True, "fused": True},
+        {"merge_passes": True, "inter_op": True},
+        {"channels_last": True},
+        {"low_memory": True},
+    ],
 )
-def test_gradients_in_bf16_differ_from_those_in_fp32_by_less_than_half(engine):
+def test_gradients_in_bf16_differ_from_those_in_fp32_by_less_than_half(engine, two_cores):
     if not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("this processor has no bf16")
     real = noise()

@@ -2,13 +2,15 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Adam, Optimizer
 from torch.utils.checkpoint import checkpoint
 
@@ -16,6 +18,7 @@ from diptych.allocator import keep_freed_memory
 from diptych.config import Device, EngineConfig, OptimiserConfig, Precision
 from diptych.data.preprocess import to_network
 from diptych.errors import OptionError
+from diptych.inter_op import InterOp, independent
 from diptych.networks.layers import running_statistics_kept
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,6 +80,7 @@ def describe_engine(config: EngineConfig) -> str:
         "compiled": config.compile,
         "channels last": config.channels_last,
         "passes apart": not config.merge_passes,
+        "one direction at a time": not config.inter_op,
         "weights stepped apart": not config.fused,
         "low memory": config.low_memory,
         f"in {config.accumulate} parts": config.accumulate > 1,
@@ -99,11 +103,13 @@ class Engine:
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         self.device = torch.device(config.device)
         self.dtype = DTYPES.get(config.precision)
+        self.inter_op: InterOp | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
 
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Convolutions and matrix products inside run in the chosen arithmetic; weights stay in fp32."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+    def autocast(self, *, keep: bool = True) -> contextlib.AbstractContextManager[object]:
+        """Convolutions and matrix products inside run in the chosen arithmetic; weights stay in fp32. Whether to
+        ``keep`` what they are cast to: all threads share it, so that it would bind their graphs together."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None, cache_enabled=keep)
 
     def place(self, module: nn.Module) -> None:
         """Moves ``module`` to the device, in the layout of the memory format."""
@@ -114,17 +120,36 @@ class Engine:
         """The loader's ``batch`` as networks take it: see ``to_network``."""
         return to_network(batch, self.device).contiguous(memory_format=self.memory_format)
 
-    def prepare(self, module: nn.Module) -> None:
-        """Sets how the networks inside ``module``, its children, are run in training: same names, same weights."""
+    def prepare(self, modules: Collection[nn.Module], *, alone: bool = True) -> None:
+        """Sets how the networks inside ``modules``, their children, are run in training: same names, same weights.
+        ``alone``: by this process only."""
         if self.device.type == "cpu":
             keep_freed_memory()
-        if self.config.low_memory or not self.config.merge_passes:
-            setattr(module, "merge", False)  # noqa: B010  a switch that some modules have
-        for network in module.children():
-            if self.config.low_memory:
-                network.forward = partial(_recomputed, network, network.forward)
-            if self.config.compile:
-                network.compile()
+        if alone and self._may_be_at_once(modules):
+            self.inter_op = InterOp(partial(self.autocast, keep=False))
+        for module in modules:
+            if self.config.low_memory or not self.config.merge_passes:
+                setattr(module, "merge", False)  # noqa: B010  a switch that some modules have
+            if self.inter_op:
+                setattr(module, "each", self.inter_op.map)  # noqa: B010
+            for network in module.children():
+                if self.config.low_memory:
+                    network.forward = partial(_recomputed, network, network.forward)
+                if self.config.compile:
+                    network.compile()
+
+    def _may_be_at_once(self, modules: Collection[nn.Module]) -> bool:
+        """Whether computing the halves of each of ``modules`` at once is wanted, and leaves the numbers as they are."""
+        config = self.config
+        wanted = config.inter_op and self.device.type == "cpu" and torch.get_num_threads() > 1
+        able = config.merge_passes and not (config.low_memory or config.compile)
+        layers = (layer for module in modules for layer in module.modules())
+        ordered = any(isinstance(layer, (_BatchNorm, _DropoutNd)) for layer in layers)
+        return wanted and able and all(hasattr(module, "each") for module in modules) and not ordered
+
+    def updating(self) -> contextlib.AbstractContextManager[object]:
+        """Around an update."""
+        return self.inter_op.halved() if self.inter_op else contextlib.nullcontext()
 
     def plain(self) -> contextlib.AbstractContextManager[object]:
         """Inside, nothing is compiled: what runs seldom, or at other sizes, is not worth it."""
@@ -137,8 +162,12 @@ class Engine:
 
     def add_gradient(self, losses: Mapping[str, Tensor], *, share: float) -> None:
         """Adds the gradient of ``share`` times the sum of ``losses`` to that of their parameters."""
-        total = torch.stack(list(losses.values())).sum()
-        self.scaler.scale(share * total).backward()  # type: ignore[no-untyped-call]
+        parts = independent(losses.values()) if self.inter_op else []
+        if self.inter_op and len(parts) > 1:
+            self.inter_op.backward(parts, share)
+        else:
+            total = torch.stack(list(losses.values())).sum()
+            self.scaler.scale(share * total).backward()  # type: ignore[no-untyped-call]
 
     def descend(self, optimiser: Optimizer) -> Tensor:
         """One step of ``optimiser`` down the gradient that was added up; returns the gradient's norm."""

@@ -107,6 +107,9 @@ class EngineConfig:
     on the CPU with --compile."""
     merge_passes: bool = True
     """Give a network two batches at once where that changes no number (never with batch norm)."""
+    inter_op: bool = True
+    """On the CPU, compute the two directions at once, each on half of the cores (never with batch norm, dropout, passes
+    apart, low memory, --compile or several processes)."""
     fused: bool = True
     """Step all weights in one go (torch's fused Adam)."""
     low_memory: bool = False

@@ -6,6 +6,7 @@ arXiv 1703.10593. Domains are named by where a picture *is*: ``fake.b`` is G(a),
 
 from collections.abc import Iterator
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from diptych import losses
 from diptych.config import CycleganConfig, Direction, DiscriminatorConfig, GeneratorConfig
-from diptych.methods.method import Exchange, Losses, apply, frozen
+from diptych.methods.method import Each, Exchange, Losses, apply, frozen
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 
@@ -52,15 +53,24 @@ class Generators(nn.Module):
         super().__init__()
         self.a2b, self.b2a = a2b, b2a
         self.identity, self.merge = identity, merge
+        self.each: Each = Pair.map
 
     def forward(self, real: Pair[Tensor]) -> Translations:
-        into = Pair(a=self.b2a, b=self.a2b)
+        networks = Pair(self.a2b, self.b2a)
+        made = self.each(networks, self._translate, networks.swapped, real, real.swapped)
+        fake, reconstructed, same = (made.map(itemgetter(place)) for place in range(3))
+        return Translations(fake.swapped, reconstructed, same.swapped if self.identity else None)
+
+    def _translate(
+        self, network: nn.Module, back: nn.Module, source: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """``source`` translated by ``network``, the same translated back, and ``target``, where ``network`` leads, as
+        it leaves it."""
         if self.identity:
-            both = into.map(partial(merged, merge=self.merge), real.swapped, real)
-            fake, same = both.map(lambda made: made[0]), both.map(lambda made: made[1])
+            fake, same = merged(network, source, target, merge=self.merge)
         else:
-            fake, same = into.map(apply, real.swapped), None
-        return Translations(fake=fake, reconstructed=into.map(apply, fake.swapped), identity=same)
+            fake, same = network(source), None
+        return fake, back(fake), same
 
 
 class Discriminators(nn.Module):
@@ -70,10 +80,11 @@ class Discriminators(nn.Module):
         super().__init__()
         self.a, self.b = a, b
         self.merge = merge
+        self.each: Each = Pair.map
 
     def forward(self, real: Pair[Tensor], fake: Pair[Tensor]) -> Scores:
-        both = Pair(self.a, self.b).map(partial(merged, merge=self.merge), real, fake)
-        return Scores(real=both.map(lambda scores: scores[0]), fake=both.map(lambda scores: scores[1]))
+        both = self.each(Pair(self.a, self.b), partial(merged, merge=self.merge), real, fake)
+        return Scores(real=both.map(itemgetter(0)), fake=both.map(itemgetter(1)))
 
 
 class Cyclegan:
@@ -111,7 +122,7 @@ class Cyclegan:
         translations: Translations = generators(real)
         with frozen(self.discriminators):
             judges = Pair(self.discriminators.a, self.discriminators.b)
-            fake_scores = judges.map(apply, translations.fake)
+            fake_scores = self.discriminators.each(judges, apply, translations.fake)
             yield generators, self.generator_losses(real, translations, fake_scores)
         scores: Scores = discriminators(real, exchange(translations.fake.map(torch.Tensor.detach)))
         yield discriminators, self.discriminator_losses(scores)

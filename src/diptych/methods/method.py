@@ -15,6 +15,10 @@ Losses = Mapping[str, Tensor]
 Exchange = Callable[[Pair[Tensor]], Pair[Tensor]]
 """Gives the pictures of each domain to its image pool and takes as many back."""
 
+Each = Callable[..., Pair[Any]]
+"""``Pair.map``, or what gives the same with both domains at once. A module that computes two halves of which neither
+needs the other keeps it as ``each``, which the engine may set."""
+
 
 class Method(Protocol):
     """Where networks and losses meet: two trainable modules, and the order of one update.

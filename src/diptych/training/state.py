@@ -38,8 +38,7 @@ class State:
         self.optimisers = {
             name: engine.optimiser(module.parameters(), config.optimiser) for name, module in self.modules.items()
         }
-        for module in self.modules.values():
-            engine.prepare(module)
+        engine.prepare(self.modules.values(), alone=processes.number == 1)
         self.average = {name: processes.averaging(module) for name, module in self.modules.items()}
         """To call before the backward pass that completes a module's gradient."""
         streams = Pair(Stream.POOL_A, Stream.POOL_B)

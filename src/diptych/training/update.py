@@ -22,6 +22,11 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     Where the engine accumulates, the batch goes through the method in parts, side by side: at each step the gradients
     of all parts are summed before the module descends, so that every part sees the weights that the whole batch would.
     """
+    with state.engine.updating():
+        return _update(state, real, learning_rate)
+
+
+def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str, Tensor]:
     engine, modules = state.engine, state.modules
     torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.next_picture))  # for dropout
     for optimiser in state.optimisers.values():
