@@ -5,8 +5,10 @@ Machines are shared and noisy, so only ratios within a run are compared."""
 import os
 import platform
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -50,6 +52,18 @@ def convolution_peak(dtype: torch.dtype, *, rounds: int = 30) -> float:
     with torch.no_grad():
         times = interleave({"convolution": lambda: F.conv2d(picture, weight, padding=1)}, rounds=rounds, warm_up=5)
     return 2 * 9 * channels**2 * side**2 / median(times["convolution"])
+
+
+@contextmanager
+def busy(number: int) -> Iterator[None]:
+    """While entered, ``number`` other programs keep a core busy each."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 def machine() -> str:

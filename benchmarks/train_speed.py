@@ -1,13 +1,13 @@
 """The training update, each measure alone and all together, beside the plain recipe.
 
-python benchmarks/train_speed.py [SETTING ...] [--rounds N] [--compile]
+python benchmarks/train_speed.py [SETTING ...] [--rounds N] [--compile] [--busy N]
 """
 
 import argparse
 from dataclasses import replace
 
 import torch
-from rounds import convolution_peak, medians, ratio, show
+from rounds import busy, convolution_peak, medians, ratio, show
 from worker import PLAIN, Variant, flop, measure
 
 SETTINGS = {
@@ -39,6 +39,7 @@ def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
         "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
         **(alone if setting.size < 256 else {}),
         "default": setting,
+        "default, one direction at a time": replace(setting, engine={"inter_op": False}),
         "default in fp32": replace(setting, engine={"precision": "fp32"}),
         "default, low memory": replace(setting, engine={"low_memory": True}),
     }
@@ -80,10 +81,12 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--busy", type=int, default=0, help="programs beside it, each of which keeps a core busy")
     options = parser.parse_args()
     for name in options.settings:
         peak = convolution_peak(torch.bfloat16)
-        compare(name, rounds=options.rounds, compiled=options.compile, peak=peak)
+        with busy(options.busy):
+            compare(name, rounds=options.rounds, compiled=options.compile, peak=peak)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def demo() -> TrainConfig:
         discriminator=PatchganConfig(width=32),
         data=DataConfig(load_size=64, crop_size=64, draft=False),
         optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
-        length=LengthConfig(time="4m45s"),
+        length=LengthConfig(time="5m15s"),
         output=OutputConfig(score=False, num_samples=10),
     )
 

@@ -25,7 +25,7 @@ class Demo:
     run: Path = Path("runs/demo")
     """Folder of the run; the pictures are written beside it."""
     time: str | None = None
-    """How long to train, such as 20m. By default 4m45s."""
+    """How long to train, such as 20m. By default 5m15s."""
     short: bool = False
     """Only a few updates: shows that everything works, and learns nothing."""
     open: bool = False
