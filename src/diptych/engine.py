@@ -18,7 +18,7 @@ from diptych.allocator import keep_freed_memory
 from diptych.config import Device, EngineConfig, OptimiserConfig, Precision
 from diptych.data.preprocess import to_network
 from diptych.errors import OptionError
-from diptych.inter_op import InterOp, independent
+from diptych.inter_op import InterOp, Part, independent
 from diptych.networks.layers import running_statistics_kept
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -148,7 +148,7 @@ class Engine:
         return wanted and able and all(hasattr(module, "each") for module in modules) and not ordered
 
     def updating(self) -> contextlib.AbstractContextManager[object]:
-        """Around an update."""
+        """Around an update: where directions are computed at once, each thread has half of the cores."""
         return self.inter_op.halved() if self.inter_op else contextlib.nullcontext()
 
     def plain(self) -> contextlib.AbstractContextManager[object]:
@@ -162,12 +162,11 @@ class Engine:
 
     def add_gradient(self, losses: Mapping[str, Tensor], *, share: float) -> None:
         """Adds the gradient of ``share`` times the sum of ``losses`` to that of their parameters."""
-        parts = independent(losses.values()) if self.inter_op else []
-        if self.inter_op and len(parts) > 1:
+        if self.inter_op and len(parts := independent(losses.values())) > 1:
             self.inter_op.backward(parts, share)
         else:
-            total = torch.stack(list(losses.values())).sum()
-            self.scaler.scale(share * total).backward()  # type: ignore[no-untyped-call]
+            whole = Part(list(losses.values()))
+            self.scaler.scale(share * whole.total).backward()  # type: ignore[no-untyped-call]
 
     def descend(self, optimiser: Optimizer) -> Tensor:
         """One step of ``optimiser`` down the gradient that was added up; returns the gradient's norm."""

@@ -88,7 +88,8 @@ class Part:
 
 
 def independent(losses: Iterable[Tensor]) -> list[Part]:
-    """``losses`` in as many parts as can be, so that the graphs of two parts have nothing but leaves in common."""
+    """``losses`` in as many parts as can be, so that the graphs of two parts have nothing but leaves in common; those
+    that depend on no leaf are left out."""
     parts: list[Part] = []
     part_of: dict[Node, Part] = {}
     for loss in losses:
@@ -107,7 +108,8 @@ def independent(losses: Iterable[Tensor]) -> list[Part]:
                 parts.remove(other)
                 part = _joined(other, part)
                 part_of |= dict.fromkeys(part.nodes, part)
-        parts.append(part)
+        if part.leaves:
+            parts.append(part)
     return parts
 
 
