@@ -21,9 +21,9 @@ from torch import Tensor
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
 from diptych.data.files import Domain, find_domain
+from diptych.data.formats.pillow import read_picture
 from diptych.data.loader import Loader, Reader
-from diptych.data.picture_files import read_picture
-from diptych.data.preprocess import fit, fitted_size, reduction, to_network
+from diptych.data.transforms import fit, fitted_size, reduction, to_network
 from diptych.pair import Pair
 
 EXACT = DataConfig(load_size=286, crop_size=256, num_workers=0, draft=False)

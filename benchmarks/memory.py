@@ -19,7 +19,7 @@ def main() -> None:
     variants = {
         "plain": replace(SETTING, engine=PLAIN, own_layers=False, keep_memory=False),
         "default": SETTING,
-        "default, low memory": replace(SETTING, engine={"low_memory": True}),
+        "default, low memory": replace(SETTING, engine={"activation_checkpointing": True}),
         "default, batch 2": replace(SETTING, batch_size=2),
         "default, batch 2 in two parts": replace(SETTING, batch_size=2, engine={"accumulate": 2}),
     }

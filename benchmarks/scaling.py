@@ -24,7 +24,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     import torch
 
     from diptych.config import CycleganConfig, DataConfig, EngineConfig, ResnetConfig, TrainConfig
-    from diptych.engine import Engine, settled_engine
+    from diptych.device import Engine, resolve_engine
     from diptych.pair import Pair
     from diptych.training.join import join
     from diptych.training.state import State
@@ -35,7 +35,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         method=CycleganConfig(lambda_identity=0.5),
         generator=ResnetConfig(width=width, num_blocks=6),
         data=DataConfig(crop_size=size, channels_a=3, channels_b=3),
-        engine=settled_engine(EngineConfig(device="cpu", compile=compiled)),
+        engine=resolve_engine(EngineConfig(device="cpu", compile=compiled)),
     )
     processes = join()
     state = State(config, Engine(config.engine), processes)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from diptych import Translator
 from diptych.data.files import by_hash
+from diptych.data.formats.pillow import read_picture
 from diptych.data.pairing import pair_up
-from diptych.data.picture_files import read_picture
 from diptych.data.sources import find_split
-from diptych.evaluation.grid import Block, Row, draw_grid
 from diptych.model import load_model
+from diptych.monitoring.grid import Block, Row, draw_grid
 from diptych.pair import Pair
 from diptych.run import Run
 

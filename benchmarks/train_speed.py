@@ -31,7 +31,7 @@ def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
     alone = {
         "memory kept": replace(recipe, keep_memory=True),
         "own layers": replace(recipe, own_layers=True),
-        "merged passes": replace(recipe, engine=PLAIN | {"merge_passes": True}),
+        "merged passes": replace(recipe, engine=PLAIN | {"batch_forwards": True}),
         "fused Adam": replace(recipe, engine=PLAIN | {"fused": True}),
     }
     each = {
@@ -39,9 +39,9 @@ def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
         "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
         **(alone if setting.size < 256 else {}),
         "default": setting,
-        "default, one direction at a time": replace(setting, engine={"inter_op": False}),
+        "default, one direction at a time": replace(setting, engine={"parallel_directions": False}),
         "default in fp32": replace(setting, engine={"precision": "fp32"}),
-        "default, low memory": replace(setting, engine={"low_memory": True}),
+        "default, low memory": replace(setting, engine={"activation_checkpointing": True}),
     }
     if compiled:
         each["default, compiled"] = replace(setting, engine={"compile": True})

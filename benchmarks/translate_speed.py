@@ -15,12 +15,12 @@ from rounds import interleave, medians, ratio, show
 from worker import with_torch_layers
 
 from diptych.config import DataConfig, PatchganConfig, Precision, ResnetConfig
-from diptych.data.pictures import resized
+from diptych.data.image import resized
+from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
 from diptych.networks import build_generator
 from diptych.pair import Pair
-from diptych.translation.folders import plan_outputs, translate_files
-from diptych.translation.translator import Translator
 
 SIDE = 256
 

@@ -24,13 +24,19 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
-from diptych.engine import Engine, settled_engine
+from diptych.device import Engine, resolve_engine
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.training.state import State
 from diptych.training.update import update
 
-PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False, "inter_op": False}
+PLAIN = {
+    "precision": "fp32",
+    "channels_last": False,
+    "batch_forwards": False,
+    "fused": False,
+    "parallel_directions": False,
+}
 """The engine of the plain recipe: float32, contiguous, separate passes, eager."""
 ORIGINALS = {ColumnsConv2d: nn.Conv2d, InstanceNorm2d: nn.InstanceNorm2d, ReflectionPad2d: nn.ReflectionPad2d}
 """The layers of the plain recipe for each of ours."""
@@ -86,7 +92,7 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
         discriminator=PatchganConfig(width=variant.width),
         data=DataConfig(crop_size=variant.size, load_size=variant.size, channels_a=3, channels_b=3),
         optimiser=OptimiserConfig(batch_size=variant.batch_size),
-        engine=settled_engine(EngineConfig(**variant.engine)),
+        engine=resolve_engine(EngineConfig(**variant.engine)),
     )
     state = State(config, Engine(config.engine))
     if not variant.own_layers:

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from diptych.cli import main, parse
-from diptych.data.duplicates import similar, thumbnail
+from diptych.data.near_duplicates import similar, thumbnail
 
-# pytest turns on again what diptych.data.picture_files turns off.
+# pytest turns on again what diptych.data.formats.pillow turns off.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
 NUM_TRAIN, NUM_TEST = 40, 3
@@ -392,7 +392,7 @@ def test_the_help_tells_the_exit_codes_and_its_examples_parse(capsys):
 )
 def test_an_estimate_that_fails_is_an_error_with_a_cure(root, capsys, monkeypatch, code, said, words):
     failed = subprocess.CompletedProcess([], code, "", said)
-    monkeypatch.setattr("diptych.cli.estimate.subprocess.run", lambda *_, **__: failed)
+    monkeypatch.setattr("diptych.training.estimate.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(SystemExit) as stop:
         main(["check", "--root", str(root), "--json"])
     (finding,) = json.loads(capsys.readouterr().out)["findings"]

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from diptych.checksummed import read_checksummed
 from diptych.cli import COMMANDS, main, parse
 from diptych.cli.help import EXIT_CODES
 from diptych.cli.options import options_of
 from diptych.cli.train import Train, train_defaults
 from diptych.config import PixelConfig, UnetConfig
 from diptych.presets import PRESETS
-from diptych.sealed import read_sealed
 
 
 def run(*arguments, cwd=None):
@@ -277,7 +277,7 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path
     assert process.returncode == 130
     assert "Traceback" not in said
     for checkpoint in (folder / "checkpoints").glob("0*.safetensors"):
-        read_sealed(checkpoint, "checkpoint")
+        read_checksummed(checkpoint, "checkpoint")
 
 
 def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares, tmp_path):

@@ -20,7 +20,7 @@ from diptych.config import (
     TrainConfig,
     UnetConfig,
 )
-from diptych.config.marks import ADJUSTABLE, Range, marked
+from diptych.config.constraints import ADJUSTABLE, Range, iter_fields
 from diptych.config_json import flatten, from_json, to_json
 from diptych.errors import OptionError
 from diptych.presets import METHODS, PRESETS, demo, paper
@@ -91,28 +91,28 @@ def test_paper_is_the_paper():
     config = paper(CycleganConfig())
     assert (config.generator, config.data.load_size, config.data.crop_size) == (ResnetConfig(), 286, 256)
     assert (config.method.lambda_a, config.method.lambda_b, config.method.pool_size) == (10, 10, 50)
-    assert config.method.settled((3, 3)).lambda_identity == 0.5
+    assert config.method.resolved((3, 3)).lambda_identity == 0.5
     optimiser = config.optimiser
     assert (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.batch_size) == (2e-4, 0.5, 0.999, 1)
-    assert (optimiser.schedule, optimiser.schedule_unit, optimiser.decay_share) == ("linear", "epoch", 0.5)
+    assert (optimiser.schedule, optimiser.schedule_unit, optimiser.decay_fraction) == ("linear", "epoch", 0.5)
     assert (optimiser.ema, optimiser.initialisation) == (0, "normal")
     assert (config.length.epochs, config.engine.precision) == (200, "fp32")
 
 
 def test_choices_of_a_generator_follow_the_crop():
-    assert ResnetConfig().settled(256).num_blocks == 9
-    assert ResnetConfig().settled(128).num_blocks == 6
-    assert ResnetConfig().settled(0).num_blocks == 9
-    assert ResnetConfig(num_blocks=3).settled(256).num_blocks == 3
-    assert [UnetConfig().settled(crop).num_levels for crop in (256, 128, 96, 512)] == [8, 7, 5, 8]
+    assert ResnetConfig().resolved(256).num_blocks == 9
+    assert ResnetConfig().resolved(128).num_blocks == 6
+    assert ResnetConfig().resolved(0).num_blocks == 9
+    assert ResnetConfig(num_blocks=3).resolved(256).num_blocks == 3
+    assert [UnetConfig().resolved(crop).num_levels for crop in (256, 128, 96, 512)] == [8, 7, 5, 8]
     with pytest.raises(OptionError, match="crop-size 72"):
-        UnetConfig().settled(72)
+        UnetConfig().resolved(72)
 
 
 def test_identity_needs_equal_channels():
-    assert CycleganConfig().settled((1, 3)).lambda_identity == 0
+    assert CycleganConfig().resolved((1, 3)).lambda_identity == 0
     with pytest.raises(OptionError, match="A has 1 channels and B 3"):
-        CycleganConfig(lambda_identity=0.5).settled((1, 3))
+        CycleganConfig(lambda_identity=0.5).resolved((1, 3))
 
 
 EVERY_CONFIG = [TrainConfig(), TrainConfig(generator=UnetConfig()), TrainConfig(discriminator=PixelConfig())] + [
@@ -122,7 +122,7 @@ EVERY_CONFIG = [TrainConfig(), TrainConfig(generator=UnetConfig()), TrainConfig(
 
 @pytest.mark.parametrize("config", EVERY_CONFIG)
 def test_every_number_has_a_range_and_its_default_is_in_it(config):
-    for name, value, marks in marked(config):
+    for name, value, marks in iter_fields(config):
         ranges = [mark for mark in marks if isinstance(mark, Range)]
         if type(value) in (int, float):
             assert ranges, name
@@ -130,7 +130,9 @@ def test_every_number_has_a_range_and_its_default_is_in_it(config):
 
 
 def test_a_run_may_go_on_with_other_options_only_where_they_change_nothing():
-    free = {name.partition(".")[0] for name, _, marks in marked(TrainConfig()) if ADJUSTABLE in marks}
+    free = {name.partition(".")[0] for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks}
     assert free == {"source", "length", "output", "data"}
-    of_data = {name for name, _, marks in marked(TrainConfig()) if ADJUSTABLE in marks and name.startswith("data.")}
+    of_data = {
+        name for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks and name.startswith("data.")
+    }
     assert of_data == {"data.num_workers", "data.cache_gib", "data.disk_cache_gib"}

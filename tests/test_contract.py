@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from diptych import Translator
+from diptych.checksummed import read_checksummed
 from diptych.config import LengthConfig, TrainConfig
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS
-from diptych.sealed import read_sealed
 from diptych.training.loop import train
 from diptych.training.state import build_from
 from test_training import tiny
@@ -56,9 +56,9 @@ def test_every_method_with_every_network_does_all_that_a_run_needs(method, gener
     config = config_of(method, generator, discriminator, "instance", pairs)
     config = replace(config, output=replace(config.output, save_minutes=0, keep_checkpoints=9))
     whole = train(config, tmp_path / "whole")
-    expected, _ = read_sealed(whole.checkpoint_file(4), "checkpoint")
+    expected, _ = read_checksummed(whole.checkpoint_file(4), "checkpoint")
     whole.checkpoint_file(4).unlink()  # as if it had been killed before it wrote its last one
-    found, _ = read_sealed(train(config, whole.folder).checkpoint_file(4), "checkpoint")
+    found, _ = read_checksummed(train(config, whole.folder).checkpoint_file(4), "checkpoint")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
     model = load_model(whole.folder)
@@ -75,9 +75,9 @@ def test_every_method_with_every_network_does_all_that_a_run_needs(method, gener
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
     config = config_of(method, generator, discriminator, norm, None)
-    method_config = config.method.settled((3, 3))
+    method_config = config.method.resolved((3, 3))
     data = replace(config.data, channels_a=3, channels_b=3)
-    built = build_from(replace(config, method=method_config, generator=config.generator.settled(32), data=data))
+    built = build_from(replace(config, method=method_config, generator=config.generator.resolved(32), data=data))
     torch.manual_seed(0)
     real = Pair(*(torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2)))
     modules = {built.generators: built.discriminators, built.discriminators: built.generators}

@@ -22,7 +22,7 @@ from diptych.losses import DISCRIMINATOR_LOSSES
 from diptych.networks import GENERATORS
 from diptych.pair import Pair
 from diptych.training.loop import train
-from diptych.training.settle import settle
+from diptych.training.plan.defaults import resolve
 from test_training import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +95,7 @@ def test_commands_in_the_documentation_are_right(document, command, tmp_path, mo
         if asked.a is None and asked.root is None:  # goes on with a run, which is not here
             asked = replace(asked, a=Path("photos"), b=Path("paintings"))
         photographs = Survey(num_pictures=400, shorter_side=512.0, channels=3)
-        settle(asked.config(), Pair(photographs, photographs))
+        resolve(asked.config(), Pair(photographs, photographs))
 
 
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"

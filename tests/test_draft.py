@@ -10,9 +10,9 @@ from PIL import Image
 
 from diptych.config import CycleganConfig, DataConfig
 from diptych.data.files import Domain
+from diptych.data.formats.pillow import read_picture
 from diptych.data.loader import Reader
-from diptych.data.picture_files import read_picture
-from diptych.data.preprocess import reduction
+from diptych.data.transforms import reduction
 from diptych.demo.pictures import unpack
 from diptych.presets import default, paper
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from diptych.checksummed import read_checksummed
 from diptych.config import (
     CycleganConfig,
     DataConfig,
@@ -22,32 +23,43 @@ from diptych.config import (
     TrainConfig,
     UnetConfig,
 )
-from diptych.engine import Engine, settled_engine
+from diptych.device import Engine, resolve_engine
 from diptych.errors import OptionError
+from diptych.monitoring.progress import Silent
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.sealed import read_sealed
 from diptych.training.checkpoint import restore, save_checkpoint, shares_of
 from diptych.training.loop import train
-from diptych.training.progress import Silent
 from diptych.training.state import State
 from diptych.training.update import update
 from test_reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 from test_training import TINY, tiny
 
-PLAIN = {"precision": "fp32", "channels_last": False, "merge_passes": False, "fused": False, "inter_op": False}
+PLAIN = {
+    "precision": "fp32",
+    "channels_last": False,
+    "batch_forwards": False,
+    "fused": False,
+    "parallel_directions": False,
+}
 EXACT = {
     "plain": {},
     "channels last": {"channels_last": True},
-    "merged passes": {"merge_passes": True},
-    "directions at once": {"merge_passes": True, "inter_op": True},
+    "merged passes": {"batch_forwards": True},
+    "directions at once": {"batch_forwards": True, "parallel_directions": True},
     "fused": {"fused": True},
-    "low memory": {"low_memory": True},
+    "low memory": {"activation_checkpointing": True},
     "in two parts": {"accumulate": 2},
-    "all": {"channels_last": True, "merge_passes": True, "fused": True, "low_memory": True, "accumulate": 2},
+    "all": {
+        "channels_last": True,
+        "batch_forwards": True,
+        "fused": True,
+        "activation_checkpointing": True,
+        "accumulate": 2,
+    },
     "compiled": {"compile": True},
-    "all, compiled": {"compile": True, "merge_passes": True, "fused": True, "channels_last": True},
+    "all, compiled": {"compile": True, "batch_forwards": True, "fused": True, "channels_last": True},
 }
 
 
@@ -58,7 +70,7 @@ def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=
         discriminator=discriminator or PatchganConfig(width=width),
         data=DataConfig(crop_size=64, load_size=64, channels_a=3, channels_b=3),
         optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
-        engine=settled_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
+        engine=resolve_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
     )
     return State(config, Engine(config.engine))
 
@@ -105,7 +117,7 @@ def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
         discriminator=PatchganConfig(width=options["ndf"]),
         batch_size=len(stored["real_A"][0]),
     )
-    assert (state.engine.inter_op is not None) == (EXACT[choice].get("inter_op") is True)
+    assert (state.engine.parallel_directions is not None) == (EXACT[choice].get("parallel_directions") is True)
     modules = nn.ModuleDict(state.modules).double()
     for theirs, ours in CYCLEGAN_NETWORKS.items():
         for key, value in modules.get_submodule(ours).state_dict().items():
@@ -155,10 +167,10 @@ RELATIVE_ERROR_BF16 = 0.45
     "engine",
     [
         {},
-        {"merge_passes": True, "fused": True},
-        {"merge_passes": True, "inter_op": True},
+        {"batch_forwards": True, "fused": True},
+        {"batch_forwards": True, "parallel_directions": True},
         {"channels_last": True},
-        {"low_memory": True},
+        {"activation_checkpointing": True},
     ],
 )
 def test_gradients_in_bf16_differ_from_those_in_fp32_by_less_than_half(engine, two_cores):
@@ -240,7 +252,7 @@ def test_reflection_keeps_bf16_as_it_is():
 
 def test_batch_norm_counts_a_picture_once_where_it_is_computed_twice():
     networks = {"generator": ResnetConfig(width=4, num_blocks=1, norm="batch")}
-    plain, other = (state_of(engine, batch_size=2, **networks) for engine in ({}, {"low_memory": True}))
+    plain, other = (state_of(engine, batch_size=2, **networks) for engine in ({}, {"activation_checkpointing": True}))
     for state in (plain, other):
         update(state, noise(2), learning_rate=0.0)
     for name, value in plain.method.generators.state_dict().items():
@@ -268,11 +280,11 @@ def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
     )
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         whole = train(config, tmp_path / "run", display=told)
-        expected, _ = read_sealed(whole.checkpoint_file(8), "checkpoint")
+        expected, _ = read_checksummed(whole.checkpoint_file(8), "checkpoint")
         whole.checkpoint_file(8).unlink()
         whole.checkpoint_file(6).unlink()
         torch._dynamo.reset()  # as another process begins
-        found, _ = read_sealed(train(config, whole.folder).checkpoint_file(8), "checkpoint")
+        found, _ = read_checksummed(train(config, whole.folder).checkpoint_file(8), "checkpoint")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert any(note.startswith("compiled, and the first update made, in ") for note in told.notes)
 
@@ -292,4 +304,4 @@ def test_choices_that_cannot_be_are_refused_with_their_cure(squares, tmp_path, e
 
 def test_a_device_that_nobody_knows_is_refused():
     with pytest.raises(OptionError, match="no gpu device that torch can use: give one of"):
-        settled_engine(EngineConfig(device="gpu"))
+        resolve_engine(EngineConfig(device="gpu"))

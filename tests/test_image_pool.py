@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diptych.chance import Stream
+from diptych.rng import Stream
 from diptych.training.image_pool import ImagePool
 
 

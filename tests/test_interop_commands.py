@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from diptych.checksummed import read_checksummed
 from diptych.cli import main
 from diptych.config import (
     CycleganConfig,
@@ -21,15 +22,14 @@ from diptych.config import (
     UnetConfig,
 )
 from diptych.errors import WeightsError
+from diptych.inference.translator import Translator
 from diptych.interop import export_original, import_original, save_original
 from diptych.interop.exporting import options_there
 from diptych.interop.names import A2B, B2A, JUDGES_BOTH
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
-from diptych.sealed import read_sealed
 from diptych.training.loop import train
-from diptych.translation.translator import Translator
 
 REFERENCE = Path(__file__).parent / "reference"
 GENERATORS = sorted(path.name for path in REFERENCE.glob("*_net_G.pth"))
@@ -230,7 +230,7 @@ def test_a_run_is_exported_with_the_discriminators_of_its_checkpoint(squares, tm
     )
     done = train(config, tmp_path / "run")
     export_original(done.folder, tmp_path / "out")
-    tensors, _ = read_sealed(done.checkpoint_files()[-1], "checkpoint")
+    tensors, _ = read_checksummed(done.checkpoint_files()[-1], "checkpoint")
     back = states(tmp_path / "out")
     assert sorted(back) == sorted(CYCLEGAN)
     for name, prefix in (

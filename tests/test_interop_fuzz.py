@@ -7,11 +7,11 @@ import zipfile
 import pytest
 import torch
 
+from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config import ResnetConfig
 from diptych.errors import WeightsError
 from diptych.interop.original import read_original
 from diptych.networks import build_generator
-from diptych.sealed import read_sealed, write_sealed
 
 with torch.random.fork_rng():
     torch.manual_seed(0)
@@ -108,12 +108,12 @@ def test_a_damaged_original_is_one_line(tmp_path, original, mutation):
 @pytest.mark.slow
 def test_in_our_own_format_no_changed_number_is_taken_for_good(tmp_path):
     path, description = tmp_path / "model.safetensors", {"words": ["a", 1, None]}
-    write_sealed(path, "model", NETWORK.state_dict(), description)
+    write_checksummed(path, "model", NETWORK.state_dict(), description)
     for number in mutated_files(path.read_bytes(), mutate, 0, path):
-        line = complaint(lambda file: read_sealed(file, "model"), path)
+        line = complaint(lambda file: read_checksummed(file, "model"), path)
         if line is not None:
             assert line.isprintable(), (number, line)
         else:  # what was changed carries nothing, such as white space in the header
-            tensors, words = read_sealed(path, "model")
+            tensors, words = read_checksummed(path, "model")
             assert words == description, number
             assert equal(tensors), number

@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import BLUE, ORANGE, square
 from diptych import __version__, sealed
-from diptych.sealed import read_sealed, write_sealed
+from diptych.checksummed import read_checksummed, write_checksummed
 
 SMALL = (
     "--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --precision fp32"
@@ -160,7 +160,7 @@ def test_a_killed_run(desk):
 @pytest.mark.parametrize("younger_format", [True, False])
 def test_a_model_of_another_version(desk, monkeypatch, younger_format):
     path = RUN / "model.safetensors"
-    tensors, description = read_sealed(path, "model")
+    tensors, description = read_checksummed(path, "model")
     description["versions"]["diptych"] = "99.0"
     if younger_format:
         monkeypatch.setattr(sealed, "FORMAT", 2)
@@ -169,7 +169,7 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
         description["generator"]["attention"] = True
         reason = "generator has no option 'attention'"
         said = f"{path} is a model of diptych 99.0, which diptych {__version__} cannot read ({reason})"
-    write_sealed(path, "model", tensors, description)
+    write_checksummed(path, "model", tensors, description)
     before = files()
     assert diptych(f"translate {RUN} photos painted") == (2, [f"diptych: {said}: pip install -U diptych"])
     assert files() == before
@@ -241,4 +241,4 @@ def test_two_trainings_of_one_run(desk):
     assert (first.returncode, said.splitlines()[-1]) == (130, "diptych: stopped; the same command goes on")
     last = max((RUN / "checkpoints").glob("[0-9]*.safetensors"))
     assert int(last.stem) > 4
-    read_sealed(last, "checkpoint")
+    read_checksummed(last, "checkpoint")

@@ -154,7 +154,7 @@ def test_the_layout_decides_the_method_unless_it_is_given(tmp_path, squares):
 
 
 def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
-    from diptych.training.progress import Terminal
+    from diptych.monitoring.progress import Terminal
 
     config = replace(
         tiny(None), source=SourceConfig(a=paired / "trainA", b=paired / "trainB"), length=LengthConfig(pictures=2)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from conftest import unprivileged
-from diptych.data.picture_files import read_header, read_picture, storable, write_picture
-from diptych.data.pictures import Picture, eight_bits, resized, to_pillow, with_channels
+from diptych.data.formats.pillow import read_header, read_picture, storable, write_picture
+from diptych.data.image import Picture, eight_bits, resized, to_pillow, with_channels
 from diptych.errors import PictureError
 
-# pytest turns on again what diptych.data.picture_files turns off; see test_pillow_prints_no_warning_of_its_own.
+# pytest turns on again what diptych.data.formats.pillow turns off; see test_pillow_prints_no_warning_of_its_own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
 RNG = np.random.default_rng(0)
@@ -302,7 +302,7 @@ def test_a_damaged_file_is_a_picture_or_a_picture_error_and_nothing_else(tmp_pat
 def test_pillow_prints_no_warning_of_its_own(tmp_path):
     large = b"".join(b"\0" + bytes(1250) for _ in range(10_000))
     (tmp_path / "large.png").write_bytes(png(10_000, 10_000, depth=1, rows=large))  # 100 million pixels in 12 kB
-    code = "import sys, pathlib, diptych.data.picture_files as f; f.read_picture(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib, diptych.data.formats.pillow as f; f.read_picture(pathlib.Path(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "large.png"], capture_output=True, text=True, check=True
     )
@@ -411,7 +411,7 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path):
     code = f"""
 import resource, signal, numpy
 from pathlib import Path
-from diptych.data.picture_files import Picture, write_picture
+from diptych.data.formats.pillow import Picture, write_picture
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 picture = Picture(numpy.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=numpy.uint8))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -18,14 +18,14 @@ from PIL.PngImagePlugin import PngInfo
 from conftest import make_squares
 from diptych.cli import main
 from diptych.config import LengthConfig, SourceConfig
-from diptych.evaluation.grid import Block, Row
-from diptych.evaluation.report.charts import binned, nice_ticks, smoothed
-from diptych.evaluation.report.facts import collect
-from diptych.evaluation.report.pictures import MAX_GRIDS, embed, thinned
-from diptych.evaluation.report.report import write_report
+from diptych.monitoring.grid import Block, Row
+from diptych.monitoring.progress import Silent
+from diptych.report.charts import binned, nice_ticks, smoothed
+from diptych.report.embed import MAX_GRIDS, embed, thinned
+from diptych.report.facts import collect
+from diptych.report.report import write_report
 from diptych.run import Run
 from diptych.training.loop import train
-from diptych.training.progress import Silent
 from test_training import TINY
 
 HOSTILE = "<script>alert('&amp;')</script>\"&>"
@@ -293,7 +293,7 @@ def test_a_report_that_cannot_be_written_does_not_end_the_run(squares, tmp_path,
     def full(*_):
         raise OSError(28, "No space left")
 
-    monkeypatch.setattr("diptych.training.outputs.write_report", full)
+    monkeypatch.setattr("diptych.training.run_writer.write_report", full)
     config = replace(TINY, source=SourceConfig(root=squares), length=LengthConfig(pictures=2))
     notes = []
     display = Silent()

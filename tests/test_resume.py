@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from diptych.checksummed import read_checksummed
 from diptych.config import CycleganConfig, EngineConfig, LengthConfig, OptimiserConfig, ResnetConfig
 from diptych.errors import RunError, WeightsError
 from diptych.lock import locked
 from diptych.run import Run
-from diptych.sealed import read_sealed
 from diptych.training.loop import train
 from test_training import InterruptAt, losses_of, records_of, tiny
 
@@ -30,7 +30,7 @@ def command(root, run, *options):
 
 def state_of(run):
     (file,) = [file for file in run.checkpoint_files() if int(file.stem) == PICTURES]
-    tensors, description = read_sealed(file, "checkpoint")
+    tensors, description = read_checksummed(file, "checkpoint")
     return tensors, description["numbers"]
 
 
@@ -120,8 +120,8 @@ def test_a_fork_begins_with_the_parents_state_and_may_differ(squares, tmp_path):
     assert fork.about()["parent"] == str(parent.checkpoint_file(100))
     assert fork.config().optimiser.learning_rate == 1e-5
     assert [record["pictures"] for record in records_of(fork)] == [104]
-    before, _ = read_sealed(parent.checkpoint_file(100), "checkpoint")
-    after, _ = read_sealed(fork.checkpoint_file(104), "checkpoint")
+    before, _ = read_checksummed(parent.checkpoint_file(100), "checkpoint")
+    after, _ = read_checksummed(fork.checkpoint_file(104), "checkpoint")
     step = (after["generators.a2b.model.1.weight"] - before["generators.a2b.model.1.weight"]).abs().max()
     assert 0 < step < 5e-5
     assert train(changed, parent.folder, fork=fork.folder).folder == fork.folder
@@ -216,7 +216,7 @@ main({command(squares, run.folder, *options)[3:]!r} + ["--pictures", "12", "--sa
     assert "Traceback" not in done.stderr
     assert done.returncode == 2  # at the end there is no next chance
     assert ("trying again" in done.stderr) == (code == 0)
-    read_sealed(kept if kept.exists() else run.checkpoint_files()[-1], "checkpoint")
+    read_checksummed(kept if kept.exists() else run.checkpoint_files()[-1], "checkpoint")
     assert not any(run.checkpoints.glob(".*.tmp"))
     again = subprocess.run(command(squares, run.folder, *options, "--pictures", "12"), capture_output=True, check=False)
     assert again.returncode == 0

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from diptych.chance import Stream
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
 from diptych.data.files import find_domain
 from diptych.data.loader import Loader, Reader
-from diptych.data.preprocess import View, look, random_view
 from diptych.data.sampling import draw_unpaired, epoch_size, order
+from diptych.data.transforms import View, look, random_view
 from diptych.pair import Pair
+from diptych.rng import Stream
 
 SIZES = st.integers(1, 60)
 DATA = DataConfig(load_size=20, crop_size=16)

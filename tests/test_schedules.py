@@ -9,12 +9,12 @@ from test_reference import INDEX
 
 
 @pytest.mark.parametrize(
-    ("kind", "decay_share", "name"),
+    ("kind", "decay_fraction", "name"),
     [("linear", 0.5, "linear_100_100"), ("linear", 0.5, "linear_5_5"), ("step", 0.4, "step_4")],
 )
-def test_the_rate_of_each_epoch_equals_the_authors(kind, decay_share, name):
+def test_the_rate_of_each_epoch_equals_the_authors(kind, decay_fraction, name):
     table = INDEX["learning_rate"][name]
-    assert [factor(kind, epoch, len(table), decay_share) for epoch in range(len(table))] == pytest.approx(
+    assert [factor(kind, epoch, len(table), decay_fraction) for epoch in range(len(table))] == pytest.approx(
         table, rel=1e-12
     )
 
@@ -27,9 +27,9 @@ def test_linear_decay_is_counted_as_the_paper_means_it():
 
 @pytest.mark.parametrize("kind", ["linear", "constant", "cosine", "step"])
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 200])
-@pytest.mark.parametrize("decay_share", [0.1, 0.5, 1.0])
-def test_no_schedule_rises_or_reaches_zero(kind, num_steps, decay_share):
-    factors = [factor(kind, step, num_steps, decay_share) for step in range(num_steps)]
+@pytest.mark.parametrize("decay_fraction", [0.1, 0.5, 1.0])
+def test_no_schedule_rises_or_reaches_zero(kind, num_steps, decay_fraction):
+    factors = [factor(kind, step, num_steps, decay_fraction) for step in range(num_steps)]
     assert factors == sorted(factors, reverse=True)
     assert 0 < min(factors) <= max(factors) <= 1
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from diptych.checksummed import read_checksummed
 from diptych.config import (
     CycleganConfig,
     DataConfig,
@@ -27,11 +28,10 @@ from diptych.config import (
 )
 from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
+from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
-from diptych.sealed import read_sealed
 from diptych.training.loop import train
-from diptych.training.plan import make_plan
-from diptych.training.progress import Silent, Terminal
+from diptych.training.plan.plan import make_plan
 
 TINY = TrainConfig(
     method=CycleganConfig(pool_size=5),
@@ -55,7 +55,7 @@ class InterruptAt(Silent):
     def __init__(self, pictures):
         self.pictures = pictures
 
-    def show(self, pictures, pictures_per_second, losses, *, waiting_share):
+    def show(self, pictures, pictures_per_second, losses, *, waiting_fraction):
         if pictures >= self.pictures:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -101,7 +101,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares, tmp_path
     broken = train(config, tmp_path / "broken")
     assert losses_of(broken) == losses_of(whole)
     files = [run.checkpoint_file(300) for run in (whole, broken)]
-    (expected, numbers), (found, found_numbers) = (read_sealed(file, "checkpoint") for file in files)
+    (expected, numbers), (found, found_numbers) = (read_checksummed(file, "checkpoint") for file in files)
     assert found_numbers["numbers"] == numbers["numbers"]
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
@@ -161,7 +161,7 @@ def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
 @pytest.mark.parametrize(("given", "drawn"), [(None, 4), (20, 4), (2, 2)])
 def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, given, drawn):
     """Of 3 seconds, samples of 0.07 seconds are drawn 4 times, or fewer."""
-    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 0.07)
+    monkeypatch.setattr("diptych.training.plan.length._seconds_of_samples", lambda *_: 0.07)
     config = tiny(squares, length=LengthConfig(time="3s"), output=OutputConfig(num_samples=given))
     said = []
     display = Silent()
@@ -173,7 +173,7 @@ def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, 
 
 
 def test_a_time_without_room_for_an_update_is_refused(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr("diptych.training.length._seconds_of_samples", lambda *_: 3.0)
+    monkeypatch.setattr("diptych.training.plan.length._seconds_of_samples", lambda *_: 3.0)
     with pytest.raises(
         OptionError, match=r"3s has no time for an update, of which one takes .* s, and samples 3 s: give more"
     ):
@@ -207,7 +207,7 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
     config = tiny(root, data=replace(TINY.data, cache_gib=0.0, disk_cache_gib=0.0))
 
     class Breaks(Silent):
-        def show(self, pictures, pictures_per_second, losses, *, waiting_share):
+        def show(self, pictures, pictures_per_second, losses, *, waiting_fraction):
             for file in (root / "trainA").iterdir():
                 file.write_bytes(file.read_bytes()[:60])
 
@@ -283,7 +283,7 @@ def test_the_default_folder_is_named_after_the_domains(squares, tmp_path, monkey
 def test_a_run_begins_with_the_networks_of_a_model(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=4))
     first = train(config, tmp_path / "first")
-    begin = replace(TINY.optimiser, begin_with=first.model_file, learning_rate=1e-12)
+    begin = replace(TINY.optimiser, init_from=first.model_file, learning_rate=1e-12)
     second = train(replace(config, generator=ResnetConfig(), optimiser=begin), tmp_path / "second")
     assert second.config().generator == config.generator
     ours, theirs = (load_model(run.folder).networks["b2a"].state_dict() for run in (first, second))
@@ -297,15 +297,15 @@ def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
     first = train(config, tmp_path / "first")
     export_original(first.folder, tmp_path / "original")
     import_original(sorted((tmp_path / "original").glob("*.pth")), tmp_path / "imported.safetensors")
-    begin = replace(TINY.optimiser, begin_with=tmp_path / "imported.safetensors", learning_rate=1e-12)
+    begin = replace(TINY.optimiser, init_from=tmp_path / "imported.safetensors", learning_rate=1e-12)
     said = []
     display = Silent()
     display.note = said.append
     second = train(replace(config, optimiser=begin), tmp_path / "second", display=display)
     networks = "generator a2b, generator b2a, discriminator a, discriminator b"
     assert f"begun with {networks} of {tmp_path / 'imported.safetensors'}" in said
-    before, _ = read_sealed(first.checkpoint_file(4), "checkpoint")
-    after, _ = read_sealed(second.checkpoint_file(4), "checkpoint")
+    before, _ = read_checksummed(first.checkpoint_file(4), "checkpoint")
+    after, _ = read_checksummed(second.checkpoint_file(4), "checkpoint")
     for name in before:
         if name.startswith("discriminators."):
             assert torch.allclose(before[name], after[name], atol=1e-6)
@@ -315,7 +315,7 @@ def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path)
     """The config of the command has the networks of the preset, not those of the model."""
     first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
     config = tiny(squares, length=LengthConfig(pictures=2), generator=ResnetConfig(), discriminator=PatchganConfig())
-    config = replace(config, optimiser=replace(TINY.optimiser, begin_with=first.model_file))
+    config = replace(config, optimiser=replace(TINY.optimiser, init_from=first.model_file))
     train(config, tmp_path / "second")
     longer = replace(config, length=LengthConfig(pictures=4))
     assert train(longer, tmp_path / "second").config().generator == TINY.generator
@@ -333,7 +333,7 @@ def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path)
 def test_an_architecture_that_the_model_does_not_have_is_refused(squares, tmp_path, changes, words):
     first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
     usual = {"generator": ResnetConfig(), "discriminator": PatchganConfig()}
-    config = tiny(squares, **usual | changes, optimiser=replace(TINY.optimiser, begin_with=first.model_file))
+    config = tiny(squares, **usual | changes, optimiser=replace(TINY.optimiser, init_from=first.model_file))
     with pytest.raises(OptionError, match=words):
         train(config, tmp_path / "second")
     assert not (tmp_path / "second").exists()
@@ -349,7 +349,7 @@ def test_the_command_that_began_a_run_is_kept(squares, tmp_path, monkeypatch):
 def test_the_terminal_counts_every_update_and_has_lines_without_a_terminal(monkeypatch):
     said = io.StringIO()
     now = [0.0]
-    monkeypatch.setattr("diptych.training.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("diptych.monitoring.progress.time.monotonic", lambda: now[0])
     display = Terminal(Console(file=said))
     display.start(0, 50)
     for pictures in (1, 2, 3):
@@ -364,15 +364,13 @@ def test_an_imported_model_is_not_trained_over(squares, tmp_path):
     imported = tmp_path / "imported"
     imported.mkdir()
     (imported / "model.safetensors").write_bytes(first.model_file.read_bytes())
-    with pytest.raises(
-        RunError, match=r"imported holds something else .*--begin-with .*imported begins with its model"
-    ):
+    with pytest.raises(RunError, match=r"imported holds something else .*--init-from .*imported begins with its model"):
         train(tiny(squares), imported)
     assert [path.name for path in imported.iterdir()] == ["model.safetensors"]
 
 
 def test_networks_that_do_not_fit_are_refused(squares, tmp_path):
     first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
-    begin = replace(TINY.optimiser, begin_with=first.folder)
+    begin = replace(TINY.optimiser, init_from=first.folder)
     with pytest.raises(OptionError, match="channels"):
         train(tiny(squares, optimiser=begin, data=replace(TINY.data, channels_a=1)), tmp_path / "second")

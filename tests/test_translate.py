@@ -14,20 +14,20 @@ import torch
 from PIL import Image
 
 from conftest import unprivileged
+from diptych.checksummed import write_checksummed
 from diptych.cli import main
 from diptych.config import DataConfig, ResnetConfig, UnetConfig
 from diptych.data.files import find_domain
+from diptych.data.formats.pillow import read_picture
+from diptych.data.image import Picture
 from diptych.data.loader import Loader, Reader
-from diptych.data.picture_files import read_picture
-from diptych.data.pictures import Picture
 from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError, UserError
+from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.translator import Translator, pad_to_stride
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair
-from diptych.sealed import write_sealed
-from diptych.translation.folders import plan_outputs, translate_files
-from diptych.translation.translator import Translator, pad_to_stride
 from test_pictures import CONTENTS, saved
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
@@ -448,7 +448,7 @@ def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys, model):
     fill(tmp_path, "x.png")
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(model.read_bytes()[:-1] + b"\0")
-    write_sealed(tmp_path / "other.safetensors", "checkpoint", {}, {})
+    write_checksummed(tmp_path / "other.safetensors", "checkpoint", {}, {})
     (tmp_path / "run").mkdir()
     one_way = load_model(model)
     save_model(tmp_path / "one.safetensors", {"a2b": one_way.networks["a2b"]}, one_way.card)

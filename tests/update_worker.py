@@ -20,7 +20,7 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
-from diptych.engine import Engine
+from diptych.device import Engine
 from diptych.pair import Pair
 from diptych.training.join import join
 from diptych.training.state import State
@@ -40,9 +40,9 @@ CASES = {
 }
 ENGINES = {
     "plain": EngineConfig(device="cpu", precision="fp32"),
-    "low memory": EngineConfig(device="cpu", precision="fp32", low_memory=True),
+    "low memory": EngineConfig(device="cpu", precision="fp32", activation_checkpointing=True),
     "in parts": EngineConfig(device="cpu", precision="fp32", accumulate=2),
-    "passes apart": EngineConfig(device="cpu", precision="fp32", merge_passes=False),
+    "passes apart": EngineConfig(device="cpu", precision="fp32", batch_forwards=False),
 }
 
 
@@ -65,7 +65,7 @@ def main(batch_size: int, file: str) -> None:
                 | {"pictures": torch.tensor(state.pictures)}
                 | {name: norm for name, norm in logged.items() if name.startswith("gradient.")}
             )
-    if processes.is_first:
+    if processes.is_main:
         torch.save(found, file)
 
 

@@ -7,16 +7,16 @@ if TYPE_CHECKING:
     from diptych.config import TrainConfig
     from diptych.errors import UserError
     from diptych.evaluation.evaluate import evaluate
+    from diptych.inference.translator import Translator
     from diptych.run import Run
     from diptych.training.loop import train
-    from diptych.translation.translator import Translator
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Run": "diptych.run",
     "TrainConfig": "diptych.config",
-    "Translator": "diptych.translation.translator",
+    "Translator": "diptych.inference.translator",
     "UserError": "diptych.errors",
     "evaluate": "diptych.evaluation.evaluate",
     "train": "diptych.training.loop",

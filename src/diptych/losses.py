@@ -56,7 +56,7 @@ def discriminator_gan(kind: str, real_scores: Tensor, fake_scores: Tensor) -> Te
 
 
 @cache
-def guessing(kind: str) -> float:
+def chance_level(kind: str) -> float:
     """The least ``discriminator_gan`` of a discriminator that cannot tell real from fake: all scores are one."""
     return min(discriminator_gan(kind, score, score).item() for score in torch.linspace(-1, 1, 201))
 

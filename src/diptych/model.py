@@ -12,15 +12,15 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
 from diptych.config_json import from_json, to_json
 from diptych.errors import OptionError, WeightsError
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
-from diptych.sealed import read_sealed, write_sealed
 
 KIND = "model"
-Judge = Literal["a", "b", "joint"]
+DiscriminatorRole = Literal["a", "b", "joint"]
 """A discriminator, by what it judges: pictures of A, of B, or one of each side by side."""
 
 
@@ -53,7 +53,7 @@ class Model:
     networks: dict[Direction, nn.Module]
     """The generators, by direction."""
     card: ModelCard
-    discriminators: dict[Judge, nn.Module] = field(default_factory=dict)
+    discriminators: dict[DiscriminatorRole, nn.Module] = field(default_factory=dict)
     """Left empty unless asked for."""
 
 
@@ -68,7 +68,7 @@ def channels_of(direction: Direction, channels: Pair[int]) -> tuple[int, int]:
     return (channels.a, channels.b) if direction == "a2b" else (channels.b, channels.a)
 
 
-def judged_channels(judge: Judge, channels: Pair[int]) -> int:
+def discriminator_channels(judge: DiscriminatorRole, channels: Pair[int]) -> int:
     """Channels of what ``judge`` judges."""
     return {"a": channels.a, "b": channels.b, "joint": channels.a + channels.b}[judge]
 
@@ -77,7 +77,7 @@ def save_model(
     path: Path,
     networks: Mapping[Direction, nn.Module],
     card: ModelCard,
-    discriminators: Mapping[Judge, nn.Module] | None = None,
+    discriminators: Mapping[DiscriminatorRole, nn.Module] | None = None,
 ) -> None:
     """Writes the generators, their card and perhaps discriminators to ``path``.
 
@@ -101,7 +101,7 @@ def save_model(
         "ema": card.ema,
         "versions": versions(),
     }
-    write_sealed(path, KIND, tensors, description)
+    write_checksummed(path, KIND, tensors, description)
 
 
 def load_model(path: Path, *, discriminators: bool = False) -> Model:
@@ -117,7 +117,7 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
             cure = theirs if any(path.glob("*.pth")) else "give a run that has trained, or a model file"
             raise WeightsError(f"{path} holds no model.safetensors", cure=cure)
         path = path / "model.safetensors"
-    tensors, description = read_sealed(path, KIND)
+    tensors, description = read_checksummed(path, KIND)
     try:
         card = _card(description)
         networks = {
@@ -131,12 +131,12 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
                 partial(
                     build_discriminator,
                     cast(DiscriminatorConfig, card.discriminator),
-                    judged_channels(judge, card.channels),
+                    discriminator_channels(judge, card.channels),
                 ),
                 tensors,
                 f"discriminators.{judge}",
             )
-            for judge in cast(list[Judge], description.get("discriminators", []) if discriminators else [])
+            for judge in cast(list[DiscriminatorRole], description.get("discriminators", []) if discriminators else [])
         }
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
         reason = error.problem if isinstance(error, OptionError) else str(error).splitlines()[0]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diptych.checksummed import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.errors import OptionError, RunError, did_you_mean_path
-from diptych.sealed import written_aside
 
 CHECKPOINT_DIGITS = 9
 
@@ -71,7 +71,7 @@ class Run:
         if not self.exists and self._strangers():
             problem, cure = f"{self.folder} holds something else than a run", "give another folder with --run"
             if self.model_file.is_file():
-                cure += f"; --begin-with {self.folder} begins with its model"
+                cure += f"; --init-from {self.folder} begins with its model"
             raise RunError(f"{problem} ({self._strangers()[0]})", cure=cure)
         try:
             for folder in (self.samples, self.checkpoints):
@@ -92,7 +92,7 @@ class Run:
 
     def write_json(self, path: Path, value: Any) -> None:
         """Writes ``value`` as readable JSON, whole or not at all."""
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def about(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Run:
     def rewind(self, pictures: int) -> None:
         """Drops what was logged after ``pictures``: a run that goes on from there will log it again."""
         kept = [record for record in self.metrics() if record["pictures"] <= pictures]
-        with written_aside(self.metrics_file) as aside:
+        with atomic_write(self.metrics_file) as aside:
             aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def facts(self) -> "RunFacts":

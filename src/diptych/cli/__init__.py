@@ -26,7 +26,7 @@ from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train, refuse_options_of_others, train_defaults
 from diptych.cli.translate import Translate
 from diptych.errors import OptionError, UserError
-from diptych.launched import is_first, num_processes
+from diptych.launcher import is_main, world_size
 
 EXIT_BROKEN, EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 COMMANDS: dict[str, type[Any]] = {
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except SystemExit as stop:
         code = stop.code
     except Exception:
-        if num_processes() == 1:
+        if world_size() == 1:
             raise
         traceback.print_exc()
         code = EXIT_BROKEN
-    if num_processes() > 1:  # on an ordinary way out, threads of torch.distributed now and then abort the process
+    if world_size() > 1:  # on an ordinary way out, threads of torch.distributed now and then abort the process
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 0)
@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int | str | None:
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         goes_on = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
-        if is_first():
+        if is_main():
             print(f"diptych: stopped{goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
@@ -94,7 +94,7 @@ def _obey(arguments: list[str]) -> int | str | None:
     try:
         command = parse(arguments)
     except UserError:
-        if is_first():  # it is the same in every process
+        if is_main():  # it is the same in every process
             raise
         return EXIT_MISTAKE
     return command()  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from diptych.cli.look_over import Report
+    from diptych.training.inspection import Report
 
 EXIT_WARNINGS, EXIT_ERRORS = 1, 2
 
@@ -44,11 +44,11 @@ class Check:
     """Write all of it as JSON."""
 
     def __call__(self) -> int:
-        from diptych.cli.look_over import look_over
         from diptych.config import SourceConfig
+        from diptych.training.inspection import inspect
 
         source = SourceConfig(a=self.a, b=self.b, root=self.root)
-        report = look_over(source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
+        report = inspect(source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
         severities = {finding.severity for finding in report.findings}
         code = EXIT_ERRORS if "error" in severities else EXIT_WARNINGS if "warning" in severities else 0
         if self.json:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diptych.config import LengthConfig, SourceConfig
-from diptych.launched import is_first
+from diptych.launcher import is_main
 from diptych.presets import demo
 
 SHORT_PICTURES = 96
@@ -34,12 +34,12 @@ class Demo:
     def __call__(self) -> int:
         from diptych.demo.pictures import unpack
         from diptych.demo.show import describe, write_show
-        from diptych.evaluation.report.report import write_report
+        from diptych.monitoring.progress import Terminal
+        from diptych.report.report import write_report
         from diptych.training.loop import train
-        from diptych.training.progress import Terminal
 
         pictures = self.run.with_name(f"{self.run.name}-pictures")
-        if is_first():
+        if is_main():
             unpack(pictures)
         config = replace(demo(), source=SourceConfig(root=pictures))
         if self.short:
@@ -47,7 +47,7 @@ class Demo:
         elif self.time is not None:
             config = replace(config, length=LengthConfig(time=self.time))
         run = train(config, self.run, display=Terminal())
-        if not is_first():
+        if not is_main():
             return 0
         scores, picture = write_show(run)
         for direction, score in scores.items():

@@ -60,7 +60,7 @@ class Evaluate:
         from rich.console import Console
 
         from diptych.evaluation.evaluate import evaluate
-        from diptych.evaluation.report.report import write_report
+        from diptych.report.report import write_report
         from diptych.run import Run
 
         aside = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from diptych.config.marks import plain
+from diptych.config.constraints import plain
 
 Kind = Literal["switch", "choice", "int", "float", "path", "text"]
 KINDS: dict[type, Kind] = {bool: "switch", int: "int", float: "float", Path: "path", str: "text"}

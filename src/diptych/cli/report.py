@@ -26,7 +26,7 @@ class Report:
     """Show it in the browser."""
 
     def __call__(self) -> int:
-        from diptych.evaluation.report.report import write_report
+        from diptych.report.report import write_report
         from diptych.run import Run
 
         file = write_report(Run(self.run))

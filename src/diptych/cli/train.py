@@ -23,7 +23,7 @@ from diptych.config import (
 )
 from diptych.data.sources import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
-from diptych.launched import is_first
+from diptych.launcher import is_main
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
 
 FLAT = tyro.conf.arg(name="")
@@ -118,22 +118,22 @@ class Train:
     def __call__(self) -> int:
         if self.dry_run:
             return self.show()
+        from diptych.monitoring.progress import Terminal
         from diptych.training.loop import train
-        from diptych.training.progress import Terminal
 
         run = train(self.config(), self.run, fork=self.fork, display=Terminal())
-        if is_first():
+        if is_main():
             print(run.folder)
         return 0
 
     def show(self) -> int:
         """Prints what would be done, and what it would take."""
-        if not is_first():
+        if not is_main():
             return 0
-        from diptych.cli.estimate import estimate
         from diptych.config_json import flatten
-        from diptych.training.plan import describe, make_plan
-        from diptych.training.progress import Terminal
+        from diptych.monitoring.progress import Terminal
+        from diptych.training.estimate import estimate
+        from diptych.training.plan.plan import describe, make_plan
 
         display = Terminal()
         plan = make_plan(self.config(), self.run, self.fork, display)

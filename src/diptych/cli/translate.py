@@ -51,9 +51,9 @@ class Translate:
         from rich.progress import Progress
 
         from diptych.data.files import UNREAD_CURE, describe_unread
+        from diptych.inference.folder import plan_outputs, translate_files
+        from diptych.inference.translator import Translator
         from diptych.model import load_model
-        from diptych.translation.folders import plan_outputs, translate_files
-        from diptych.translation.translator import Translator
 
         refuse_swapped(self.model, self.input, self.output)
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)

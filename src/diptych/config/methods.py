@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
-from diptych.config.marks import NotNegative
+from diptych.config.constraints import NotNegative
 from diptych.config.networks import (
     DiscriminatorConfig,
     GeneratorConfig,
@@ -43,7 +43,7 @@ class CycleganConfig:
         """What it learns."""
         return ("a2b", "b2a")
 
-    def settled(self, channels: tuple[int, int]) -> Self:
+    def resolved(self, channels: tuple[int, int]) -> Self:
         """The same with every choice made, for domains of so many channels.
 
         Raises:
@@ -86,7 +86,7 @@ class Pix2pixConfig:
         """What it learns."""
         return (self.direction,)
 
-    def settled(self, channels: tuple[int, int]) -> Self:
+    def resolved(self, channels: tuple[int, int]) -> Self:
         """The same: nothing here depends on the pictures."""
         del channels
         return self

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
-from diptych.config.marks import NotNegative, Positive
+from diptych.config.constraints import NotNegative, Positive
 from diptych.errors import OptionError
 
 Norm = Literal["instance", "batch", "none"]
@@ -32,7 +32,7 @@ class ResnetConfig:
         """What the sides of a picture must be multiples of."""
         return 4
 
-    def settled(self, crop_size: int) -> Self:
+    def resolved(self, crop_size: int) -> Self:
         """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures)."""
         if self.num_blocks is not None:
             return self
@@ -60,7 +60,7 @@ class UnetConfig:
         assert self.num_levels is not None, "the number of levels is chosen before it is used"
         return 1 << self.num_levels
 
-    def settled(self, crop_size: int) -> Self:
+    def resolved(self, crop_size: int) -> Self:
         """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures).
 
         Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from diptych.config.marks import Adjustable, GreyOrColour, NotNegative, Positive, PositiveShare, Share
+from diptych.config.constraints import Adjustable, Fraction, GreyOrColour, NotNegative, Positive, PositiveFraction
 from diptych.config.methods import CycleganConfig, MethodConfig
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig
 
@@ -72,21 +72,21 @@ class OptimiserConfig:
     """Pictures of each domain per update, in each process: of several, an update takes so many times as many."""
     learning_rate: Positive[float] = 2e-4
     """Learning rate before any decay."""
-    beta1: Share = 0.5
+    beta1: Fraction = 0.5
     """Decay of the gradient's running mean."""
-    beta2: Share = 0.999
+    beta2: Fraction = 0.999
     """Decay of the squared gradient's running mean."""
     schedule: ScheduleKind = "linear"
     """Linear decay to almost 0, constant, cosine, or steps of a tenth."""
-    decay_share: PositiveShare = 0.5
+    decay_fraction: PositiveFraction = 0.5
     """Linear: the share of the run over which the rate decays. Step: the share between two steps."""
     schedule_unit: ScheduleUnit = "update"
     """The rate changes after each epoch (as in the paper) or each update."""
-    ema: Share = 0.999
+    ema: Fraction = 0.999
     """Decay per update of the generators' running mean, which is what translates; 0 for none."""
     initialisation: Initialisation = "normal"
     """How weights begin: normal(0, 0.02) as in the paper, or another."""
-    begin_with: Path | None = None
+    init_from: Path | None = None
     """A model file, or a run, whose networks the run begins with in place of random ones, in their architecture."""
     seed: NotNegative[int] = 0
     """Decides every random choice of the run."""
@@ -105,14 +105,14 @@ class EngineConfig:
     channels_last: bool | None = None
     """Keep the channels of a pixel side by side in memory. Chosen: where that is faster, on CUDA in bf16 or fp16, and
     on the CPU with --compile."""
-    merge_passes: bool = True
+    batch_forwards: bool = True
     """Give a network two batches at once where that changes no number (never with batch norm)."""
-    inter_op: bool = True
+    parallel_directions: bool = True
     """On the CPU, compute the two directions at once, each on half of the cores (never with batch norm, dropout, passes
     apart, low memory, --compile or several processes)."""
     fused: bool = True
     """Step all weights in one go (torch's fused Adam)."""
-    low_memory: bool = False
+    activation_checkpointing: bool = False
     """Keep no activations between the passes of a network, but compute them again: half the memory, a third slower."""
     accumulate: Positive[int] = 1
     """Compute each batch in so many parts, one after the other, and sum their gradients: the memory of one part. Batch

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diptych.data.pictures import Array
+from diptych.data.image import Array
 
 KEPT_FREE = 4 * 2**30
 """Bytes of the disk that are left to others, such as the run's checkpoints."""

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from diptych.config import DataConfig
+from diptych.data.duplicate_report import Place, repeats
 from diptych.data.examine import Examined, Facts
 from diptych.data.files import UNREAD_CURE, Domain, describe_unread
+from diptych.data.image import ALPHA_MODES, GREY_MODES
 from diptych.data.pairing import common_names
-from diptych.data.pictures import ALPHA_MODES, GREY_MODES
-from diptych.data.repeats import Place, repeats
 from diptych.pair import Pair
 
 Severity = Literal["error", "warning", "note"]
@@ -23,7 +23,7 @@ MIN_PICTURES = 30
 """To train on."""
 MAX_ENLARGEMENT = 2.0
 """Pictures that must be enlarged by more to reach the crop teach blur."""
-SOME_SHARE = 0.1
+SOME_FRACTION = 0.1
 """Of a domain's pictures, up to which it may be chance that they are grey, or are not."""
 MAX_ASPECT = 3.0
 MAX_SPREAD = 4.0
@@ -152,7 +152,7 @@ def _colours(domain: Domain, pictures: Sequence[Facts], letter: str) -> Iterator
         few, kind, others = (grey, "grey", "colour") if len(grey) <= len(colour) else (colour, "colour", "grey")
         problem = f"{_pictures(few)} of {domain.name} in {kind} among {len(pictures) - len(few)} in {others}"
         cure = f"remove them, or make all grey with --channels-{letter} 1"
-        severity: Severity = "warning" if len(few) > SOME_SHARE * len(pictures) else "note"
+        severity: Severity = "warning" if len(few) > SOME_FRACTION * len(pictures) else "note"
         yield Finding(severity, "mixed-grey", problem, cure, tuple((one.path,) for one in few))
     elif grey and any(one.mode not in GREY_MODES for one in grey):
         problem = f"all pictures of {domain.name} are grey, but stored as colour"

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from diptych.data.duplicates import content_hash, thumbnail
 from diptych.data.files import Domain
-from diptych.data.picture_files import opened
-from diptych.data.pictures import LUMA, Array, from_pillow, orientation
-from diptych.data.preprocess import halved
+from diptych.data.formats.pillow import opened
+from diptych.data.image import LUMA, Array, from_pillow, orientation
+from diptych.data.near_duplicates import content_hash, thumbnail
+from diptych.data.transforms import halved
 from diptych.errors import PictureError
 
 GREY_SPREAD = 2

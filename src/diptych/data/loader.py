@@ -12,17 +12,17 @@ from functools import partial
 
 from torch import Tensor
 
-from diptych.chance import Stream
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
 from diptych.data.files import Domain
-from diptych.data.picture_files import read_picture
-from diptych.data.pictures import Array, with_channels
-from diptych.data.preprocess import fit, fitted_size, halved, look, random_view, reduction, stack
+from diptych.data.formats.pillow import read_picture
+from diptych.data.image import Array, with_channels
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import or_skip
+from diptych.data.transforms import fit, fitted_size, halved, look, random_view, reduction, stack
 from diptych.errors import PictureError
 from diptych.pair import Pair
+from diptych.rng import Stream
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2

@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.chance import Stream, generator
 from diptych.pair import Pair
+from diptych.rng import Stream, generator
 
 
 def epoch_size(sizes: Pair[int]) -> int:

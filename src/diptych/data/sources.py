@@ -10,7 +10,7 @@ from diptych.data.pairing import pair_up
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 
-HOLDOUT_SHARE, HOLDOUT_MAX, HOLDOUT_MIN_PICTURES = 0.05, 64, 40
+HOLDOUT_FRACTION, HOLDOUT_MAX, HOLDOUT_MIN_PICTURES = 0.05, 64, 40
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
     """
     if num_pictures is None:
         few = len(domain) < HOLDOUT_MIN_PICTURES
-        num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_SHARE * len(domain)))
+        num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_FRACTION * len(domain)))
     if not 0 <= num_pictures < len(domain):
         problem = f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures"
         raise OptionError(problem, cure="give at least 0, and less than that")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from diptych.data.files import Domain, by_hash
-from diptych.data.picture_files import Header, read_header
+from diptych.data.formats.pillow import Header, read_header
 from diptych.errors import PictureError
 
 MAX_SURVEYED = 2000

@@ -7,16 +7,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from diptych.config import Direction
-from diptych.data.picture_files import read_picture
-from diptych.data.pictures import Array
+from diptych.data.formats.pillow import read_picture
+from diptych.data.image import Array
 from diptych.data.sources import find_split
-from diptych.evaluation.grid import Block, Row, draw_grid
 from diptych.evaluation.metrics import mean_psnr
 from diptych.evaluation.untrained import untrained
+from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
+from diptych.monitoring.grid import Block, Row, draw_grid
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.translation.translator import Translator
 
 NAMES = Pair("drawing", "emoji")
 SHOWN = (

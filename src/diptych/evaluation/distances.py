@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diptych.chance import Stream, generator, torch_seed
 from diptych.evaluation.features import Features
+from diptych.rng import Stream, generator, torch_seed
 
 MAX_SUBSET, NUM_SUBSETS = 1000, 100
 NUM_BOOTSTRAPS, LEVEL, MAX_RESAMPLED = 1000, 0.95, 2000

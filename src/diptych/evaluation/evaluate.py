@@ -9,19 +9,19 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 
 from diptych.config import Device, Direction, SourceConfig
-from diptych.data.pictures import Array
-from diptych.engine import choose_device
+from diptych.data.image import Array
+from diptych.device import choose_device
 from diptych.errors import OptionError
+from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import find_palette, read_palette
 from diptych.evaluation.measure import Measured, Translate, Truth, measure, translating, unchanged
-from diptych.evaluation.pictures import Pictures, find_pictures_for
 from diptych.evaluation.protocol import protocol
-from diptych.evaluation.samples import REVERSE
 from diptych.evaluation.scores import Score, Subjects, remarks, score
 from diptych.evaluation.untrained import untrained
 from diptych.model import Model, load_model
+from diptych.monitoring.samples import REVERSE
 from diptych.pair import Pair
 from diptych.presets import METHODS
 from diptych.run import Run

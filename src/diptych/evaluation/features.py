@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diptych.data.pictures import Array, resized, with_channels
+from diptych.data.image import Array, resized, with_channels
 from diptych.errors import OptionError
 
 Features = NDArray[np.float64]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.data.pictures import Array, with_channels
+from diptych.data.image import Array, with_channels
 from diptych.errors import OptionError, PictureError
 
 MAX_CLASSES = 64

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from diptych.config import Device, Direction
-from diptych.data.pictures import Array, Picture, resized, with_channels
+from diptych.data.image import Array, Picture, resized, with_channels
+from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
 from diptych.evaluation.metrics import l1, psnr, ssim
-from diptych.evaluation.pictures import Pictures
+from diptych.inference.translator import Translator
 from diptych.model import Model
-from diptych.translation.translator import Translator
 
 Translate = Callable[[Array], Array]
 """``(H, W, channels in)`` uint8 to ``(H, W, channels out)`` uint8."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diptych.data.pictures import Array
+from diptych.data.image import Array
 
 MAX_PSNR = 100.0
 """What equal pictures get, in dB, so that means stay finite."""

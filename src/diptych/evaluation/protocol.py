@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from diptych.evaluation import distances
+from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.feature_networks import sha256_of
 from diptych.evaluation.features import BATCH_SIZE, FeatureNetwork
-from diptych.evaluation.pictures import Pictures
 from diptych.evaluation.scores import MIN_SPLIT, NUM_SPLITS
 from diptych.model import Model, versions
 from diptych.pair import Pair

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from diptych.chance import Stream, generator
 from diptych.evaluation import distances
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.measure import Measured
+from diptych.rng import Stream, generator
 
 Better = Literal["lower", "higher"]
 NUM_SPLITS = 8

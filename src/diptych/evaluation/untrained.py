@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from diptych.chance import Stream, torch_seed
 from diptych.model import Model, channels_of
 from diptych.networks import build_generator, initialise
+from diptych.rng import Stream, torch_seed
 
 
 def untrained(model: Model, *, seed: int = 0) -> Model:

@@ -8,16 +8,16 @@ from typing import get_args
 
 from torch import nn
 
+from diptych.checksummed import read_checksummed
 from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig
 from diptych.config_json import from_json
 from diptych.errors import OptionError, WeightsError
 from diptych.interop.names import B2A, JUDGES_BOTH, Role, authors_names
 from diptych.interop.original import save_original
-from diptych.model import Judge, ModelCard, judged_channels, load_model, with_weights
+from diptych.model import DiscriminatorRole, ModelCard, discriminator_channels, load_model, with_weights
 from diptych.networks import build_discriminator
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.sealed import read_sealed
 from diptych.training.checkpoint import KIND
 
 
@@ -80,18 +80,20 @@ def _refuse_unknown(source: Path, config: GeneratorConfig) -> None:
         raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")
 
 
-def _last_discriminators(run: Run, channels: Pair[int]) -> dict[Judge, nn.Module]:
+def _last_discriminators(run: Run, channels: Pair[int]) -> dict[DiscriminatorRole, nn.Module]:
     """Those of the newest checkpoint; none where there is no checkpoint."""
     files = run.checkpoint_files()
     if not files:
         return {}
-    tensors, description = read_sealed(files[-1], KIND)
+    tensors, description = read_checksummed(files[-1], KIND)
     try:
         config: TrainConfig = from_json(TrainConfig, description["config"])
         build = partial(build_discriminator, config.discriminator)
         return {
-            judge: with_weights(partial(build, judged_channels(judge, channels)), tensors, f"discriminators.{judge}")
-            for judge in get_args(Judge)
+            judge: with_weights(
+                partial(build, discriminator_channels(judge, channels)), tensors, f"discriminators.{judge}"
+            )
+            for judge in get_args(DiscriminatorRole)
             if any(name.startswith(f"discriminators.{judge}.") for name in tensors)
         }
     except (KeyError, RuntimeError, OptionError) as error:

@@ -10,7 +10,7 @@ from diptych.errors import WeightsError
 from diptych.interop.names import A2B, BLOG, JUDGES_BOTH, Role, role_of
 from diptych.interop.options_file import direction_of, read_options, with_preprocessing
 from diptych.interop.original import OriginalNetwork, read_original
-from diptych.model import ModelCard, judged_channels, save_model
+from diptych.model import ModelCard, discriminator_channels, save_model
 from diptych.pair import Pair
 from diptych.run import Run
 
@@ -150,7 +150,7 @@ def _refuse_mixed(networks: list[OriginalNetwork]) -> None:
 
 def _refuse_other_channels(role: Role, network: OriginalNetwork, channels: Pair[int]) -> None:
     assert role.judges is not None
-    expected, found = judged_channels(role.judges, channels), network.architecture.in_channels
+    expected, found = discriminator_channels(role.judges, channels), network.architecture.in_channels
     if found != expected:
         problem = (
             f"{network.path}, the {role}, sees {found} channels, and {expected} are needed beside these generators"

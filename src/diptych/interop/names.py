@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from diptych.config import Direction
-from diptych.model import Judge
+from diptych.model import DiscriminatorRole
 
 AUTHORS = re.compile(r"(?:^|.*_)net_(G|D)(_A|_B)?\.pth")
 BLOG = re.compile(r"(?:G__(AB|BA)|D__(A|B))_.*\.pth")
@@ -16,7 +16,7 @@ class Role:
     """What a network does: a generator has a direction, a discriminator what it judges."""
 
     direction: Direction | None = None
-    judges: Judge | None = None
+    judges: DiscriminatorRole | None = None
 
     def __str__(self) -> str:
         if self.direction:

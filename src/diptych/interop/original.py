@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from diptych.checksummed import atomic_write
 from diptych.config import UnetConfig
 from diptych.errors import WeightsError
 from diptych.interop.architecture import STATISTICS, Architecture, misfit, read_architecture
 from diptych.interop.state_dict import ANOTHER_COPY, read_state_dict
-from diptych.sealed import written_aside
 
 DATA_PARALLEL = "module."
 
@@ -53,7 +53,7 @@ def save_original(network: nn.Module, path: Path | str) -> None:
         OSError: the disk is full or may not be written; ``path`` is as it was.
     """
     state = OrderedDict((key, value.detach().cpu()) for key, value in network.state_dict().items())
-    with written_aside(Path(path)) as aside:
+    with atomic_write(Path(path)) as aside:
         try:
             with aside.open("wb") as file:  # given the path, torch would write the name of the file aside into it
                 torch.save(state, file)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config_json import to_json
 from diptych.errors import WeightsError
+from diptych.monitoring import meters
 from diptych.pair import Pair
 from diptych.run import Run, remove
-from diptych.sealed import read_sealed, write_sealed
-from diptych.training import image_pool, window
+from diptych.training import image_pool
 from diptych.training.state import State
 
 KIND = "checkpoint"
@@ -24,7 +25,7 @@ class Share(NamedTuple):
     """What one process has of its own."""
 
     pools: Pair[list[Tensor]]
-    window: window.Numbers
+    window: meters.Numbers
 
 
 def shares_of(state: State) -> list[Share]:
@@ -33,7 +34,7 @@ def shares_of(state: State) -> list[Share]:
     Raises:
         NonFiniteError: a loss of one is NaN or infinite.
     """
-    state.processes.together(state.window.settle)
+    state.processes.together(state.window.resolve)
     pools = state.pools.map(lambda pool: [picture.cpu() for picture in pool.pictures])
     return state.processes.collect(Share(pools, state.window.numbers()))
 
@@ -52,10 +53,10 @@ def save_checkpoint(run: Run, state: State, shares: list[Share], *, best: bool =
             tensors |= {f"{prefix}.{rank}.{index}": picture for index, picture in enumerate(pool)}
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise window.NonFiniteError(name, state.pictures)
+            raise meters.NonFiniteError(name, state.pictures)
     numbers = state.numbers() | {"windows": [share.window for share in shares]}
     file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
-    write_sealed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})
+    write_checksummed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
 
 
@@ -66,7 +67,7 @@ def restore(file: Path, state: State) -> list[Share]:
     Raises:
         WeightsError: it is damaged, or of networks that differ.
     """
-    tensors, description = read_sealed(file, KIND)
+    tensors, description = read_checksummed(file, KIND)
     try:
         numbers = description["numbers"]
         state.restore(tensors, numbers)
@@ -88,13 +89,13 @@ def share_out(state: State, shares: list[Share]) -> None:
     one dealt from them where they are of more or fewer processes."""
     processes = state.processes
     tensors, numbers = processes.spread(state.tensors()), processes.first(state.numbers)
-    if not processes.is_first:
+    if not processes.is_main:
         state.restore(tensors, numbers)
     size = state.method.pool_size
     dealt = (
         image_pool.redealt([share.pools.a for share in shares], processes.number, size),
         image_pool.redealt([share.pools.b for share in shares], processes.number, size),
-        window.redealt([share.window for share in shares], processes.number),
+        meters.redealt([share.window for share in shares], processes.number),
     )
     pool_a, pool_b, numbers_of_window = processes.deal(list(zip(*dealt, strict=True)))
     for pool, pictures in zip(state.pools, (pool_a, pool_b), strict=True):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diptych.chance import Stream, generator
+from diptych.rng import Stream, generator
 
 
 class ImagePool:
@@ -37,10 +37,10 @@ class ImagePool:
         return stored
 
 
-def redealt(pools: Sequence[Sequence[Tensor]], num_processes: int, size: int) -> list[list[Tensor]]:
+def redealt(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
     """The pictures in the pools of as many processes as a run had, for as many as it has now: each its own, or all
     dealt round, up to ``size`` to each."""
-    if len(pools) == num_processes:
+    if len(pools) == world_size:
         return [list(pool) for pool in pools]
     pictures = [picture for pool in pools for picture in pool]
-    return [pictures[rank::num_processes][:size] for rank in range(num_processes)]
+    return [pictures[rank::world_size][:size] for rank in range(world_size)]

@@ -9,21 +9,21 @@ from pathlib import Path
 from torch import Tensor
 
 from diptych.config import TrainConfig
-from diptych.engine import Engine
+from diptych.device import Engine
 from diptych.errors import PictureError, RunError, WeightsError
 from diptych.lock import locked
+from diptych.monitoring.meters import NonFiniteError
+from diptych.monitoring.progress import Display, Silent
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.training.begin import copy_networks
 from diptych.training.checkpoint import Share, restore, share_out
 from diptych.training.interrupts import Interrupts
 from diptych.training.join import join
-from diptych.training.outputs import Outputs
-from diptych.training.plan import Plan, describe, make_plan
-from diptych.training.progress import Display, Silent
+from diptych.training.plan.initial_weights import copy_weights
+from diptych.training.plan.plan import Plan, describe, make_plan
+from diptych.training.run_writer import RunWriter
 from diptych.training.state import State
 from diptych.training.update import learning_rate_at, update
-from diptych.training.window import NonFiniteError
 
 LOG_EVERY = 100
 """Pictures between two records of the metrics."""
@@ -42,7 +42,7 @@ def train(
         KeyboardInterrupt: asked to stop by Ctrl-C; the run is saved.
     """
     processes = join()
-    display = display if display and processes.is_first else Silent()
+    display = display if display and processes.is_main else Silent()
     with processes.watched(), ExitStack() as held:
         plan = make_plan(config, run, fork, display, processes)
         for line in describe(plan):
@@ -81,13 +81,13 @@ def _diverged(run: Run, error: NonFiniteError) -> RunError:
     )
 
 
-def open_run(plan: Plan, display: Display) -> tuple[State, Outputs]:
+def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:
     """The state to train from, that of the last checkpoint or a fresh one, and the run folder made ready for it."""
     state = State(plan.config, Engine(plan.config.engine), plan.processes)
     shares = [Share(Pair([], []), state.window.numbers()) for _ in range(plan.processes.number)]
     plan.processes.first(partial(_restore, plan, state, shares, display))
     share_out(state, shares)
-    outputs = Outputs(plan, state, display)
+    outputs = RunWriter(plan, state, display)
     plan.processes.first(outputs.open)
     return state, outputs
 
@@ -108,12 +108,12 @@ def _restore(plan: Plan, state: State, shares: list[Share], display: Display) ->
         display.note(f"going on from {checkpoint}: {state.pictures:,} of {plan.total:,} pictures")
         if len(shares) != plan.processes.number:
             display.note(f"processes: {len(shares)} before, {plan.processes.number} now; image pools are dealt anew")
-    elif plan.config.optimiser.begin_with is not None:
-        display.note(copy_networks(plan.config.optimiser.begin_with, state))
+    elif plan.config.optimiser.init_from is not None:
+        display.note(copy_weights(plan.config.optimiser.init_from, state))
     run.rewind(state.pictures)
 
 
-def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> None:
+def loop(plan: Plan, state: State, outputs: RunWriter, interrupts: Interrupts) -> None:
     """Updates ``state`` until the plan's length is reached, logging, drawing and saving at intervals.
 
     Raises:
@@ -128,7 +128,7 @@ def loop(plan: Plan, state: State, outputs: Outputs, interrupts: Interrupts) -> 
     while state.pictures < plan.total:
         with outputs.clock.waiting():
             batch = _next(batches)
-        is_time = processes.is_first and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
+        is_time = processes.is_main and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
         # All stop, and all save, at the same update: afterwards, each would wait for gradients that never come.
         failed, stop, save = processes.any(isinstance(batch, PictureError), interrupts.requested, is_time)
         if failed or stop:

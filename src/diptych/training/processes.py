@@ -14,13 +14,13 @@ class Processes:
     """One process alone: everything here is what it would be without it, and nothing of torch.distributed is touched.
 
     The first of several decides, reads checkpoints, writes and speaks; each trains on its own part of every batch.
-    All must call the same methods in the same order, save ``is_first``; else they wait for each other in vain.
+    All must call the same methods in the same order, save ``is_main``; else they wait for each other in vain.
     """
 
     rank, number = 0, 1
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes and speaks for all."""
         return self.rank == 0
 

@@ -7,20 +7,20 @@ from diptych.config import ScheduleKind
 STEP_FACTOR = 0.1
 
 
-def factor(kind: ScheduleKind, step: int, num_steps: int, decay_share: float) -> float:
+def factor(kind: ScheduleKind, step: int, num_steps: int, decay_fraction: float) -> float:
     """The factor during ``step`` (from 0) of ``num_steps``; a step is an epoch or an update. Never 0.
 
-    Linear: 1 at first, then, over the last ``decay_share``, in epoch k (from 1) 1 − max(0, k − 100)/(100 + 1) for the
+    Linear: 1 at first, then, over the last ``decay_fraction``, in epoch k (from 1) 1 − max(0, k − 100)/(100 + 1) for the
     paper's 100 + 100 epochs (paper, section 4; the authors' code since 2022). Cosine: ½(1 + cos(π step/num_steps)).
-    Step: a tenth after each ``decay_share`` of the run.
+    Step: a tenth after each ``decay_fraction`` of the run.
     """
     match kind:
         case "linear":
-            num_decaying = round(num_steps * decay_share)
+            num_decaying = round(num_steps * decay_fraction)
             return 1 - max(0, step + 1 - (num_steps - num_decaying)) / (num_decaying + 1)
         case "constant":
             return 1.0
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * step / num_steps))
         case "step":
-            return float(STEP_FACTOR ** (step // max(1, round(num_steps * decay_share))))
+            return float(STEP_FACTOR ** (step // max(1, round(num_steps * decay_fraction))))

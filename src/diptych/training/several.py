@@ -14,8 +14,8 @@ from accelerate.utils.dataclasses import DistributedDataParallelKwargs
 from torch import Tensor, distributed, nn
 
 from diptych.errors import OptionError, RunError, UserError
+from diptych.monitoring.meters import NonFiniteError
 from diptych.training.processes import Processes
-from diptych.training.window import NonFiniteError
 
 T = TypeVar("T")
 
@@ -89,23 +89,23 @@ class Several(Processes):
         return [value for value, _ in outcomes]
 
     def first(self, act: Callable[[], T]) -> T:
-        return self.together(lambda: act() if self.is_first else None)[0]  # type: ignore[return-value]
+        return self.together(lambda: act() if self.is_main else None)[0]  # type: ignore[return-value]
 
     def collect(self, value: T) -> list[T]:
-        values: list[Any] | None = [None] * self.number if self.is_first else None
+        values: list[Any] | None = [None] * self.number if self.is_main else None
         distributed.gather_object(value, values)
         return values or []
 
     def deal(self, values: list[T]) -> T:
         own: list[Any] = [None]
-        distributed.scatter_object_list(own, values if self.is_first else None)
+        distributed.scatter_object_list(own, values if self.is_main else None)
         return own[0]  # type: ignore[no-any-return]
 
     def spread(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         found = self.first(lambda: {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()})
         spread = {}
         for name, (shape, dtype) in found.items():
-            spread[name] = tensors[name].cpu().contiguous() if self.is_first else torch.empty(shape, dtype=dtype)
+            spread[name] = tensors[name].cpu().contiguous() if self.is_main else torch.empty(shape, dtype=dtype)
             distributed.broadcast(spread[name], 0)
         return spread
 
@@ -129,7 +129,7 @@ class Several(Processes):
 
     def _end(self, error: BaseException) -> None:
         """Ends this process because of ``error``, which the first raises for all."""
-        if self.is_first or not isinstance(error, UserError | NonFiniteError | KeyboardInterrupt):
+        if self.is_main or not isinstance(error, UserError | NonFiniteError | KeyboardInterrupt):
             raise error
         with suppress(RuntimeError):  # it is gone
             distributed.barrier(async_op=True).wait(FAREWELL)

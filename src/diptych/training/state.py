@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from diptych.chance import Stream, torch_seed
 from diptych.config import TrainConfig
-from diptych.engine import Engine
+from diptych.device import Engine
 from diptych.methods import Method, build_method
+from diptych.monitoring.meters import Window
 from diptych.pair import Pair
+from diptych.rng import Stream, torch_seed
 from diptych.training.ema import Ema
 from diptych.training.image_pool import ImagePool
 from diptych.training.processes import ALONE, Processes
-from diptych.training.window import Window
 
 
 class State:
@@ -121,7 +121,7 @@ class State:
 
 
 def build_from(config: TrainConfig) -> Method:
-    """The method of a settled ``config``, with initial weights."""
+    """The method of a resolved ``config``, with initial weights."""
     assert config.data.channels_a is not None
     assert config.data.channels_b is not None
     channels = Pair(config.data.channels_a, config.data.channels_b)

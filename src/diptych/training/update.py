@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from diptych.chance import Stream, torch_seed
 from diptych.methods.method import Losses
+from diptych.monitoring.meters import GRADIENT
 from diptych.pair import Pair
+from diptych.rng import Stream, torch_seed
 from diptych.training.schedules import factor
 from diptych.training.state import State
-from diptych.training.window import GRADIENT
 
 
 def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
@@ -74,4 +74,4 @@ def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
     options = state.config.optimiser
     unit = epoch_size if options.schedule_unit == "epoch" else state.batch_size
     num_steps = -(-total // unit)
-    return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_share)
+    return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_fraction)

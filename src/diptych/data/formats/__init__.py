@@ -1,0 +1,1 @@
+"""Image file formats: one file per library that reads them."""

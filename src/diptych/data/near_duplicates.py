@@ -1,0 +1,76 @@
+"""Pictures that are there twice: the same pixels, or nearly the same picture (encoded again, resized, brightened).
+
+Near-duplicates are found by comparing thumbnails whose mean and contrast are taken out. Source: Torralba, Fergus,
+Freeman, "80 million tiny images" (PAMI 2008), section 3: normalised squared distance of tiny pictures. A perceptual
+hash of 64 signs was not taken: in symmetric pictures and on plain grounds half of the signs are of numbers near zero,
+and change with the next JPEG.
+"""
+
+import hashlib
+
+import numpy as np
+from PIL import Image
+
+from diptych.data.image import LUMA, Array, eight_bits, to_pillow, with_channels
+
+SIDE = 16
+"""Of a thumbnail, in pixels."""
+MEAN_APART, DETAIL_APART, COARSE_APART = 24.0, 0.02, 0.05
+"""How far near-duplicates may be apart: the mean of a channel (of 255), and the squared distance per pixel of their
+details, of all (0.02 is a correlation of 0.99) and, to find candidates quickly, of the coarse ones alone."""
+FLAT = 8.0
+"""Contrast (standard deviation, of 255) below which a picture counts as plain, so that noise is not compared."""
+ROWS = 256
+
+
+def content_hash(values: Array) -> bytes:
+    """A hash of decoded pixels ``(H, W, C)``."""
+    kind = f"{values.shape}{values.dtype}".encode()
+    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=16, key=kind).digest()
+
+
+def thumbnail(values: Array) -> Array:
+    """A picture ``(H, W, C)`` as ``(16, 16, 3)`` uint8, each pixel the mean of its part of the picture."""
+    small = to_pillow(eight_bits(values)).resize((SIDE, SIDE), Image.Resampling.BOX)
+    return with_channels(np.asarray(small).reshape(SIDE, SIDE, -1), 3)
+
+
+def similar(thumbnails: Array) -> list[list[int]]:
+    """The places of ``(N, 16, 16, 3)`` that show nearly the same picture: groups around the first of each.
+
+    Coarse details are compared all with all, by matrix products; the candidates that this leaves, in full.
+    """
+    coarse, means = _coarse(thumbnails), thumbnails.mean(axis=(1, 2))
+    lengths = (coarse**2).sum(axis=1)
+    taken = np.zeros(len(thumbnails), bool)
+    groups: list[list[int]] = []
+    for start in range(0, len(thumbnails), ROWS):
+        rows = slice(start, start + ROWS)
+        apart = lengths[rows, None] + lengths[start:] - 2 * coarse[rows] @ coarse[start:].T
+        near = np.triu(apart <= COARSE_APART * coarse.shape[1], k=1)
+        for row in np.flatnonzero(near.any(axis=1)):
+            first, others = start + int(row), start + np.flatnonzero(near[row])
+            if taken[first]:
+                continue
+            others = others[~taken[others] & (abs(means[others] - means[first]).max(axis=1) <= MEAN_APART)]
+            details = _details(thumbnails[np.append(others, first)].reshape(-1, SIDE * SIDE, 3))
+            found = others[((details[:-1] - details[-1]) ** 2).mean(axis=(1, 2)) <= DETAIL_APART]
+            taken[found] = True
+            if len(found):
+                groups.append([first, *map(int, found)])
+    return groups
+
+
+def _coarse(thumbnails: Array) -> Array:
+    """Details of the luma at half the side: ``(N, 64)``."""
+    luma = thumbnails.astype(np.float32) @ np.asarray(LUMA, np.float32)
+    half = SIDE // 2
+    return _details(luma.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half * half, 1))[:, :, 0]
+
+
+def _details(pictures: Array) -> Array:
+    """``(N, pixels, C)`` without the mean of each channel, in units of the contrast of the whole."""
+    centred = pictures - pictures.mean(axis=1, keepdims=True, dtype=np.float32)
+    contrast = np.sqrt((centred**2).mean(axis=(1, 2), keepdims=True))
+    scaled: Array = centred / np.maximum(contrast, FLAT)
+    return scaled

@@ -1,0 +1,157 @@
+"""Translating a picture or a folder of pictures on disk, names and sub-folders kept."""
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from diptych.data.files import Half, describe_unread, find_pictures
+from diptych.data.formats.pillow import SAVE_OPTIONS, read_picture, storable, write_picture
+from diptych.data.image import Picture
+from diptych.data.transforms import halved
+from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
+from diptych.inference.translator import Translator
+
+Size = Literal["own", "training"]
+SCALE_WARNING = 2.0
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures."""
+
+    num_translated: int = 0
+    failed: list[str] = field(default_factory=list)
+    """What is wrong with each picture that was not translated."""
+
+
+def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Each picture of ``source`` (a picture, or a folder) with where its translation goes.
+
+    Raises:
+        PictureError: nothing to translate.
+        OptionError: two translations would have one name, or one would replace a picture that is read.
+    """
+    if not source.exists():
+        cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
+        raise PictureError(f"{source} does not exist", cure=cure)
+    if source.is_dir():
+        if target.is_file():
+            raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
+        if target.suffix.lower() in SAVE_OPTIONS and not target.exists():
+            raise OptionError(
+                f"{target} is named like a picture, and {source} is a folder", cure="give a folder to write to"
+            )
+        if source.resolve() in target.resolve().parents:
+            problem = f"{target} lies in {source}, so its pictures would be translated too the next time"
+            raise OptionError(problem, cure="give an output elsewhere")
+        pairs = [(source / file, target / file) for file in find_pictures(source)]
+        if not pairs:
+            problem = describe_unread(source) or f"{source} holds no picture"
+            raise PictureError(problem, cure="give a folder with pictures")
+    else:
+        pairs = [(source, target / source.name if target.is_dir() else target)]
+        if pairs[0][1].suffix.lower() not in SAVE_OPTIONS:
+            endings = " ".join(sorted(SAVE_OPTIONS))
+            cure = f"end it in one of {endings}; a folder must be there before"
+            raise OptionError(f"{target} does not end like a picture", cure=cure)
+    _refuse_collisions(pairs)
+    return pairs
+
+
+def _refuse_collisions(pairs: list[tuple[Path, Path]]) -> None:
+    sources = {source.resolve() for source, _ in pairs}
+    taken: dict[str, Path] = {}
+    for source, target in pairs:
+        if target.resolve() in sources:
+            raise OptionError(f"{target} would be written over a picture that is read", cure="give another output")
+        # Names that differ in case or in the form of their accents are one name on many disks.
+        name = unicodedata.normalize("NFC", str(target)).casefold()
+        if name in taken:
+            raise OptionError(f"{taken[name]} and {source} would both become {target}", cure="rename one of them")
+        taken[name] = source
+
+
+def translate_files(
+    translator: Translator,
+    pairs: list[tuple[Path, Path]],
+    *,
+    size: Size = "own",
+    half: Half | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    advance: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Translates each picture to its place, as ``plan_outputs`` has it; one that fails is reported and the rest done.
+
+    ``half`` is that of each picture which is translated; by default all of it. ``report`` is told of failures, of what
+    a person might not expect of a picture, and once of a scale unlike training's and of what looks like a pair;
+    ``advance`` is called after each picture.
+
+    Raises:
+        UserError: the disk is full, or may not be written.
+    """
+    outcome, warned = Outcome(), set[Callable[..., str]]()
+    for folder in dict.fromkeys(target.parent for _, target in pairs):
+        with _disk_mistakes(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    for source, target in pairs:
+        try:
+            picture = _half_of(read_picture(source), half)
+            for warning in (_scale_warning, _pair_warning):
+                if warning not in warned and (words := warning(translator, picture, source, size, half)):
+                    warned.add(warning)
+                    report(words)
+            made = storable(_translated(translator, picture, size), target)
+            for note in filter(None, (picture.note, made.note)):
+                report(note)
+            with _disk_mistakes(target):
+                write_picture(target, made)
+            outcome.num_translated += 1
+        except PictureError as error:
+            message = str(error) if str(source) in str(error) or str(target) in str(error) else f"{source}: {error}"
+            outcome.failed.append(message)
+            report(message)
+        advance()
+    return outcome
+
+
+@contextmanager
+def _disk_mistakes(path: Path) -> Iterator[None]:
+    """What goes wrong in writing ``path``, told in a line. The others would go wrong too, so it ends the work."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror or error})"
+        raise UserError(problem, cure="make room, or give an output that may be written") from None
+
+
+def _translated(translator: Translator, picture: Picture, size: Size) -> Picture:
+    return translator.translate(translator.at_training_size(picture) if size == "training" else picture)
+
+
+def _half_of(picture: Picture, half: Half | None) -> Picture:
+    alpha = None if picture.alpha is None else halved(picture.alpha, half)
+    return Picture(halved(picture.values, half), alpha, picture.note)
+
+
+def _scale_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+    del half
+    if size == "training" or 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
+        return ""
+    height, width, _ = picture.values.shape
+    trained = translator.card.data.load_size
+    return (
+        f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
+        "try --size training if it looks wrong"
+    )
+
+
+def _pair_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+    del size
+    height, width, _ = picture.values.shape
+    if half is not None or translator.card.method != "pix2pix" or width != 2 * height:
+        return ""
+    first = "left" if translator.direction == "a2b" else "right"
+    return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"

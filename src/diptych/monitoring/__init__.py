@@ -1,0 +1,1 @@
+"""What a run reports while it trains: metrics, throughput, alarms, scores, sample grids and progress."""

@@ -1,0 +1,98 @@
+"""The samples of a run: held-out pictures, their translations, and what comes back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diptych.config import DataConfig, Direction
+from diptych.data.files import Domain, by_hash
+from diptych.data.image import Array
+from diptych.data.loader import Reader
+from diptych.data.transforms import CENTRE, from_network, look, stack, to_network
+from diptych.monitoring.grid import Block, Row
+from diptych.pair import Pair
+
+MAX_COLUMNS = 8
+REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
+
+Name = TypeVar("Name", bound=str)
+Forward = Callable[[Tensor], Tensor]
+"""A network as a function: of a batch ``(B, C, H, W)`` in [-1, 1], the same in fp32; nothing can be learnt from it."""
+
+
+def sample_pictures(
+    domain: Domain, data: DataConfig, *, channels: int, stride: int, number: int = MAX_COLUMNS
+) -> list[Array]:
+    """A few pictures of ``domain`` at the size of training, each ``(H, W, channels)`` uint8, always the same ones."""
+    reader = Reader(domain, data, channels=channels, stride=stride)
+    indices = [domain.files.index(file) for file in by_hash(domain.files)[:number]]
+    return [look(reader(index), CENTRE, data.crop_size or 0) for index in indices]
+
+
+def sample_blocks(
+    translators: Mapping[Direction, Forward],
+    pictures: Pair[list[Array]],
+    names: Pair[str],
+    device: torch.device,
+    *,
+    paired: bool = False,
+) -> list[Block]:
+    """Real, translated, back again and identity, a row each, for every direction that ``translators`` has.
+
+    Of ``paired`` pictures, the true translation as well.
+    """
+    blocks = [_block(translators, direction, pictures, names, device) for direction in translators]
+    if paired:
+        for direction, block in zip(translators, blocks, strict=True):
+            name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
+            block.rows.append(Row(f"true {name}", truth))
+    return blocks
+
+
+def _block(
+    translators: Mapping[Direction, Forward],
+    direction: Direction,
+    pictures: Pair[list[Array]],
+    names: Pair[str],
+    device: torch.device,
+) -> Block:
+    translate, reverse = translators[direction], translators.get(REVERSE[direction])
+    source, target, real = (*names, pictures.a) if direction == "a2b" else (*names.swapped, pictures.b)
+    inputs = [to_network(stack([picture]), device) for picture in real]
+    fakes = [translate(x) for x in inputs]
+    rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]
+    if reverse is not None:
+        rows.append(Row(f"{source} again", [_array(reverse(fake)) for fake in fakes]))
+        if all(x.shape == fake.shape for x, fake in zip(inputs, fakes, strict=True)):
+            rows.append(Row(f"{source} as {source}", [_array(reverse(x)) for x in inputs]))
+    return Block(f"{source} to {target}", rows)
+
+
+def _array(batch: Tensor) -> Array:
+    return np.asarray(from_network(batch)[0])
+
+
+@contextmanager
+def evaluating(
+    networks: Mapping[Name, nn.Module], arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> Iterator[dict[Name, Forward]]:
+    """While this lasts, ``networks`` are in evaluation mode; gives them as functions that compute in ``arithmetic``."""
+
+    def computing(network: nn.Module) -> Forward:
+        @torch.no_grad()
+        def compute(pictures: Tensor) -> Tensor:
+            with arithmetic():
+                return network(pictures).float()  # type: ignore[no-any-return]
+
+        return compute
+
+    modes = [(network, network.training) for network in networks.values()]
+    try:
+        yield {name: computing(network.eval()) for name, network in networks.items()}
+    finally:
+        for network, mode in modes:
+            network.train(mode)

@@ -1,0 +1,91 @@
+"""Pictures inside the page: WebP as data URIs, each within its share of the page's size."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from diptych.data.image import Array, to_pillow
+
+MAX_GRIDS = 12
+MAX_COMPARED = 6
+"""Held-out pictures of each direction."""
+GRID_BYTES, COMPARED_BYTES, LEAD_BYTES = 700_000, 150_000, 1_000_000
+"""Before base64, which adds a third: at most 16 MB in all, so that the page stays below 20."""
+GRID_SIZE, COMPARED_SIZE = (1800, 3600), (640, 640)
+SMALL = 128
+"""Pictures up to this side are kept without loss."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A picture as the page holds it."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def thinned(items: Sequence[T], number: int = MAX_GRIDS) -> list[T]:
+    """At most ``number`` of ``items`` at even distances, the first and the last among them."""
+    if len(items) <= number:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (number - 1))] for place in range(number)]
+
+
+def embed_grid(path: Path) -> Embedded:
+    """The sample grid at ``path``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _embed_file(path, path.stat().st_mtime_ns, GRID_SIZE, GRID_BYTES)
+
+
+def embed_lead(path: Path) -> tuple[Embedded, str]:
+    """The picture at ``path`` that the page opens with, and the description inside it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with Image.open(path) as image:
+        description = str(image.info.get("Description", ""))
+    return _embed_file(path, path.stat().st_mtime_ns, GRID_SIZE, LEAD_BYTES), description
+
+
+@lru_cache(maxsize=64)  # a run writes the page again at each new grid; the older ones have not changed
+def _embed_file(path: Path, _changed: int, size: tuple[int, int], limit: int) -> Embedded:
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    picture.thumbnail(size, Image.Resampling.LANCZOS)
+    return embed(picture, limit)
+
+
+def embed_array(values: Array) -> Embedded:
+    """``(H, W, 1 or 3)`` uint8 or uint16."""
+    picture = to_pillow(values).convert("RGB")
+    picture.thumbnail(COMPARED_SIZE, Image.Resampling.LANCZOS)
+    return embed(picture, COMPARED_BYTES)
+
+
+def embed(picture: Image.Image, limit: int) -> Embedded:
+    """``picture`` in at most ``limit`` bytes: where they do not do at a good quality, at a lower one and smaller."""
+    lossless, quality = max(picture.size) <= SMALL, 85
+    while True:
+        file = io.BytesIO()
+        picture.save(file, "webp", lossless=lossless, quality=quality, method=2)
+        if (size := file.tell()) <= limit:
+            break
+        lossless, quality = False, 70
+        scale = min(0.9, 0.95 * math.sqrt(limit / size))
+        smaller = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+        picture = picture.resize(smaller, Image.Resampling.LANCZOS)
+    return Embedded(f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", *picture.size)

@@ -1,0 +1,131 @@
+"""All that ``diptych check`` knows: the findings, what the domains are like, what training would choose and need."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from diptych.config import CycleganConfig, Pix2pixConfig, SourceConfig, TrainConfig
+from diptych.config_json import flatten
+from diptych.data.check import Finding, check, in_order
+from diptych.data.examine import Examined, Facts, Summary, examine, summarise
+from diptych.data.sources import Split, domain_names, find_split, is_side_by_side
+from diptych.data.survey import survey
+from diptych.errors import OptionError, PictureError
+from diptych.pair import Pair
+from diptych.presets import PRESETS
+from diptych.training.estimate import Estimate, estimate
+from diptych.training.plan.defaults import resolve, resolve_data
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said of two domains."""
+
+    names: Pair[str]
+    findings: list[Finding]
+    sizes: Pair[tuple[int, int]]
+    """Pictures to train on and held out."""
+    summaries: Pair[Summary | None]
+    """Of the pictures that can be read, where there are any."""
+    config: TrainConfig | None
+    """What training would choose, if it can."""
+    estimate: Estimate | None
+
+    @property
+    def choices(self) -> list[str]:
+        """The config in words, as options."""
+        if self.config is None:
+            return []
+        data, method = self.config.data, self.config.method
+        options = f"--resize {data.resize} --load-size {data.load_size} --crop-size {data.crop_size}"
+        channels = f"--channels-a {data.channels_a} --channels-b {data.channels_b}"
+        remarks = method.remarks((data.channels_a or 0, data.channels_b or 0))
+        return [f"training would choose {options} {channels} ({method.kind}, {self.config.generator.kind})", *remarks]
+
+    def rows(self) -> Iterator[tuple[str, Pair[str]]]:
+        """What the domains are like, in words."""
+        yield (
+            "pictures",
+            self.sizes.map(lambda size: f"{size[0]:,}" + (f" and {size[1]:,} held out" if size[1] else "")),
+        )
+        if not (self.summaries.a and self.summaries.b):
+            return
+        both = Pair(self.summaries.a, self.summaries.b)
+        yield "usual size", both.map(lambda one: f"{one.width:.0f}×{one.height:.0f}")
+        yield "sides", both.map(lambda one: f"{one.smallest_side} to {one.largest_side} pixels")
+        yield "grey", both.map(lambda one: f"{one.num_grey / one.num_pictures:.0%}")
+        yield "mean colour", both.map(lambda one: "#" + "".join(f"{round(255 * value):02x}" for value in one.colour))
+        yield "luminance", both.map(lambda one: f"{one.luminance:.0%} ± {one.luminance_spread:.0%}")
+        yield "saturation", both.map(lambda one: f"{one.saturation:.0%}")
+
+    def json(self) -> dict[str, Any]:
+        """For machines."""
+        domains = [
+            {"name": name, "train": size[0], "test": size[1], "summary": summary.json() if summary else None}
+            for name, size, summary in zip(self.names, self.sizes, self.summaries, strict=True)
+        ]
+        return {
+            "findings": [finding.json() for finding in self.findings],
+            "domains": dict(zip("ab", domains, strict=True)),
+            "choices": flatten(self.config) if self.config else None,
+            "estimate": self.estimate.json() if self.estimate else None,
+        }
+
+
+def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: bool) -> Report:
+    """Reads all pictures of ``source``, and tries some updates where ``with_estimate`` and where training can begin.
+
+    Raises:
+        UserError: a folder is missing or empty, or ``source`` names none.
+    """
+    paired = paired or (source.root is not None and is_side_by_side(source.root))
+    asked = replace(PRESETS[preset](Pix2pixConfig() if paired else CycleganConfig()), source=source)
+    split, found = _find(source, paired=paired)
+    pairs_fit = paired and not found
+    train, test = _examine(split)
+    data, config, needs = asked.data, None, None
+    try:
+        surveys = train.map(lambda part: survey(part.domain, skip_unreadable=True))
+        data = resolve_data(asked.data, surveys)
+        config = resolve(asked, surveys)
+    except PictureError as error:
+        found.append(Finding("error", "nothing-to-read", error.problem, error.cure))
+    except OptionError as error:
+        found.append(Finding("error", "options", error.problem, error.cure))
+    found += check(train, test, data=data, paired=pairs_fit)
+    if with_estimate and config is not None and pairs_fit == paired:
+        try:
+            needs = estimate(config, split.train.map(len))
+        except OptionError as error:
+            found.append(Finding("error", "estimate", error.problem, error.cure))
+    summaries = train.map(lambda ours, held: _summary([*ours.facts, *held.facts]), test)
+    sizes = split.train.map(lambda ours, held: (len(ours), len(held)), split.test)
+    return Report(domain_names(source), in_order(found), sizes, summaries, config, needs)
+
+
+def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:
+    """The split, and what keeps its pictures from being pairs, if they should be."""
+    try:
+        return find_split(source, paired=paired), []
+    except PictureError as error:
+        if not paired:
+            raise
+        return find_split(source), [Finding("error", "unpaired", error.problem, error.cure)]
+
+
+def _examine(split: Split) -> tuple[Pair[Examined], Pair[Examined]]:
+    parts = (*split.train, *split.test)
+    console = Console(file=sys.stderr)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("reading", total=sum(map(len, parts)))
+        a, b, test_a, test_b = (examine(part, advance=partial(progress.advance, task)) for part in parts)
+    return Pair(a, b), Pair(test_a, test_b)
+
+
+def _summary(pictures: list[Facts]) -> Summary | None:
+    return summarise(pictures) if pictures else None

@@ -1,0 +1,89 @@
+"""What ``None`` becomes: the choices that a run makes once, when it starts, from its pictures."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from diptych.config import DataConfig, TrainConfig
+from diptych.config.constraints import check_ranges
+from diptych.data.survey import Survey
+from diptych.errors import OptionError
+from diptych.pair import Pair
+
+CROP_SIZES = (256, 128, 64, 32)
+ENLARGEMENT = 1.25
+"""Pictures may be enlarged by so much to reach a crop size."""
+LOAD_OVER_CROP = 286 / 256
+
+Value = TypeVar("Value")
+
+
+def chosen(given: Value | None, choice: Value) -> Value:
+    """``given``, or where it is None, ``choice``."""
+    return choice if given is None else given
+
+
+def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
+    """``config`` with every choice made that depends on the pictures.
+
+    Raises:
+        OptionError: options that cannot be together, or not with these pictures.
+    """
+    check_ranges(config)
+    data = resolve_data(config.data, surveys)
+    crop_size, channels = data.crop_size, (data.channels_a, data.channels_b)
+    assert crop_size is not None
+    assert channels[0] is not None
+    assert channels[1] is not None
+    generator = config.generator.resolved(crop_size)
+    if crop_size % generator.stride:
+        raise OptionError(
+            f"crop-size {crop_size} is no multiple of {generator.stride}",
+            cure=f"this generator needs one, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
+        )
+    smallest = config.discriminator.smallest_side
+    if 0 < crop_size < smallest:
+        raise OptionError(
+            f"crop-size {crop_size} is too small for this discriminator", cure=f"it needs {smallest}, or fewer layers"
+        )
+    if config.engine.accumulate > config.optimiser.batch_size:
+        problem = f"a batch of {config.optimiser.batch_size} cannot be computed in {config.engine.accumulate} parts"
+        raise OptionError(problem, cure="give a larger --batch-size, or a smaller --accumulate")
+    if config.engine.compile and crop_size == 0 and data.resize != "square":
+        raise OptionError(
+            "without a crop, --compile would begin anew for each size of picture",
+            cure="give a crop-size, or leave it out",
+        )
+    if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
+        raise OptionError("without a crop, pictures of different sizes cannot share a batch", cure="give batch-size 1")
+    return replace(config, data=data, method=config.method.resolved((channels[0], channels[1])), generator=generator)
+
+
+def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
+    """``data`` with sizes and channels chosen.
+
+    Raises:
+        OptionError: a crop larger than the size that it is cut from.
+    """
+    shorter_side = min(survey.shorter_side for survey in surveys)
+    largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
+    crop_size = chosen(data.crop_size, largest)
+    load_size = chosen(data.load_size, round((crop_size or CROP_SIZES[0]) * LOAD_OVER_CROP))
+    if data.resize != "none" and load_size < crop_size:
+        raise OptionError(f"load-size {load_size} is less than crop-size {crop_size}", cure="give a larger load-size")
+    channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: chosen(given, survey.channels), surveys)
+    return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
+
+
+def filled_from(config: TrainConfig, stored: TrainConfig) -> TrainConfig:
+    """``config`` with the choices that ``stored``, the config of a run begun before, made."""
+    filled: TrainConfig = _fill(config, stored)
+    return filled
+
+
+def _fill(asked: Any, stored: Any) -> Any:
+    """``asked`` with each None, and each auto, replaced by what ``stored`` has in that place."""
+    if asked is None or asked == "auto":
+        return stored
+    if type(asked) is not type(stored) or not is_dataclass(asked) or isinstance(asked, type):
+        return asked
+    return replace(asked, **{f.name: _fill(getattr(asked, f.name), getattr(stored, f.name)) for f in fields(asked)})

@@ -1,0 +1,105 @@
+"""Beginning a run with the networks of a model file, such as imported ones, in place of random ones."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from diptych.config import DiscriminatorConfig, GeneratorConfig, TrainConfig, UnetConfig
+from diptych.errors import OptionError
+from diptych.model import load_model
+from diptych.training.state import State
+
+
+def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
+    """``config`` with the networks and channels of the model in ``path``.
+
+    Raises:
+        WeightsError: no such model, or a damaged one.
+        OptionError: ``config`` asks for another method, direction or architecture, or for other channels.
+    """
+    model, method = load_model(path), config.method
+    card, channels = model.card, (config.data.channels_a, config.data.channels_b)
+    if any(asked not in (None, found) for asked, found in zip(channels, card.channels, strict=True)):
+        raise OptionError(f"{path} has {card.channels} channels, not {channels}", cure="leave the channels out")
+    is_lone = len(model.networks) == 1 and card.discriminator is None  # of which no method can be told
+    if card.method != method.kind and not is_lone:
+        raise OptionError(f"{path} is of {card.method}, not {method.kind}", cure=f"give --method {card.method}")
+    if other := [direction for direction in model.networks if direction not in method.directions]:
+        raise OptionError(
+            f"{path} translates {other[0]}, and this run learns {' and '.join(method.directions)}",
+            cure=f"give --direction {other[0]}",
+        )
+    generator = card.generator
+    if isinstance(generator, UnetConfig) and card.method != method.kind:
+        generator = replace(generator, dropout=config.generator.dropout)
+    config = with_networks(config, generator, card.discriminator or config.discriminator, path)
+    return replace(config, data=replace(config.data, channels_a=card.channels.a, channels_b=card.channels.b))
+
+
+def with_networks(
+    config: TrainConfig, generator: GeneratorConfig, discriminator: DiscriminatorConfig, origin: Path
+) -> TrainConfig:
+    """``config`` with the networks that are in ``origin``; a U-Net's dropout, which leaves no trace in weights, as
+    ``config`` has it where that is not the method's usual.
+
+    Raises:
+        OptionError: ``config`` asks for others.
+    """
+    asked = config.generator.dropout
+    if isinstance(generator, UnetConfig) and asked != config.method.generator.dropout:
+        generator = replace(generator, dropout=asked)
+    _refuse_other(config.generator, config.method.generator, generator, f"the generator in {origin}", "generator")
+    judge = f"the discriminator in {origin}"
+    _refuse_other(config.discriminator, config.method.discriminator, discriminator, judge, "discriminator")
+    return replace(config, generator=generator, discriminator=discriminator)
+
+
+def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) -> None:
+    """Raises ``OptionError`` where ``asked`` is neither as ``usual``, which nobody has asked for, nor as ``found``."""
+    if type(asked) not in (type(usual), type(found)):
+        raise OptionError(f"{what} is a {found.kind}, not a {asked.kind}", cure=f"leave --{option} out")
+    if type(asked) is not type(found):
+        if asked != usual:
+            raise OptionError(f"{what} is a {found.kind}", cure=f"leave the options of a {asked.kind} out")
+        return
+    base = usual if type(usual) is type(asked) else type(asked)()
+    for name in (field.name for field in fields(asked)):
+        value, there = getattr(asked, name), getattr(found, name)
+        if value not in (getattr(base, name), there):
+            option_name = f"{option}.{name.replace('_', '-')}"
+            raise OptionError(f"{option_name} is {value}, and {there} of {what}", cure="leave it out")
+
+
+def copy_weights(path: Path, state: State) -> str:
+    """Copies the weights of the model in ``path`` into ``state``; says which it has, and which are random.
+
+    Raises:
+        WeightsError: no such model, or a damaged one.
+        OptionError: its networks are not those of ``state``.
+    """
+    model = load_model(path, discriminators=True)
+    told = {True: list[str](), False: list[str]()}
+    for kind, networks, modules in (
+        ("generator", model.networks, state.method.generators),
+        ("discriminator", model.discriminators, state.method.discriminators),
+    ):
+        _copy(networks, modules, path)
+        for name, _ in modules.named_children():
+            told[name in networks].append(f"{kind} {name}")
+    if state.ema:
+        state.ema.module.load_state_dict(state.method.generators.state_dict())
+    random = f"; at random: {', '.join(told[False])}" if told[False] else ""
+    return f"begun with {', '.join(told[True])} of {path}{random}"
+
+
+def _copy(networks: Mapping[Any, nn.Module], into: nn.Module, path: Path) -> None:
+    for name, network in networks.items():
+        try:
+            with torch.no_grad():
+                into.get_submodule(name).load_state_dict(network.state_dict())
+        except (AttributeError, RuntimeError):
+            raise OptionError(f"the {name} of {path} does not fit this run", cure="give another model") from None

@@ -1,0 +1,238 @@
+"""The plan of a run: every choice made, the pictures found, the length known."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from diptych.config import TrainConfig
+from diptych.config.constraints import adjustable, check_ranges, option_name
+from diptych.config_json import flatten
+from diptych.data.cache import PictureCache
+from diptych.data.files import UNREAD_CURE, describe_unread
+from diptych.data.loader import Loader, Reader
+from diptych.data.pairing import common_names
+from diptych.data.sampling import epoch_size
+from diptych.data.sources import Split, domain_names, find_split
+from diptych.data.survey import survey
+from diptych.device import describe_engine, resolve_engine
+from diptych.errors import OptionError, RunError
+from diptych.monitoring.progress import Display
+from diptych.monitoring.tensorboard import require_tensorboard
+from diptych.pair import Pair
+from diptych.run import Run, default_folder
+from diptych.training.plan.defaults import filled_from, resolve
+from diptych.training.plan.initial_weights import with_architecture_of, with_networks
+from diptych.training.plan.length import NUM_SAMPLES, parse_time, total_pictures, within_time
+from diptych.training.processes import ALONE, Processes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is fixed when a run starts or goes on."""
+
+    config: TrainConfig
+    """No choice left open."""
+    run: Run
+    names: Pair[str]
+    split: Split
+    channels: Pair[int]
+    loader: Loader
+    epoch_size: int
+    total: int
+    """Pictures per domain at the end of the run."""
+    parent: Path | None
+    """The checkpoint of another run that this one begins with."""
+    processes: Processes
+
+    @property
+    def sample_every(self) -> int:
+        """Pictures between two grids of samples."""
+        return max(1, self.total // max(1, self.config.output.num_samples or 0))
+
+    @property
+    def done(self) -> int:
+        """Pictures per domain that are behind the run already."""
+        last = next(reversed(self.run.checkpoint_files()), self.parent)
+        return int(last.stem) if last else 0
+
+
+class Choices(NamedTuple):
+    """What the first process decides for all."""
+
+    config: TrainConfig
+    run: Run
+    names: Pair[str]
+    split: Split
+    parent: Path | None
+
+
+def make_plan(
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes = ALONE
+) -> Plan:
+    """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.
+
+    Where ``fork`` is given, the plan is of a run there, which begins with the last checkpoint of the one in ``folder``.
+
+    Raises:
+        UserError: something is missing, or ``config`` is not that of the run that goes on.
+    """
+    config, run, names, split, parent = processes.first(partial(_choose, config, folder, fork, display, processes))
+    channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
+    loader = _loader(config, run, split, channels, display)
+    size = epoch_size(split.train.map(len))
+    if config.length.time is not None and config.length.pictures is None:
+        display.note(f"measuring how many pictures {config.length.time} has room for")
+        wanted, config = config.output.num_samples, within_time(config, loader, processes)
+        if wanted is not None and wanted > (drawn := config.output.num_samples or 0):
+            display.note(
+                f"samples are drawn {drawn} times, not {wanted}: in {config.length.time} there is no time for more"
+            )
+    if config.output.num_samples is None:
+        config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
+    total = total_pictures(config, size, processes.number)
+    processes.first(partial(_refuse_ended, parent, total))
+    return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
+
+
+def _choose(
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes
+) -> Choices:
+    if config.length.time is not None:
+        parse_time(config.length.time)  # a mistake in it is told before anything else is done
+    check_ranges(config)
+    if config.output.tensorboard:
+        require_tensorboard()
+    names = domain_names(config.source)
+    origin = Run(folder or default_folder(names, config.source.root))
+    run = origin if fork is None else Run(fork)
+    split = find_pictures_of(config, display)
+    parent = None
+    if run.exists:
+        config = _resumed(config, run, split)
+    elif fork is not None:
+        config, parent = filled_from(config, origin.config()), last_checkpoint(origin)
+    else:
+        config = _settled(config, split, display)
+    if processes.number > 1:
+        _refuse_batch_norm(config)
+    return Choices(config, run, names, split, parent)
+
+
+def _refuse_ended(parent: Path | None, total: int) -> None:
+    """Raises ``RunError`` where a fork of the checkpoint ``parent`` would have nothing to train."""
+    if parent is not None and int(parent.stem) >= total:
+        problem = f"{parent} is at {int(parent.stem):,} pictures, and a fork of it would end at {total:,}"
+        raise RunError(problem, cure=f"give --pictures of more than {int(parent.stem):,}")
+
+
+def _refuse_batch_norm(config: TrainConfig) -> None:
+    """Raises ``OptionError`` where the statistics of a batch would be of one process's part of it."""
+    given = [
+        f"--{name}.norm instance" for name in ("generator", "discriminator") if getattr(config, name).norm == "batch"
+    ]
+    if given and config.engine.device != "cuda":
+        raise OptionError(
+            "batch norm over several processes needs CUDA, since torch has none for the CPU",
+            cure=f"give {' '.join(given)}, or train in one process",
+        )
+
+
+def find_pictures_of(config: TrainConfig, display: Display) -> Split:
+    """The split of the pictures that ``config`` names, paired where its method needs pairs."""
+    paired = config.method.paired
+    split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=config.data.skip_unpaired)
+    if not paired and config.source.root is None and (common := common_names(split.train)):
+        display.note(
+            f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
+        )
+    for folder in dict.fromkeys(domain.folder for domain in split.train):
+        if told := describe_unread(folder):
+            display.note(f"{told}: {UNREAD_CURE}")
+    return split
+
+
+def describe(plan: Plan) -> list[str]:
+    """What the plan is, in a few lines for a person."""
+    config, data = plan.config, plan.config.data
+    domains = [
+        f"{name} {len(train):,} pictures" + (f" and {len(held)} held out" if len(held) else "")
+        for name, train, held in zip(plan.names, plan.split.train, plan.split.test, strict=True)
+    ]
+    crop = f"crops of {data.crop_size}" if data.crop_size else "whole pictures"
+    resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
+    channels = f"{plan.channels.a} and {plan.channels.b} channels"
+    epochs = plan.total / plan.epoch_size
+    on_each = f" on each of {plan.processes.number} processes" if plan.processes.number > 1 else ""
+    batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
+    return [
+        " · ".join(domains),
+        f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",
+        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
+        *config.method.remarks(plan.channels),
+    ]
+
+
+def last_checkpoint(run: Run) -> Path:
+    """The newest checkpoint of ``run``.
+
+    Raises:
+        RunError: there is none.
+    """
+    files = run.checkpoint_files()
+    if not files:
+        raise RunError(f"{run.folder} has no checkpoint to begin with", cure="train it first, or leave out --fork")
+    return files[-1]
+
+
+def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
+    engine = resolve_engine(config.engine)
+    if config.optimiser.init_from is not None:
+        config = with_architecture_of(config.optimiser.init_from, config)
+    look = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
+    return resolve(replace(config, engine=engine), split.train.map(look))
+
+
+def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
+    """``config`` with the choices of ``run``; its length, and what does not change the numbers, may differ."""
+    stored = run.config()
+    if config.optimiser.init_from is not None:
+        config = with_networks(config, stored.generator, stored.discriminator, run.folder)
+    config = filled_from(config, stored)
+    if config.length.time is not None and config.length.time == stored.length.time:
+        fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
+        config = replace(config, output=replace(config.output, num_samples=fewer))
+    before, now = flatten(stored), flatten(config)
+    changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
+    forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))
+    if forbidden:
+        differences = ", ".join(f"{option_name(key)} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
+        cure = "repeat the options, or give --fork NEW_RUN to go on otherwise"
+        raise RunError(f"{run.folder} was begun otherwise: {differences}", cure=cure)
+    _refuse_other_pictures(run, split)
+    return config
+
+
+def _refuse_other_pictures(run: Run, split: Split) -> None:
+    for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
+        if domain.sha256 != before["sha256"]:
+            problem = f"{domain.folder} has other pictures ({len(domain)}) than the run had ({before['number']})"
+            raise RunError(f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to go on with these")
+
+
+def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
+    data = config.data
+    make = partial(Reader, data=data, stride=config.generator.stride, report=display.note)
+    memory, disk = (int(gib * 2**30 / len(channels)) for gib in (data.cache_gib, data.disk_cache_gib))
+    caches = channels.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
+    readers = split.train.map(
+        lambda domain, number, cache: make(domain, channels=number, cache=cache), channels, caches
+    )
+    return Loader(
+        readers,
+        config.data,
+        seed=config.optimiser.seed,
+        batch_size=config.optimiser.batch_size,
+        paired=config.method.paired,
+        pin=config.engine.device == "cuda",
+    )

@@ -1,0 +1,279 @@
+"""Several processes that train one run: the same numbers as one, one that writes, and one end."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import make_squares
+from diptych.checksummed import read_checksummed
+from diptych.config import SourceConfig
+from diptych.data.sampling import order
+from diptych.data.sources import find_split
+from diptych.run import Run
+from diptych.training import image_pool, window
+from test_resume import SMALL
+from test_training import losses_of, records_of
+
+WORKER = Path(__file__).with_name("update_worker.py")
+OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 2".split()
+
+
+def environments(number):
+    """What a launcher tells each of so many processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    for rank in range(number):
+        ranks = {"RANK": rank, "WORLD_SIZE": number, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": number}
+        yield os.environ | address | {name: str(value) for name, value in ranks.items()}
+
+
+def start(arguments, number, folders=None):
+    """So many processes of Python with ``arguments``, launched together, each perhaps in a folder of its own."""
+    where = folders or [None] * number
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, arguments)], env=environment, cwd=folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for environment, folder in zip(environments(number), where, strict=True)
+    ]  # fmt: skip
+
+
+def finish(processes):
+    """The exit code and what each wrote to the standard output and error, once all have ended."""
+    told = [process.communicate(timeout=120) for process in processes]
+    return [(process.returncode, *words) for process, words in zip(processes, told, strict=True)]
+
+
+def training(root, run, *options):
+    return ["-m", "diptych", "train", "--root", root, "--run", run, *OPTIONS, *options]
+
+
+def trained(number, root, run, *options):
+    """What ``number`` processes told, which trained to the end."""
+    outcomes = finish(start(training(root, run, *options), number))
+    assert [code for code, _, _ in outcomes] == [0] * number, outcomes
+    return outcomes
+
+
+def last_state(run):
+    return read_checksummed(run.checkpoint_files()[-1], "checkpoint")
+
+
+def wait_for(condition, processes):
+    """Waits until it holds, while all processes run."""
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes), finish(processes)
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_processes_make_the_update_of_one_with_the_whole_batch(number, tmp_path):
+    for processes, file in ((1, "one"), (number, "all")):
+        batch_size = 4 // processes
+        outcomes = finish(start([WORKER, batch_size, tmp_path / file], processes))
+        assert [code for code, _, _ in outcomes] == [0] * processes, outcomes
+    one, several = torch.load(tmp_path / "one"), torch.load(tmp_path / "all")
+    assert one.keys() == several.keys()
+    for case, expected in one.items():
+        assert expected.keys() == several[case].keys()
+        assert int(several[case]["pictures"]) == 12
+        for name, value in expected.items():
+            assert torch.allclose(several[case][name], value, rtol=1e-9, atol=1e-9), (case, name)
+
+
+def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tmp_path):
+    options = ["--pictures", "160", "--batch-size", "1", "--save-minutes", "0"]
+    trained(2, squares, tmp_path / "whole", *options)
+    killed = Run(tmp_path / "killed")
+    processes = start(training(squares, killed.folder, *options), 2)
+    wait_for(lambda: any(int(file.stem) >= 110 for file in killed.checkpoint_files()), processes)
+    for process in processes:
+        process.kill()
+    finish(processes)
+    assert int(killed.checkpoint_files()[-1].stem) < 160
+    trained(2, squares, killed.folder, *options)
+    assert losses_of(killed) == losses_of(Run(tmp_path / "whole"))
+    (expected, numbers), (found, found_numbers) = last_state(Run(tmp_path / "whole")), last_state(killed)
+    assert numbers["numbers"] == found_numbers["numbers"]
+    assert len(numbers["numbers"]["windows"]) == 2
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert {name.split(".")[2] for name in found if name.startswith("pools.a.")} == {"0", "1"}
+
+
+@pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2)])
+def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pictures(squares, tmp_path, before, now):
+    # The whole batch stays two, so that the run which never stopped is the truth, but for rounding.
+    whole = {"ema": "0.9", "learning-rate": "1e-4", "pool-size": "0", "schedule": "constant"}
+    options = [word for name, value in whole.items() for word in (f"--{name}", value)]
+    trained(before, squares, tmp_path / "whole", *options, "--pictures", "48", "--batch-size", str(2 // before))
+    trained(before, squares, tmp_path / "part", *options, "--pictures", "40", "--batch-size", str(2 // before))
+    longer = ["--fork", tmp_path / "rest", "--pictures", "48", "--batch-size", str(2 // now)]
+    trained(now, squares, tmp_path / "part", *options, *longer)
+    expected, found = (last_state(Run(tmp_path / name))[0] for name in ("whole", "rest"))
+    begun = last_state(Run(tmp_path / "part"))[0]
+    assert expected.keys() == found.keys()
+    kinds = (".weight", ".weight.exp_avg", ".weight.exp_avg_sq")  # biases before instance norm move by rounding alone
+    compared = [name for name in expected if name.endswith(kinds)]
+    assert len(compared) > 40
+    for name in compared:
+        moved = (expected[name] - begun[name]).norm()
+        assert (expected[name] - found[name]).norm() < 0.05 * moved, name
+
+
+def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
+    pictures = [torch.tensor(number) for number in range(7)]
+    assert image_pool.redealt([pictures[:4], pictures[4:]], 2, 4) == [pictures[:4], pictures[4:]]
+    assert image_pool.redealt([pictures[:4], pictures[4:]], 1, 5) == [pictures[:5]]
+    assert image_pool.redealt([pictures], 3, 5) == [pictures[0::3], pictures[1::3], pictures[2::3]]
+    windows = [{"sums": {"gan": 1.0}, "updates": 2}, {"sums": {"gan": 4.0}, "updates": 2}]
+    assert window.redealt(windows, 2) == windows
+    assert window.redealt(windows, 3) == [{"sums": {"gan": 2.5}, "updates": 2}] * 3
+
+
+def test_only_the_first_process_writes_and_speaks(squares, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    outcomes = finish(start(training(squares, "run", "--pictures", "8", "--time", "5s"), 2, folders))
+    (code, out, told), second = outcomes
+    assert second == (0, "", "")
+    assert (code, out) == (0, "run\n")
+    assert "batch 1 on each of 2 processes" in told
+    assert list(folders[1].iterdir()) == []
+    about = json.loads((folders[0] / "run" / "config.json").read_text())
+    assert (about["processes"], about["total"]) == (2, 8)
+
+
+def test_a_time_becomes_one_number_of_pictures_for_all(squares, tmp_path):
+    trained(2, squares, tmp_path / "run", "--time", "4s", "--batch-size", "3")
+    run = Run(tmp_path / "run")
+    assert run.about()["total"] % 6 == 0
+    assert int(run.checkpoint_files()[-1].stem) == run.about()["total"] > 0
+
+
+def test_losses_are_means_over_the_processes(squares, tmp_path):
+    options = ["--pictures", "4", "--pool-size", "0"]
+    trained(1, squares, tmp_path / "one", *options, "--batch-size", "4")
+    trained(2, squares, tmp_path / "two", *options, "--batch-size", "2")
+    one, two = (records_of(Run(tmp_path / name))[0] for name in ("one", "two"))
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert two["gradients"] == pytest.approx(one["gradients"], rel=1e-3)
+
+
+def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves(tmp_path):
+    root = make_squares(tmp_path / "data", train=24)
+    drawn = order(0, 0, 24)
+    place = next(place for place in range(5, 24, 2) if drawn[place] > 12)  # odd: the second's; not one that is shown
+    broken = find_split(SourceConfig(root=root), 0, paired=False, skip_unpaired=False).train.a.path(int(drawn[place]))
+    broken.write_bytes(broken.read_bytes()[:60])  # a sound header, which is all that is read at the start
+    outcomes = finish(start(training(root, tmp_path / "run", "--pictures", "200", "--batch-size", "1"), 2))
+    (code, _, told), second = outcomes
+    assert (code, second) == (2, (2, "", ""))
+    mistakes = [line for line in told.splitlines() if line.startswith("diptych: ")]
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith(f"diptych: {broken} is cut off or damaged")
+    assert "Traceback" not in told
+    assert [int(file.stem) for file in Run(tmp_path / "run").checkpoint_files()] == [place - 1]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_dies_the_other_ends_at_once(squares, tmp_path, victim):
+    run = Run(tmp_path / "run")
+    processes = start(training(squares, run.folder, "--pictures", "100000", "--save-minutes", "0"), 2)
+    wait_for(lambda: len(run.checkpoint_files()) > 0, processes)
+    processes[victim].kill()
+    begun = time.monotonic()
+    code, _, told = finish(processes)[1 - victim]
+    assert code == 2
+    assert time.monotonic() - begun < 30  # and not after minutes of waiting for it
+    assert "Traceback" not in told
+    if victim == 1:
+        assert told.splitlines()[-1].startswith("diptych: another process of this run was ended")
+    trained(2, squares, run.folder, "--pictures", str(int(run.checkpoint_files()[-1].stem) + 4))
+
+
+def test_a_mistake_of_one_process_alone_is_told_by_the_first(squares, tmp_path):
+    code = (
+        "import sys, diptych.training.loop as loop\n"
+        "from diptych.launcher import is_main\n"
+        "from diptych.cli import main\n"
+        "def broken(*_, **__): raise MemoryError('no memory left')\n"
+        "loop.update = loop.update if is_main() else broken\n"
+        "main(sys.argv[1:])"
+    )
+    (first, _, told), (second, _, trace) = finish(start(["-c", code, *training(squares, tmp_path / "run")[2:]], 2))
+    assert first == 2
+    assert "diptych: process 1 failed: no memory left: " in told.splitlines()[-1]
+    assert second == 1
+    assert "MemoryError" in trace
+
+
+def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares, tmp_path):
+    run = Run(tmp_path / "run")
+    processes = start(training(squares, run.folder, "--pictures", "100000"), 2)
+    wait_for(lambda: len(records_of(run)) > 0, processes)
+    processes[1].send_signal(signal.SIGTERM)
+    (first, _, told), second = finish(processes)
+    assert (first, second) == (130, (130, "", ""))
+    assert told.splitlines()[-1] == "diptych: stopped; the same command goes on"
+    pictures = int(run.checkpoint_files()[-1].stem)
+    again = trained(2, squares, run.folder, "--pictures", str(pictures + 4))
+    assert f"{pictures:,} of {pictures + 4:,} pictures" in again[0][2]
+
+
+def test_batch_norm_over_processes_without_cuda_is_refused(squares, tmp_path):
+    norms = ["--generator.norm", "batch", "--discriminator.norm", "batch"]
+    (code, _, told), second = finish(start(training(squares, tmp_path / "run", *norms), 2))
+    assert (code, second) == (2, (2, "", ""))
+    assert told == (
+        "diptych: batch norm over several processes needs CUDA, since torch has none for the CPU: "
+        "give --generator.norm instance --discriminator.norm instance, or train in one process\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_in_the_options_is_told_once(squares, tmp_path):
+    outcomes = finish(start(training(squares, tmp_path / "run", "--batch-sise", "2"), 2))
+    assert outcomes == [(2, "", "diptych: train has no option --batch-sise: did you mean --batch-size?\n"), (2, "", "")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"],
+        ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"],
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
+    run = Run(tmp_path / "run")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    if "accelerate" in launcher[0]:
+        launcher = [launcher[0], "--main_process_port", str(port), *launcher[1:]]
+    command = [sys.executable, "-m", *launcher, *training(squares, run.folder, "--device", "cpu")[1:]]
+    process = subprocess.Popen(
+        [*map(str, command), "--pictures", "100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len(records_of(run)) > 0, [process])
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert re.search("^diptych: stopped; the same command goes on$", told, flags=re.MULTILINE)
+    assert run.about()["processes"] == 2
+    assert len(run.checkpoint_files()) == 1

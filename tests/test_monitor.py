@@ -1,0 +1,231 @@
+"""Every alarm fires where it must and is silent where it must not."""
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from torch import nn
+
+from diptych.config import LengthConfig
+from diptych.evaluation import indicators
+from diptych.losses import chance_level
+from diptych.monitoring.alarms import RULES, alarms
+from diptych.monitoring.meters import Window
+from diptych.monitoring.monitor import RECORDS, Monitor
+from diptych.monitoring.progress import Silent, Terminal
+from diptych.training.loop import open_run, train
+from diptych.training.plan.plan import make_plan
+from test_training import tiny
+
+
+def pictures(number=6, size=64, channels=3, seed=0):
+    """Smooth random pictures in [-1, 1], as different from each other as photographs."""
+    noise = torch.randn(number, channels, size // 8, size // 8, generator=torch.Generator().manual_seed(seed))
+    return torch.tanh(F.interpolate(noise, size=(size, size), mode="bicubic"))
+
+
+X = pictures()
+RECOLOURED = (X.roll(1, dims=1) * 0.8).clamp(-1, 1)
+
+
+def names(found):
+    return [alarm.name for alarm in found]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name", "value"),
+    [
+        (-X, "luminance_correlation", indicators.luminance_correlation(X, -X)),
+        (X + 0.001, "change", indicators.change(X, X + 0.001)),
+        (X[:1].expand_as(X), "relative_spread", indicators.spread(X[:1].expand_as(X)) / indicators.spread(X)),
+    ],
+    ids=["inverted", "identity", "collapsed"],
+)
+def test_sick_pictures_raise_their_alarm(outputs, name, value):
+    assert names(alarms("a2b", {name: value})) == [name]
+
+
+def test_sound_pictures_raise_none_of_these():
+    numbers = {
+        "luminance_correlation": indicators.luminance_correlation(X, RECOLOURED),
+        "change": indicators.change(X, RECOLOURED),
+        "relative_spread": indicators.spread(RECOLOURED) / indicators.spread(X),
+    }
+    assert alarms("a2b", numbers) == []
+
+
+def test_symptoms_have_their_closed_forms():
+    assert indicators.luminance_correlation(X, -2 * X + 1) == pytest.approx(-1)
+    assert indicators.change(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)) == 0.5
+    assert indicators.spread(torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])) == pytest.approx(0.5)
+    assert indicators.spread(X[:1].expand_as(X)) == 0
+    assert indicators.memorised_fraction(torch.ones(3), torch.full((2,), 0.25), torch.zeros(4)) == pytest.approx(0.75)
+
+
+def test_hidden_information_is_found_and_plain_reconstruction_is_not():
+    # The translation is grey; the colour is hidden in it a thousandfold smaller, and read back from there.
+    grey = X.mean(1, keepdim=True).expand_as(X).mul(100).round().div(100)
+    hiding = grey + (X - X.mean(1, keepdim=True)) / 1000
+
+    def reveals(y):
+        base = y.mean(1, keepdim=True).mul(100).round().div(100)
+        return base + (y - base) * 1000
+
+    assert (reveals(hiding) - X).abs().mean() < 0.02
+    assert names(alarms("a2b", {"hidden_information": indicators.hidden_information(X, hiding, reveals)})) == [
+        "hidden_information"
+    ]
+    honest = indicators.hidden_information(X, RECOLOURED, lambda y: (y / 0.8).roll(-1, dims=1) + 0.02)
+    assert alarms("a2b", {"hidden_information": honest}) == []
+
+
+def test_a_checkerboard_is_found_and_a_sound_picture_is_not():
+    upsample = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1)
+    nn.init.constant_(upsample.weight, 0.1)
+    with torch.no_grad():
+        dotted = upsample(F.avg_pool2d(X, 2))
+    sound = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="bilinear")
+    real = indicators.checkerboard(X)
+    assert names(alarms("a2b", {"relative_checkerboard": indicators.checkerboard(dotted) / real})) == [
+        "relative_checkerboard"
+    ]
+    assert alarms("a2b", {"relative_checkerboard": indicators.checkerboard(sound) / real}) == []
+
+
+def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
+    """Two of 255 steps up and down in turn, over noise of the same strength as over smooth pictures."""
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    busy = X + 0.02 * torch.randn(X.shape, generator=torch.Generator().manual_seed(1))
+    for lattice in ((-1.0) ** columns, (-1.0) ** rows, (-1.0) ** (rows + columns)):
+        for sound in (X, busy):
+            real = max(indicators.dots(sound), 1.0)
+            dotted = indicators.dots(sound + 4 / 255 * lattice)
+            assert names(alarms("a2b", {"relative_dots": dotted / real})) == ["relative_dots"]
+    assert indicators.dots(X) < 1.2
+    assert indicators.dots(busy) < 1.5
+    assert indicators.dots(F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="nearest")) < 1.2
+
+
+@pytest.mark.parametrize(("kind", "least"), [("least-squares", 0.25), ("vanilla", math.log(2)), ("hinge", 1.0)])
+def test_guessing_has_the_least_loss_of_a_discriminator_that_cannot_tell(kind, least):
+    assert chance_level(kind) == pytest.approx(least, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"losses": {"discriminator_a": 0.15}}, []),
+        ({"losses": {"discriminator_a": 0.25}}, []),
+        ({"losses": {"discriminator_a": 0.001}}, ["discriminator_loss"]),
+        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_guess"]),
+        ({"losses": {}, "gradients": {"generators": 3.0}}, []),
+        ({"losses": {}, "gradients": {"generators": 1e6}}, ["gradient_large"]),
+        ({"losses": {}, "gradients": {"discriminators": 1e-9}}, ["gradient_small"]),
+        ({"losses": {}, "waiting_fraction": 0.01}, []),
+        ({"losses": {}, "waiting_fraction": 0.3}, ["waiting_fraction"]),
+    ],
+)
+def test_records_of_a_run_raise_their_alarms(squares, tmp_path, record, expected):
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    health = Monitor(plan, state, outputs.shown, Silent())
+    for _ in range(RECORDS):
+        health.watch(record)
+    assert names(health._of_records()) == expected
+
+
+@pytest.mark.parametrize(("waiting_fraction", "number"), [(0.04, 0), (0.06, 1)])
+def test_waiting_for_pictures_is_told_once_and_with_the_cure_before_any_sample_is_drawn(
+    squares, tmp_path, waiting_fraction, number
+):
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    console = Console(file=io.StringIO(), width=200)
+    health = Monitor(plan, state, outputs.shown, Terminal(console))
+    for _ in range(2 * RECORDS):
+        health.watch({"losses": {}, "waiting_fraction": waiting_fraction})
+    told = [line for line in console.file.getvalue().splitlines() if "training waits for pictures" in line]
+    assert len(told) == number
+    assert all("--num-workers" in line and "--disk-cache-gib" in line for line in told)
+
+
+def test_the_terminal_shows_the_share_of_time_spent_waiting_for_data():
+    terminal = Terminal(Console(file=io.StringIO(), width=200))
+    terminal.start(0, 100)
+    terminal.show(100, 3.21, {"cycle_a": 0.5}, waiting_fraction=0.07)
+    assert "3.21/s, waiting 7% for data" in terminal.console.file.getvalue()
+
+
+def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_path):
+    class ByHeart(nn.Module):
+        """Real is what it has seen, to the pixel."""
+
+        def __init__(self, known):
+            super().__init__()
+            self.known = known
+
+        def forward(self, x):
+            return torch.stack([(self.known - picture).abs().flatten(1).mean(1).min() < 1e-3 for picture in x]).float()
+
+    class ByColour(nn.Module):
+        """Real is orange in A, blue in B."""
+
+        def __init__(self, channel):
+            super().__init__()
+            self.channel = channel
+
+        def forward(self, x):
+            return (x[:, self.channel].amax((1, 2)) > 0.5).float()
+
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    state, outputs = open_run(plan, Silent())
+    health = Monitor(plan, state, outputs.shown, Silent())
+    networks = state.method.networks(state.translators)
+
+    from diptych.data.transforms import CENTRE, look
+    from diptych.monitoring.monitor import as_batch
+
+    for domain, channel in (("a", 0), ("b", 2)):
+        reader = getattr(plan.loader.readers, domain)
+        known = as_batch([look(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu"))
+        setattr(state.method.discriminators, domain, ByHeart(known))
+        judges = state.method.judges()
+        assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks, judges)]
+        setattr(state.method.discriminators, domain, ByColour(channel))
+        judges = state.method.judges()
+        assert f"discriminator {domain}" not in [alarm.about for alarm in health._of_discriminators(networks, judges)]
+
+
+def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):
+    # With such a bound, whatever is translated is translated too little.
+    monkeypatch.setitem(RULES, "change", replace(RULES["change"], low=2.0))
+    monkeypatch.setattr("diptych.monitoring.alarms.QUIET_PICTURES", 0)
+    said = []
+    display = Silent()
+    display.note = said.append
+    config = tiny(squares, length=LengthConfig(pictures=40))
+    run = train(replace(config, output=replace(config.output, num_samples=10)), tmp_path / "run", display=display)
+    logged = {record["pictures"]: record["health"] for record in run.metrics() if "health" in record}
+    unchanged = {pictures: [a for a in found if a["name"] == "change"] for pictures, found in logged.items()}
+    assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
+    assert all([alarm["direction"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
+    assert unchanged[40][0]["threshold"] == 2.0
+    told = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
+    assert len(told) == 1
+    assert RULES["change"].advice in told[0]
+
+
+def test_gradients_that_overflow_are_left_out_of_the_mean():
+    window = Window()
+    window.add({"gan": torch.tensor(1.0), "gradient.generators": torch.tensor(float("inf"))}, 1)
+    window.add({"gan": torch.tensor(3.0), "gradient.generators": torch.tensor(2.0)}, 2)
+    assert window.means()["gan"] == 2
+    assert np.isfinite(window.means()["gradient.generators"])
