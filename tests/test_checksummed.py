@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diptych.checksummed import atomic_write, read_checksummed, write_checksummed
+from diptych.atomic import atomic_write
+from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.errors import WeightsError
 
 TENSORS = {

@@ -4,12 +4,10 @@ one.
 Neither safetensors nor torch notices a flipped bit; the seal does. Nothing is ever unpickled.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diptych.atomic import atomic_write
 from diptych.errors import WeightsError, did_you_mean_path
 
 FORMAT = 1
@@ -105,34 +104,3 @@ def _with_strides(tensor: Tensor, stride: list[int] | None) -> Tensor:
     if stride is None:
         return tensor
     return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; flushed and renamed to ``path`` at the end, removed where anything fails."""
-    aside = path.with_name(f".{os.getpid()}.tmp")
-    try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner may read
-        _flush(aside)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        _flush(path.parent)
-
-
-def _umask() -> int:
-    """The permissions that this process withholds from new files; there is no asking without setting."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

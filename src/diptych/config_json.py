@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from diptych.errors import OptionError, did_you_mean
+from diptych.registry import REGISTRIES, Registry, kind_of
 
 Config = TypeVar("Config")
 
@@ -13,7 +14,7 @@ Config = TypeVar("Config")
 def to_json(config: Any) -> Any:
     """The JSON value of a config: dataclasses as objects, with their ``kind`` where they have one."""
     if dataclasses.is_dataclass(config):
-        kind = {"kind": config.kind} if hasattr(config, "kind") else {}
+        kind = {"kind": kind_of(config)} if hasattr(config, "implementation") else {}
         return kind | {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
     return str(config) if isinstance(config, Path) else config
 
@@ -32,7 +33,9 @@ def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Co
 
 def _from_json(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
-        return _from_union(get_args(kind), value, where)
+        return _from_optional(get_args(kind), value, where)
+    if kind in REGISTRIES:
+        return _from_registry(REGISTRIES[kind], value, where)
     if dataclasses.is_dataclass(kind):
         return _from_object(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is Literal:
@@ -48,31 +51,29 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
     raise OptionError(f"{where} is {value!r}", cure=f"give a value of type {getattr(kind, '__name__', kind)}")
 
 
-def _from_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
+def _from_optional(members: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and types.NoneType in members:
         return None
-    members = tuple(m for m in members if m is not types.NoneType)
-    if len(members) == 1:
-        return _from_json(members[0], value, where)
-    kinds = {member.kind: member for member in members}
-    name = value.get("kind") if isinstance(value, dict) else None
-    if name not in kinds:
-        raise OptionError(f"{where} is of kind {name!r}", cure=f"give one of {', '.join(kinds)}")
-    return _from_json(kinds[name], value, where)
+    (member,) = (m for m in members if m is not types.NoneType)
+    return _from_json(member, value, where)
+
+
+def _from_registry(registry: Registry, value: Any, where: str) -> Any:
+    """The config of the kind that ``value`` names."""
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        raise OptionError(f"{where} names no kind", cure=f"give an object with a kind: {', '.join(registry.kinds)}")
+    return _from_object(registry.config(value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
 
 
 def _from_object(kind: type[Any], value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise OptionError(f"{where} is {value!r}", cure="give an object of options")
     names = {f.name for f in dataclasses.fields(kind)}
-    name = value.get("kind", getattr(kind, "kind", None))
-    if name != getattr(kind, "kind", None):
-        raise OptionError(f"{where} is of kind {name!r}", cure=f"expected {getattr(kind, 'kind', None)!r}")
-    for unknown in value.keys() - names - {"kind"}:
+    for unknown in value.keys() - names:
         cure = did_you_mean(unknown, names) or "remove it, or use the version of diptych that wrote it"
         raise OptionError(f"{where} has no option {unknown!r}", cure=cure)
     hints = get_type_hints(kind)
-    given = {key: _from_json(hints[key], item, f"{where}.{key}") for key, item in value.items() if key != "kind"}
+    given = {key: _from_json(hints[key], item, f"{where}.{key}") for key, item in value.items()}
     return kind(**given)
 
 

@@ -63,11 +63,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | packages
 
 
-def channels_of(direction: Direction, channels: Pair[int]) -> tuple[int, int]:
-    """Channels in and out of the generator of ``direction``."""
-    return (channels.a, channels.b) if direction == "a2b" else (channels.b, channels.a)
-
-
 def discriminator_channels(judge: DiscriminatorRole, channels: Pair[int]) -> int:
     """Channels of what ``judge`` judges."""
     return {"a": channels.a, "b": channels.b, "joint": channels.a + channels.b}[judge]
@@ -122,7 +117,7 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
         card = _card(description)
         networks = {
             direction: with_weights(
-                partial(build_generator, card.generator, *channels_of(direction, card.channels)), tensors, direction
+                partial(build_generator, card.generator, *card.channels.along(direction)), tensors, direction
             )
             for direction in cast(list[Direction], description["directions"])
         }

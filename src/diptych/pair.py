@@ -1,7 +1,13 @@
 """One thing for each of the two domains, so that every formula is written once and holds both ways."""
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+Direction = Literal["a2b", "b2a"]
+DomainName = Literal["a", "b"]
+REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
+INTO: dict[DomainName, Direction] = {"a": "b2a", "b": "a2b"}
+"""The direction whose translations lie in a domain."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -22,6 +28,10 @@ class Pair(NamedTuple, Generic[T]):
             function(self.a, *(other.a for other in others)),
             function(self.b, *(other.b for other in others)),
         )
+
+    def along(self, direction: Direction) -> "tuple[T, T]":
+        """The two members as (source, target) of ``direction``."""
+        return (self.a, self.b) if direction == "a2b" else (self.b, self.a)
 
     @property
     def swapped(self) -> "Pair[T]":

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, get_args
 
 from diptych.config import (
     CycleganConfig,
     DataConfig,
-    DiscriminatorConfig,
     EngineConfig,
-    GeneratorConfig,
     LengthConfig,
     MethodConfig,
     OptimiserConfig,
@@ -18,10 +15,6 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
-
-METHODS: dict[str, type[Any]] = {config.kind: config for config in get_args(MethodConfig)}
-GENERATORS: dict[str, type[Any]] = {config.kind: config for config in get_args(GeneratorConfig)}
-DISCRIMINATORS: dict[str, type[Any]] = {config.kind: config for config in get_args(DiscriminatorConfig)}
 
 
 def default(method: MethodConfig) -> TrainConfig:

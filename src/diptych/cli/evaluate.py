@@ -80,7 +80,7 @@ class Evaluate:
             write_report(run)
         console = Console(highlight=False, markup=False, emoji=False)
         for direction, scores in found.scores.items():
-            source, target = found.names if direction == "a2b" else found.names.swapped
+            source, target = found.names.along(direction)
             console.print(_table(f"{source} to {target}", list(scores.values())))
             console.print(LEGEND, style="dim", soft_wrap=True)
             console.print()

@@ -24,7 +24,8 @@ from diptych.config import (
 from diptych.data.sources import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
 from diptych.launcher import is_main
-from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS, PRESETS
+from diptych.presets import PRESETS
+from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS, Registry, kind_of
 
 FLAT = tyro.conf.arg(name="")
 KINDS = {"--generator": GENERATORS, "--discriminator": DISCRIMINATORS, "--method": METHODS}
@@ -153,7 +154,7 @@ def train_defaults(arguments: Sequence[str]) -> Train:
     ``--method``, ``--generator`` and ``--discriminator`` decide which options there are, so they are looked up first.
     """
     config = _stored(arguments) or _preset(arguments)
-    generator, discriminator = config.generator.kind, config.discriminator.kind
+    generator, discriminator = kind_of(config.generator), kind_of(config.discriminator)
     config = replace(
         config,
         generator=_member(GENERATORS, _given(arguments, "--generator", generator), config.generator),
@@ -162,7 +163,7 @@ def train_defaults(arguments: Sequence[str]) -> Train:
         ),
     )
     members = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "source"}
-    kinds = {f"{name}_kind": getattr(config, name).kind for name in ("method", "generator", "discriminator")}
+    kinds = {f"{name}_kind": kind_of(getattr(config, name)) for name in ("method", "generator", "discriminator")}
     return Train(**members, **kinds)
 
 
@@ -176,21 +177,23 @@ def refuse_options_of_others(words: Sequence[str], options: Sequence[Option]) ->
     given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
     for name in given:
         for choice, kinds in KINDS.items():
-            for kind in kinds:
+            for kind in kinds.built_in:
                 if name not in known and name in {o.name for o in options_of(Train, train_defaults([choice, kind]))}:
                     raise OptionError(f"train has no option {name} here", cure=f"it belongs to {choice} {kind}")
 
 
 def all_options() -> list[Option]:
     """The options of ``train`` with whatever generator, discriminator and method."""
-    each = [options_of(Train, train_defaults([choice, kind])) for choice, kinds in KINDS.items() for kind in kinds]
+    each = [
+        options_of(Train, train_defaults([choice, kind])) for choice, kinds in KINDS.items() for kind in kinds.built_in
+    ]
     return list({option.name: option for options in each for option in options}.values())
 
 
 def _preset(arguments: Sequence[str]) -> TrainConfig:
     root = Path(_given(arguments, "--root", ""))
     usual = "pix2pix" if root != Path() and is_side_by_side(root) else "cyclegan"
-    method = METHODS.get(_given(arguments, "--method", usual), METHODS[usual])()
+    method = METHODS.built_in.get(_given(arguments, "--method", usual), METHODS.built_in[usual])()
     return PRESETS.get(_given(arguments, "--preset", "default"), PRESETS["default"])(method)
 
 
@@ -215,7 +218,7 @@ def _given(arguments: Sequence[str], option: str, default: str) -> str:
     return default
 
 
-def _member(kinds: dict[str, type[Any]], kind: str, default: Any) -> Any:
+def _member(registry: Registry, kind: str, default: Any) -> Any:
     """``default`` if it is of ``kind`` (or there is no such), else a config of that kind."""
-    known = kinds.get(kind, type(default))
+    known = registry.built_in.get(kind, type(default))
     return default if isinstance(default, known) else known()

@@ -6,7 +6,6 @@ starts, from the pictures and the machine, and written to ``config.json`` as cho
 
 from diptych.config.methods import (
     CycleganConfig,
-    Direction,
     GanLoss,
     MethodConfig,
     Pix2pixConfig,
@@ -36,6 +35,7 @@ from diptych.config.training import (
     SourceConfig,
     TrainConfig,
 )
+from diptych.pair import Direction
 
 __all__ = [
     "CycleganConfig",

@@ -1,7 +1,7 @@
 """What methods there are, and their options."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from diptych.config.constraints import NotNegative
 from diptych.config.networks import (
@@ -12,16 +12,51 @@ from diptych.config.networks import (
     UnetConfig,
 )
 from diptych.errors import OptionError
+from diptych.pair import Direction
 
 GanLoss = Literal["least-squares", "vanilla", "hinge"]
-Direction = Literal["a2b", "b2a"]
+
+
+class MethodConfig(Protocol):
+    """Options of a method: a frozen dataclass."""
+
+    implementation: ClassVar[str]
+    """Class path of the method. It is called with (config, generator config, discriminator config, channels)."""
+    paired: ClassVar[bool]
+    """Whether it learns from pairs of images."""
+    generator: ClassVar[GeneratorConfig]
+    """Its usual generator."""
+    discriminator: ClassVar[DiscriminatorConfig]
+    """Its usual discriminator."""
+
+    @property
+    def gan_loss(self) -> GanLoss:
+        """Adversarial loss."""
+        ...
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that it learns."""
+        ...
+
+    def resolved(self, channels: tuple[int, int]) -> Self:
+        """The same with every default resolved, for domains of these channels.
+
+        Raises:
+            OptionError: an option that does not fit them.
+        """
+        ...
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """What a user should know of the resolved defaults, a line each."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class CycleganConfig:
     """CycleGAN: two generators, held together by cycle consistency."""
 
-    kind: ClassVar[str] = "cyclegan"
+    implementation: ClassVar[str] = "diptych.methods.cyclegan:Cyclegan"
     paired: ClassVar[bool] = False
     generator: ClassVar[GeneratorConfig] = ResnetConfig()
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
@@ -69,7 +104,7 @@ class CycleganConfig:
 class Pix2pixConfig:
     """pix2pix: one generator, for pictures that come in pairs."""
 
-    kind: ClassVar[str] = "pix2pix"
+    implementation: ClassVar[str] = "diptych.methods.pix2pix:Pix2pix"
     paired: ClassVar[bool] = True
     generator: ClassVar[GeneratorConfig] = UnetConfig(norm="batch", dropout=True)
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(norm="batch")
@@ -95,6 +130,3 @@ class Pix2pixConfig:
         """What a person should be told of this choice once: nothing."""
         del channels
         return []
-
-
-MethodConfig = CycleganConfig | Pix2pixConfig

@@ -1,7 +1,7 @@
 """What generators and discriminators there are, and their options."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from diptych.config.constraints import NotNegative, Positive
 from diptych.errors import OptionError
@@ -10,11 +10,39 @@ Norm = Literal["instance", "batch", "none"]
 Upsampling = Literal["transposed", "nearest", "bilinear"]
 
 
+class GeneratorConfig(Protocol):
+    """Options of a generator: a frozen dataclass."""
+
+    implementation: ClassVar[str]
+    """Class path of the network. It is called with (config, channels in, channels out)."""
+
+    @property
+    def stride(self) -> int:
+        """What height and width of an image must be multiples of."""
+        ...
+
+    def resolved(self, crop_size: int) -> Self:
+        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images)."""
+        ...
+
+
+class DiscriminatorConfig(Protocol):
+    """Options of a discriminator: a frozen dataclass."""
+
+    implementation: ClassVar[str]
+    """Class path of the network. It is called with (config, channels in)."""
+
+    @property
+    def smallest_side(self) -> int:
+        """The smallest height and width that leave at least one score."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResnetConfig:
     """Residual generator of the paper (appendix 7.2)."""
 
-    kind: ClassVar[str] = "resnet"
+    implementation: ClassVar[str] = "diptych.networks.resnet:ResnetGenerator"
 
     width: Positive[int] = 64
     """Channels after the first layer (n of the paper)."""
@@ -43,7 +71,7 @@ class ResnetConfig:
 class UnetConfig:
     """U-Net generator of pix2pix."""
 
-    kind: ClassVar[str] = "unet"
+    implementation: ClassVar[str] = "diptych.networks.unet:UnetGenerator"
 
     width: Positive[int] = 64
     """Channels after the first layer."""
@@ -78,7 +106,7 @@ class UnetConfig:
 class PatchganConfig:
     """Discriminator that judges overlapping patches: 70×70 pixels with 3 layers."""
 
-    kind: ClassVar[str] = "patchgan"
+    implementation: ClassVar[str] = "diptych.networks.patchgan:PatchganDiscriminator"
 
     width: Positive[int] = 64
     """Channels after the first layer."""
@@ -97,7 +125,7 @@ class PatchganConfig:
 class PixelConfig:
     """Discriminator that judges each pixel by itself."""
 
-    kind: ClassVar[str] = "pixel"
+    implementation: ClassVar[str] = "diptych.networks.patchgan:PixelDiscriminator"
 
     width: Positive[int] = 64
     """Channels after the first layer."""
@@ -108,7 +136,3 @@ class PixelConfig:
     def smallest_side(self) -> int:
         """The smallest side of a picture that leaves a score (and, for its normalisation, more than one before it)."""
         return 2
-
-
-GeneratorConfig = ResnetConfig | UnetConfig
-DiscriminatorConfig = PatchganConfig | PixelConfig

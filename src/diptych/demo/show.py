@@ -48,8 +48,8 @@ def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
     scores: dict[Direction, Score] = {}
     blocks = []
     for direction in trained.networks:
-        given, wanted = truth if direction == "a2b" else truth.swapped
-        source, target = NAMES if direction == "a2b" else NAMES.swapped
+        given, wanted = truth.along(direction)
+        source, target = NAMES.along(direction)
         made = _translate(trained, direction, given)
         scores[direction] = Score(
             trained=mean_psnr(made, wanted),
@@ -74,7 +74,7 @@ def _translate(model: Model, direction: Direction, pictures: list[Array]) -> lis
 
 def describe(direction: Direction, score: Score) -> str:
     """``score`` in one line."""
-    source, target = NAMES if direction == "a2b" else NAMES.swapped
+    source, target = NAMES.along(direction)
     return f"{source} to {target}: {score}"
 
 

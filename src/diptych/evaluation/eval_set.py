@@ -15,7 +15,7 @@ from diptych.data.transforms import fit_whole, halved
 from diptych.errors import PictureError, RunError
 from diptych.model import ModelCard
 from diptych.pair import Pair
-from diptych.presets import METHODS
+from diptych.registry import METHODS
 from diptych.run import Run
 
 MIN_PICTURES = 2
@@ -95,7 +95,7 @@ def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
 
 
 def _paired(domains: Pair[Domain], card: ModelCard, wanted: bool | None) -> tuple[Pair[Domain], bool]:
-    if wanted or (wanted is None and METHODS[card.method].paired):
+    if wanted or (wanted is None and METHODS.config(card.method).paired):
         return pair_up(domains, leave_out=True), True
     if wanted is False:
         return domains, False

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, cast
 
 import torch
 
@@ -21,14 +21,11 @@ from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, Subjects, remarks, score
 from diptych.evaluation.untrained import untrained
 from diptych.model import Model, load_model
-from diptych.monitoring.samples import REVERSE
-from diptych.pair import Pair
-from diptych.presets import METHODS
+from diptych.pair import INTO, REVERSE, DomainName, Pair
+from diptych.registry import METHODS
 from diptych.run import Run
 
-DomainName = Literal["a", "b"]
 Report = Callable[[str], None]
-T = TypeVar("T")
 FEW = 50
 
 
@@ -45,7 +42,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """As ``scores.json`` has it."""
         directions = {
-            direction: dict(zip(("source", "target"), _along(direction, self.names), strict=True))
+            direction: dict(zip(("source", "target"), self.names.along(direction), strict=True))
             | {"scores": {key: score.to_json() for key, score in scores.items()}}
             for direction, scores in self.scores.items()
         }
@@ -95,7 +92,7 @@ def evaluate(
     file = path / "model.safetensors" if path.is_dir() else path
     listed = None if palette is None else [f"#{bytes(colour.tolist()).hex()}" for colour in palette]
     told = list(_remarks(scores, loaded.card.names, pictures))
-    if paired and pairs is None and not METHODS[loaded.card.method].paired:
+    if paired and pairs is None and not METHODS.config(loaded.card.method).paired:
         told.insert(0, "taken as pairs, since all names are equal: give --no-pairs if they do not show the same")
     made = Evaluation(
         scores=scores,
@@ -118,9 +115,9 @@ def _direction(
     report: Report,
 ) -> dict[str, Score]:
     """The scores of one direction of ``model``."""
-    source, target = _along(direction, pictures)
-    given, truth = _along(direction, truths)
-    names = " to ".join(_along(direction, model.card.names))
+    source, target = pictures.along(direction)
+    given, truth = truths.along(direction)
+    names = " to ".join(model.card.names.along(direction))
 
     def subject(name: str, translate: Translate, reverse: Translate | None, known: Features | None = None) -> Measured:
         report(f"{names}: {name}")
@@ -151,8 +148,7 @@ def _palette(
         if colours is not None:
             raise OptionError("colours are given, but no label maps", cure="say where they are: --label-maps a, or b")
         return None
-    into: Direction = "b2a" if label_maps == "a" else "a2b"
-    if into not in model.networks:
+    if INTO[label_maps] not in model.networks:
         raise OptionError(f"this model makes no pictures of {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
         raise OptionError("label maps are scored against true ones", cure="give pairs: equal names in A and B")
@@ -164,7 +160,7 @@ def _palette(
 
 def _remarks(scores: dict[Direction, dict[str, Score]], names: Pair[str], pictures: Pair[Pictures]) -> Iterator[str]:
     for direction, found in scores.items():
-        source, target = _along(direction, names)
+        source, target = names.along(direction)
         yield from remarks(found, source=source, target=target)
     if (fewest := min(pictures.map(len))) < FEW:
         yield f"{fewest} pictures are few: look at the interval, and give {FEW} or more for scores that can be compared"
@@ -172,8 +168,3 @@ def _remarks(scores: dict[Direction, dict[str, Score]], names: Pair[str], pictur
 
 def _path(given: Path | str | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _along(direction: Direction, pair: Pair[T]) -> tuple[T, T]:
-    """``pair`` as (what is translated, what it becomes)."""
-    return pair if direction == "a2b" else pair.swapped

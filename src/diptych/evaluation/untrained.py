@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from diptych.model import Model, channels_of
+from diptych.model import Model
 from diptych.networks import build_generator, initialise
 from diptych.rng import Stream, torch_seed
 
@@ -16,7 +16,7 @@ def untrained(model: Model, *, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, Stream.WEIGHTS, 0))
         for direction in model.networks:
-            network = build_generator(model.card.generator, *channels_of(direction, model.card.channels))
+            network = build_generator(model.card.generator, *model.card.channels.along(direction))
             initialise(network, "normal")
             networks[direction] = network.eval()
     return Model(networks, replace(model.card, ema=False, pictures=0))

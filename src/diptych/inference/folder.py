@@ -13,6 +13,7 @@ from diptych.data.image import Picture
 from diptych.data.transforms import halved
 from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
 from diptych.inference.translator import Translator
+from diptych.pair import Pair
 
 Size = Literal["own", "training"]
 SCALE_WARNING = 2.0
@@ -153,5 +154,5 @@ def _pair_warning(translator: Translator, picture: Picture, source: Path, size: 
     height, width, _ = picture.values.shape
     if half is not None or translator.card.method != "pix2pix" or width != 2 * height:
         return ""
-    first = "left" if translator.direction == "a2b" else "right"
+    first, _ = Pair("left", "right").along(translator.direction)
     return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"

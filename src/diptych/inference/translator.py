@@ -15,7 +15,7 @@ from diptych.data.image import Array, Picture, from_pillow, resized, to_pillow, 
 from diptych.data.transforms import fit_whole, from_network, stack
 from diptych.device import Engine, resolve_engine
 from diptych.errors import OptionError, PictureError
-from diptych.model import Model, ModelCard, channels_of, load_model
+from diptych.model import Model, ModelCard, load_model
 
 MIN_SIDE = 8
 
@@ -34,8 +34,8 @@ class Translator:
     def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, engine: Engine) -> None:
         self.network, self.card, self.direction, self.engine = network.eval(), card, direction, engine
         engine.place(self.network)
-        self.channels_in, self.channels_out = channels_of(direction, card.channels)
-        self.source, self.target = card.names if direction == "a2b" else card.names.swapped
+        self.channels_in, self.channels_out = card.channels.along(direction)
+        self.source, self.target = card.names.along(direction)
 
     @classmethod
     def load(

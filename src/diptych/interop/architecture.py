@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from diptych.config import (
-    DiscriminatorConfig,
-    GeneratorConfig,
     Norm,
     PatchganConfig,
     PixelConfig,
@@ -26,7 +24,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 class Architecture:
     """A network's config with every choice made, and its channels."""
 
-    config: GeneratorConfig | DiscriminatorConfig
+    config: ResnetConfig | UnetConfig | PatchganConfig | PixelConfig
     in_channels: int
     out_channels: int
     """1 of a discriminator."""
@@ -34,12 +32,12 @@ class Architecture:
     @property
     def translates(self) -> bool:
         """Whether this is a generator."""
-        return isinstance(self.config, GeneratorConfig)
+        return isinstance(self.config, ResnetConfig | UnetConfig)
 
     def build(self) -> nn.Module:
         """The network, without memory for its weights (on torch's meta device)."""
         with torch.device("meta"):
-            if isinstance(self.config, GeneratorConfig):
+            if isinstance(self.config, ResnetConfig | UnetConfig):
                 return build_generator(self.config, self.in_channels, self.out_channels)
             return build_discriminator(self.config, self.in_channels)
 
@@ -53,7 +51,7 @@ class Architecture:
                 name = f"PatchGAN of {self.config.num_layers} layers"
             case PixelConfig():
                 name = "pixel discriminator"
-        dropout = ", dropout" if isinstance(self.config, GeneratorConfig) and self.config.dropout else ""
+        dropout = ", dropout" if isinstance(self.config, ResnetConfig | UnetConfig) and self.config.dropout else ""
         channels = f"{self.in_channels} to {self.out_channels}" if self.translates else f"{self.in_channels}"
         return f"{name}, width {self.config.width}, {NORMS[self.config.norm]}{dropout}, {channels} channels"
 

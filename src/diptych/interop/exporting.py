@@ -9,7 +9,7 @@ from typing import get_args
 from torch import nn
 
 from diptych.checksummed import read_checksummed
-from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig
+from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig, UnetConfig
 from diptych.config_json import from_json
 from diptych.errors import OptionError, WeightsError
 from diptych.interop.names import B2A, JUDGES_BOTH, Role, authors_names
@@ -17,6 +17,7 @@ from diptych.interop.original import save_original
 from diptych.model import DiscriminatorRole, ModelCard, discriminator_channels, load_model, with_weights
 from diptych.networks import build_discriminator
 from diptych.pair import Pair
+from diptych.registry import kind_of
 from diptych.run import Run
 from diptych.training.checkpoint import KIND
 
@@ -58,6 +59,7 @@ def options_there(card: ModelCard, roles: Collection[Role]) -> str:
     """The options by which the original's test.py builds the generators of ``card``, exported as ``roles``; empty where
     it has none."""
     config = card.generator
+    assert isinstance(config, ResnetConfig | UnetConfig), "export_original refuses others"
     if isinstance(config, ResnetConfig):
         name = f"resnet_{config.num_blocks}blocks"
     else:
@@ -73,6 +75,9 @@ def options_there(card: ModelCard, roles: Collection[Role]) -> str:
 
 
 def _refuse_unknown(source: Path, config: GeneratorConfig) -> None:
+    if not isinstance(config, ResnetConfig | UnetConfig):
+        problem = f"{source} has generators of kind {kind_of(config)}, which the original code does not have"
+        raise WeightsError(problem, cure="export a run that was trained with --generator resnet or unet")
     if isinstance(config, ResnetConfig) and config.upsampling != "transposed":
         problem = (
             f"{source} upsamples by {config.upsampling} resizing, and the original only by transposed convolutions"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diptych.checksummed import atomic_write
+from diptych.atomic import atomic_write
 from diptych.config import UnetConfig
 from diptych.errors import WeightsError
 from diptych.interop.architecture import STATISTICS, Architecture, misfit, read_architecture

@@ -1,11 +1,10 @@
-"""Methods: where networks and losses meet. A method of kind ``k`` is ``METHOD`` of ``methods/k.py``: one file each."""
-
-from importlib import import_module
+"""Methods: where networks and losses meet. One file each; the registry lists them."""
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, Initialisation, MethodConfig
 from diptych.methods.method import Exchange, Losses, Method
 from diptych.networks import initialise
 from diptych.pair import Pair
+from diptych.registry import build
 
 
 def build_method(
@@ -16,8 +15,7 @@ def build_method(
     initialisation: Initialisation = "normal",
 ) -> Method:
     """The method that ``config`` describes, with initial weights drawn from torch's global generator."""
-    kind = import_module(f"diptych.methods.{config.kind}").METHOD
-    method: Method = kind(config, generator, discriminator, channels)
+    method: Method = build(config, generator, discriminator, channels)
     initialise(method.generators, initialisation)
     initialise(method.discriminators, initialisation)
     return method

@@ -147,6 +147,3 @@ class Cyclegan:
         """One loss for each discriminator, halved (paper, section 4.1)."""
         loss = scores.real.map(partial(losses.discriminator_gan, self.config.gan_loss), scores.fake)
         return {"discriminator_a": loss.a, "discriminator_b": loss.b}
-
-
-METHOD = Cyclegan

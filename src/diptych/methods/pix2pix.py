@@ -24,11 +24,6 @@ class Scores(NamedTuple):
     fake: Tensor
 
 
-def along(direction: Direction, pair: Pair[Tensor]) -> tuple[Tensor, Tensor]:
-    """``pair`` as (what is given, what is wanted)."""
-    return pair if direction == "a2b" else pair.swapped
-
-
 class Generators(nn.Module):
     """The one generator, under the name of its direction."""
 
@@ -39,7 +34,7 @@ class Generators(nn.Module):
 
     def forward(self, real: Pair[Tensor]) -> Tensor:
         """The translation of the given pictures, ``(B, C, H, W)`` in [-1, 1]."""
-        given, _ = along(self.direction, real)
+        given, _ = real.along(self.direction)
         return self.get_submodule(self.direction)(given)  # type: ignore[no-any-return]
 
 
@@ -72,7 +67,7 @@ class Pix2pix:
         channels: Pair[int],
     ) -> None:
         self.config = config
-        given, wanted = channels if config.direction == "a2b" else channels.swapped
+        given, wanted = channels.along(config.direction)
         self.generators = Generators(build_generator(generator, given, wanted), config.direction)
         self.discriminators = Discriminators(build_discriminator(discriminator, given + wanted))
 
@@ -86,7 +81,7 @@ class Pix2pix:
         self, generators: nn.Module, discriminators: nn.Module, real: Pair[Tensor], exchange: Exchange
     ) -> Iterator[tuple[nn.Module, Losses]]:
         del exchange  # the discriminator judges fakes beside what they were made of, so no pool
-        given, wanted = along(self.config.direction, real)
+        given, wanted = real.along(self.config.direction)
         fake: Tensor = generators(real)
         scores: Scores = discriminators(given, wanted, fake.detach())
         yield discriminators, self.discriminator_losses(scores)
@@ -103,6 +98,3 @@ class Pix2pix:
     def discriminator_losses(self, scores: Scores) -> Losses:
         """One loss, halved (section 3.3)."""
         return {"discriminator": losses.discriminator_gan(self.config.gan_loss, scores.real, scores.fake)}
-
-
-METHOD = Pix2pix

@@ -1,4 +1,4 @@
-"""InTrainingEvaluation while training: how good the translations of held-out pictures are, cheaply, to keep the best moment."""
+"""In-training evaluation: a cheap score of held-out images, by which the best model is kept."""
 
 import time
 from statistics import mean
@@ -98,7 +98,7 @@ class InTrainingEvaluation:
         values: dict[Direction, float] = {}
         with evaluating(networks, self.state.engine.autocast) as translators:
             for direction, translate in translators.items():
-                given, wanted = self.pictures if direction == "a2b" else self.pictures.swapped
+                given, wanted = self.pictures.along(direction)
                 made = [self._translated(translate, picture) for picture in given]
                 values[direction] = (
                     mean(l1(*pair) for pair in zip(made, wanted, strict=True))
@@ -109,7 +109,7 @@ class InTrainingEvaluation:
 
     def _real(self, direction: Direction) -> Features:
         assert self.real is not None
-        return self.real.b if direction == "a2b" else self.real.a
+        return self.real.along(direction)[1]
 
     def _translated(self, translate: Forward, picture: Array) -> Array:
         return np.asarray(from_network(translate(to_network(stack([picture]), self.state.engine.device)))[0])

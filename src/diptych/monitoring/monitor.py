@@ -16,8 +16,8 @@ from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import Alarm, alarms, quiet_until
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import MAX_COLUMNS, REVERSE, Forward, evaluating
-from diptych.pair import Pair
+from diptych.monitoring.samples import MAX_COLUMNS, Forward, evaluating
+from diptych.pair import REVERSE, Pair
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 
@@ -95,7 +95,7 @@ class Monitor:
         return found + self._of_waiting()
 
     def _of_pictures(self, translators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
-        inputs, target = self.pictures if direction == "a2b" else self.pictures.swapped
+        inputs, target = self.pictures.along(direction)
         outputs = translators[direction](inputs)
         numbers = {"luminance_correlation": indicators.luminance_correlation(inputs, outputs)}
         if inputs.shape[1] == outputs.shape[1]:

@@ -14,10 +14,9 @@ from diptych.data.image import Array
 from diptych.data.loader import Reader
 from diptych.data.transforms import CENTRE, from_network, look, stack, to_network
 from diptych.monitoring.grid import Block, Row
-from diptych.pair import Pair
+from diptych.pair import REVERSE, Pair
 
 MAX_COLUMNS = 8
-REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 
 Name = TypeVar("Name", bound=str)
 Forward = Callable[[Tensor], Tensor]
@@ -48,7 +47,8 @@ def sample_blocks(
     blocks = [_block(translators, direction, pictures, names, device) for direction in translators]
     if paired:
         for direction, block in zip(translators, blocks, strict=True):
-            name, truth = (names.b, pictures.b) if direction == "a2b" else (names.a, pictures.a)
+            _, name = names.along(direction)
+            _, truth = pictures.along(direction)
             block.rows.append(Row(f"true {name}", truth))
     return blocks
 
@@ -61,7 +61,7 @@ def _block(
     device: torch.device,
 ) -> Block:
     translate, reverse = translators[direction], translators.get(REVERSE[direction])
-    source, target, real = (*names, pictures.a) if direction == "a2b" else (*names.swapped, pictures.b)
+    (source, target), (real, _) = names.along(direction), pictures.along(direction)
     inputs = [to_network(stack([picture]), device) for picture in real]
     fakes = [translate(x) for x in inputs]
     rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]

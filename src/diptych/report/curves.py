@@ -36,7 +36,7 @@ def curves(facts: Facts) -> str:
 def _score_chart(facts: Facts) -> Iterator[Chart]:
     """What held-out pictures scored while training."""
     ways = {direction: facts.curves.get(f"score.{direction}", []) for direction in facts.directions}
-    lines = [Line(" to ".join(facts.along(direction)), points) for direction, points in ways.items() if points]
+    lines = [Line(" to ".join(facts.names.along(direction)), points) for direction, points in ways.items() if points]
     if lines:
         best, _ = min(facts.curves.get("score.value", lines[0].points), key=lambda point: point[1])
         text = f"{facts.criterion}; lower is better. Best at {best:,.0f} pictures."

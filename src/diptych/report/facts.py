@@ -57,10 +57,6 @@ class Facts:
         """Whether the pictures shown are ones that the run does not train on."""
         return all(self.about.get("held_out", {}).values())
 
-    def along(self, direction: str) -> tuple[str, str]:
-        """The names of what is translated and of what it becomes."""
-        return self.names.swapped if direction == "b2a" else self.names
-
 
 def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
     """The facts of ``run``.

@@ -4,6 +4,7 @@ import re
 from html import escape
 
 from diptych.monitoring.alarms import quiet_until
+from diptych.pair import REVERSE
 from diptych.report.elements import details, name
 from diptych.report.facts import Facts
 
@@ -59,8 +60,8 @@ def health(facts: Facts) -> str:
 
 
 def _alarm(facts: Facts, alarm: dict[str, object]) -> str:
-    about = alarm.get("direction")
-    where = " to ".join(facts.along(str(about))) if about in ("a2b", "b2a") else str(about or "")
+    about = str(alarm.get("direction") or "")
+    where = " to ".join(facts.names.along(about)) if about in REVERSE else about
     text = str(alarm.get("alarm", ""))
     numbers = [f"{str(alarm.get('name') or 'value').replace('_', ' ')} {_figures(alarm.get('value'))}"]
     if alarm.get("threshold") is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from diptych.checksummed import atomic_write
+from diptych.atomic import atomic_write
 from diptych.data.sources import find_split
 from diptych.errors import UserError
 from diptych.model import load_model

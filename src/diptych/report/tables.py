@@ -54,7 +54,7 @@ def scores(facts: Facts) -> str:
         parts.append(f'<ul class="remarks">{"".join(f"<li>{escape(str(remark))}</li>" for remark in remarks)}</ul>')
     keys: list[str] = []
     for direction, found in facts.scores["directions"].items():
-        source, target = facts.along(direction)
+        source, target = facts.names.along(direction)
         rows = "".join(_score(score) for score in found["scores"].values())
         heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "trained", *ANCHORS.values()))
         caption = f"<caption>{name(source)} to {name(target)}</caption>"
@@ -90,7 +90,7 @@ def how_to_use(facts: Facts) -> str:
     """The commands and the Python that translate with the run."""
     folder, parts = str(facts.folder), []
     for direction in facts.directions:
-        source, target = facts.along(direction)
+        source, target = facts.names.along(direction)
         option, argument = ("", "") if direction == "a2b" else (f" --direction {direction}", f", {direction!r}")
         command = f"diptych translate {shlex.quote(folder)} INPUT OUTPUT{option}"
         python = PYTHON.format(arguments=f"{folder!r}{argument}")

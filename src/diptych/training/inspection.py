@@ -18,6 +18,7 @@ from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 from diptych.presets import PRESETS
+from diptych.registry import kind_of
 from diptych.training.estimate import Estimate, estimate
 from diptych.training.plan.defaults import resolve, resolve_data
 
@@ -45,7 +46,10 @@ class Report:
         options = f"--resize {data.resize} --load-size {data.load_size} --crop-size {data.crop_size}"
         channels = f"--channels-a {data.channels_a} --channels-b {data.channels_b}"
         remarks = method.remarks((data.channels_a or 0, data.channels_b or 0))
-        return [f"training would choose {options} {channels} ({method.kind}, {self.config.generator.kind})", *remarks]
+        return [
+            f"training would choose {options} {channels} ({kind_of(method)}, {kind_of(self.config.generator)})",
+            *remarks,
+        ]
 
     def rows(self) -> Iterator[tuple[str, Pair[str]]]:
         """What the domains are like, in words."""

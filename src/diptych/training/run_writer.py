@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from diptych.checksummed import atomic_write
+from diptych.atomic import atomic_write
 from diptych.data.image import Array
 from diptych.errors import RunError
 from diptych.model import ModelCard, save_model, versions
@@ -22,6 +22,7 @@ from diptych.monitoring.samples import evaluating, sample_blocks, sample_picture
 from diptych.monitoring.tensorboard import TensorBoard
 from diptych.monitoring.throughput import Clock
 from diptych.pair import Pair
+from diptych.registry import kind_of
 from diptych.report.report import write_report
 from diptych.training.checkpoint import Share, save_checkpoint, shares_of
 from diptych.training.plan.plan import Plan
@@ -225,7 +226,7 @@ class RunWriter:
         config, state = self.plan.config, self.state
         save_checkpoint(self.run, state, shares, best=best)
         card = ModelCard(
-            method=config.method.kind,
+            method=kind_of(config.method),
             generator=config.generator,
             channels=self.plan.channels,
             names=self.plan.names,

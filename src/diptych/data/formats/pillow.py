@@ -1,8 +1,6 @@
 """Picture files, read and written: what is wrong with one is told in a line, and one is written whole or not at all."""
 
 import io
-import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from diptych.atomic import atomic_write
 from diptych.data.image import Picture, eight_bits, from_pillow, is_grey, orientation, to_pillow
 from diptych.errors import PictureError
 
@@ -142,13 +141,8 @@ def write_picture(path: Path, picture: Picture) -> None:
         OSError: the disk is full or may not be written; ``path`` is as it was.
     """
     content = _encoded(storable(picture, path), path)
-    # Not named after the picture, whose name may be as long as a name can be.
-    aside = path.with_name(f".diptych-{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _encoded(picture: Picture, path: Path) -> bytes:

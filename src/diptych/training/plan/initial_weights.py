@@ -11,6 +11,7 @@ from torch import nn
 from diptych.config import DiscriminatorConfig, GeneratorConfig, TrainConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.model import load_model
+from diptych.registry import kind_of
 from diptych.training.state import State
 
 
@@ -26,16 +27,16 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
     if any(asked not in (None, found) for asked, found in zip(channels, card.channels, strict=True)):
         raise OptionError(f"{path} has {card.channels} channels, not {channels}", cure="leave the channels out")
     is_lone = len(model.networks) == 1 and card.discriminator is None  # of which no method can be told
-    if card.method != method.kind and not is_lone:
-        raise OptionError(f"{path} is of {card.method}, not {method.kind}", cure=f"give --method {card.method}")
+    if card.method != kind_of(method) and not is_lone:
+        raise OptionError(f"{path} is of {card.method}, not {kind_of(method)}", cure=f"give --method {card.method}")
     if other := [direction for direction in model.networks if direction not in method.directions]:
         raise OptionError(
             f"{path} translates {other[0]}, and this run learns {' and '.join(method.directions)}",
             cure=f"give --direction {other[0]}",
         )
     generator = card.generator
-    if isinstance(generator, UnetConfig) and card.method != method.kind:
-        generator = replace(generator, dropout=config.generator.dropout)
+    if isinstance(generator, UnetConfig) and card.method != kind_of(method):
+        generator = replace(generator, dropout=_dropout(config.generator))
     config = with_networks(config, generator, card.discriminator or config.discriminator, path)
     return replace(config, data=replace(config.data, channels_a=card.channels.a, channels_b=card.channels.b))
 
@@ -49,8 +50,8 @@ def with_networks(
     Raises:
         OptionError: ``config`` asks for others.
     """
-    asked = config.generator.dropout
-    if isinstance(generator, UnetConfig) and asked != config.method.generator.dropout:
+    asked = _dropout(config.generator)
+    if isinstance(generator, UnetConfig) and asked != _dropout(config.method.generator):
         generator = replace(generator, dropout=asked)
     _refuse_other(config.generator, config.method.generator, generator, f"the generator in {origin}", "generator")
     judge = f"the discriminator in {origin}"
@@ -58,13 +59,17 @@ def with_networks(
     return replace(config, generator=generator, discriminator=discriminator)
 
 
+def _dropout(config: GeneratorConfig) -> bool:
+    return bool(getattr(config, "dropout", False))
+
+
 def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) -> None:
     """Raises ``OptionError`` where ``asked`` is neither as ``usual``, which nobody has asked for, nor as ``found``."""
     if type(asked) not in (type(usual), type(found)):
-        raise OptionError(f"{what} is a {found.kind}, not a {asked.kind}", cure=f"leave --{option} out")
+        raise OptionError(f"{what} is a {kind_of(found)}, not a {kind_of(asked)}", cure=f"leave --{option} out")
     if type(asked) is not type(found):
         if asked != usual:
-            raise OptionError(f"{what} is a {found.kind}", cure=f"leave the options of a {asked.kind} out")
+            raise OptionError(f"{what} is a {kind_of(found)}", cure=f"leave the options of a {kind_of(asked)} out")
         return
     base = usual if type(usual) is type(asked) else type(asked)()
     for name in (field.name for field in fields(asked)):

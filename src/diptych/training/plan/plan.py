@@ -20,6 +20,7 @@ from diptych.errors import OptionError, RunError
 from diptych.monitoring.progress import Display
 from diptych.monitoring.tensorboard import require_tensorboard
 from diptych.pair import Pair
+from diptych.registry import kind_of
 from diptych.run import Run, default_folder
 from diptych.training.plan.defaults import filled_from, resolve
 from diptych.training.plan.initial_weights import with_architecture_of, with_networks
@@ -167,7 +168,7 @@ def describe(plan: Plan) -> list[str]:
     batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
-        f"{config.method.kind}, {config.generator.kind}: {crop} {resize}, {channels}, {batch}",
+        f"{kind_of(config.method)}, {kind_of(config.generator)}: {crop} {resize}, {channels}, {batch}",
         f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
         *config.method.remarks(plan.channels),
     ]

@@ -1,0 +1,95 @@
+"""Registries: which methods, generators and discriminators there are, by kind.
+
+A kind is a built-in name (``resnet``) or the class path of a config outside diptych (``package.module:Class``). Both
+lead to a frozen dataclass of options, whose class variable ``implementation`` is the class path of the method or network
+that the options describe. The implementation is imported when it is first built: listing options needs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from diptych.config import (
+    CycleganConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    MethodConfig,
+    PatchganConfig,
+    Pix2pixConfig,
+    PixelConfig,
+    ResnetConfig,
+    UnetConfig,
+)
+from diptych.errors import OptionError, did_you_mean
+
+
+class Registry:
+    """The kinds of one component, such as the generators."""
+
+    def __init__(self, component: str, built_in: dict[str, type[Any]]) -> None:
+        self.component, self.built_in = component, built_in
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The built-in kinds."""
+        return tuple(self.built_in)
+
+    def config(self, kind: str) -> type[Any]:
+        """The config class of ``kind``.
+
+        Raises:
+            OptionError: no such kind, or the class path leads to no config class.
+        """
+        if kind in self.built_in:
+            return self.built_in[kind]
+        if ":" not in kind:
+            listed = f"give one of {', '.join(self.kinds)}, or package.module:Class"
+            raise OptionError(f"there is no {self.component} {kind!r}", cure=did_you_mean(kind, self.kinds) or listed)
+        found: type[Any] = load_class(kind, self.component)
+        if not isinstance(getattr(found, "implementation", None), str):
+            cure = f"give the config class of a {self.component}: a dataclass with a class variable `implementation`"
+            raise OptionError(f"{kind} is no {self.component} config", cure=cure)
+        return found
+
+
+METHODS = Registry("method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig})
+GENERATORS = Registry("generator", {"resnet": ResnetConfig, "unet": UnetConfig})
+DISCRIMINATORS = Registry("discriminator", {"patchgan": PatchganConfig, "pixel": PixelConfig})
+REGISTRIES: dict[type[Any], Registry] = {
+    MethodConfig: METHODS,
+    GeneratorConfig: GENERATORS,
+    DiscriminatorConfig: DISCRIMINATORS,
+}
+"""By the protocol that the configs of a component satisfy."""
+
+
+def kind_of(config: object) -> str:
+    """The kind of ``config``, an instance: a built-in name, or its class path."""
+    cls = type(config)
+    built_in = (item for registry in REGISTRIES.values() for item in registry.built_in.items())
+    return next((kind for kind, known in built_in if known is cls), f"{cls.__module__}:{cls.__qualname__}")
+
+
+def load_class(path: str, component: str) -> Any:
+    """The class at ``package.module:Class``.
+
+    Raises:
+        OptionError: the module cannot be imported, or has no such class.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except AttributeError:
+        problem, cure = f"{module} has no {name!r}", "give the name of a class in it"
+    except Exception as error:  # a stranger's module may raise anything
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        problem, cure = f"{module} cannot be imported ({first})", "install the package, or put its folder on PYTHONPATH"
+    raise OptionError(f"{component} {path}: {problem}", cure=cure)
+
+
+def build(config: Any, *args: Any) -> Any:
+    """The method or network that ``config`` describes: its implementation called with ``config`` and ``args``.
+
+    Raises:
+        OptionError: the implementation cannot be imported.
+    """
+    return load_class(config.implementation, type(config).__name__)(config, *args)
