@@ -1,13 +1,13 @@
-"""Which of several processes this one is, by what ``torchrun`` and ``accelerate launch`` put into the environment."""
+"""The rank of this process, from the environment that ``torchrun`` or ``accelerate launch`` sets. Needs no torch."""
 
 import os
 
 
 def world_size() -> int:
-    """How many processes a launcher started together, on all machines; 1 where there was none."""
+    """Number of processes that were launched together, over all machines; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 def is_main() -> bool:
-    """Whether this process is the one of them that writes and speaks."""
+    """Whether this process writes and prints for all."""
     return world_size() == 1 or os.environ["RANK"] == "0"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from diptych.config import Device
+from diptych.config import DeviceName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Evaluate:
     """The domain whose pictures are label maps: score each pixel's class, by the nearest colour."""
     colours: Path | None = None
     """Text file with a class's colour in each line, #rrggbb. By default, those in the true label maps, at most 64."""
-    device: Device = "auto"
+    device: DeviceName = "auto"
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
 
     def __call__(self) -> int:

@@ -133,11 +133,13 @@ class Train:
             return 0
         from diptych.config_json import flatten
         from diptych.monitoring.progress import Terminal
-        from diptych.training.estimate import estimate
+        from diptych.training.estimate import estimate, fit_to_time
         from diptych.training.plan.plan import describe, make_plan
 
         display = Terminal()
         plan = make_plan(self.config(), self.run, self.fork, display)
+        if plan.is_open:
+            plan = fit_to_time(plan, display)
         print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
         print(flush=True)
         if plan.done >= plan.total:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from diptych.config import Device, Direction, Precision
+from diptych.config import DeviceName, Direction, Precision
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
@@ -40,7 +40,7 @@ class Translate:
     """Translate at each picture's own size, or resized as in training."""
     half: Literal["left", "right"] | None = None
     """Of pictures that stand side by side in one file, as pix2pix learns from, translate this half alone."""
-    device: Device = "auto"
+    device: DeviceName = "auto"
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
     precision: Precision = "auto"
     """Arithmetic; auto takes bf16 where the machine has it (about as exact as the rounding to 8 bits), and fp32

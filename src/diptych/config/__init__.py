@@ -22,7 +22,7 @@ from diptych.config.networks import (
 )
 from diptych.config.training import (
     DataConfig,
-    Device,
+    DeviceName,
     EngineConfig,
     Initialisation,
     LengthConfig,
@@ -40,7 +40,7 @@ from diptych.pair import Direction
 __all__ = [
     "CycleganConfig",
     "DataConfig",
-    "Device",
+    "DeviceName",
     "Direction",
     "DiscriminatorConfig",
     "EngineConfig",

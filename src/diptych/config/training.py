@@ -12,7 +12,7 @@ Resize = Literal["square", "shorter", "width", "none"]
 Initialisation = Literal["normal", "xavier", "kaiming", "orthogonal"]
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -96,7 +96,7 @@ class OptimiserConfig:
 class EngineConfig:
     """What computes, and how exactly."""
 
-    device: Device = "auto"
+    device: DeviceName = "auto"
     """Where to train; auto takes CUDA, then MPS, then the CPU."""
     precision: Precision = "auto"
     """Arithmetic of the networks; auto takes bf16 where the machine has it, else fp32. Weights are kept in fp32."""

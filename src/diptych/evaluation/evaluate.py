@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import torch
 
-from diptych.config import Device, Direction, SourceConfig
+from diptych.config import DeviceName, Direction, SourceConfig
 from diptych.data.image import Array
-from diptych.device import choose_device
+from diptych.device import resolve_device
 from diptych.errors import OptionError
 from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
@@ -59,7 +59,7 @@ def evaluate(
     features: str = DEFAULT,
     label_maps: DomainName | None = None,
     colours: Path | str | None = None,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     seed: int = 0,
     report: Report = lambda _: None,
 ) -> Evaluation:
@@ -73,7 +73,7 @@ def evaluate(
     Raises:
         UserError: something that the person who asked can mend.
     """
-    device = choose_device(device)
+    device = resolve_device(device)
     path = Path(model)
     source = SourceConfig(a=_path(a), b=_path(b), root=_path(root))
     loaded = load_model(path)
@@ -125,7 +125,7 @@ def _direction(
 
     def both_ways(model: Model) -> tuple[Translate, Translate | None]:
         there, back = (
-            translating(model, way, cast(Device, network.device.type)) if way in model.networks else None
+            translating(model, way, cast(DeviceName, network.device.type)) if way in model.networks else None
             for way in (direction, REVERSE[direction])
         )
         assert there is not None

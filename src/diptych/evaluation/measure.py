@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from diptych.config import Device, Direction
+from diptych.config import DeviceName, Direction
 from diptych.data.image import Array, Picture, resized, with_channels
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
@@ -20,7 +20,7 @@ Translate = Callable[[Array], Array]
 """``(H, W, channels in)`` uint8 to ``(H, W, channels out)`` uint8."""
 
 
-def translating(model: Model, direction: Direction, device: Device) -> Translate:
+def translating(model: Model, direction: Direction, device: DeviceName) -> Translate:
     """What ``model`` makes of a picture, in fp32, so that scores are the same wherever they are taken."""
     translator = Translator.of(model, direction, device=device)
     return lambda picture: translator.translate(Picture(picture)).values

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from diptych.config import Device, Direction, EngineConfig, Precision
+from diptych.config import DeviceName, Direction, EngineConfig, Precision
 from diptych.data.image import Array, Picture, from_pillow, resized, to_pillow, with_channels
 from diptych.data.transforms import fit_whole, from_network, stack
-from diptych.device import Engine, resolve_engine
+from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.model import Model, ModelCard, load_model
 
@@ -31,15 +31,20 @@ class Translator:
     is translated then lies on white. Pillow's other modes come back as the nearest of L, LA, RGB and RGBA.
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, engine: Engine) -> None:
-        self.network, self.card, self.direction, self.engine = network.eval(), card, direction, engine
-        engine.place(self.network)
+    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, device: Device) -> None:
+        self.network, self.card, self.direction, self.device = network.eval(), card, direction, device
+        device.to(self.network)
         self.channels_in, self.channels_out = card.channels.along(direction)
         self.source, self.target = card.names.along(direction)
 
     @classmethod
     def load(
-        cls, path: Path | str, direction: Direction = "a2b", *, device: Device = "cpu", precision: Precision = "fp32"
+        cls,
+        path: Path | str,
+        direction: Direction = "a2b",
+        *,
+        device: DeviceName = "cpu",
+        precision: Precision = "fp32",
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
@@ -54,7 +59,7 @@ class Translator:
 
     @classmethod
     def of(
-        cls, model: Model, direction: Direction, *, device: Device = "cpu", precision: Precision = "fp32"
+        cls, model: Model, direction: Direction, *, device: DeviceName = "cpu", precision: Precision = "fp32"
     ) -> "Translator":
         """The translator of a loaded model's ``direction``.
 
@@ -69,8 +74,8 @@ class Translator:
                 f"pictures have 1 or 3 channels, and this model's {a} and {b}",
                 cure="call its networks in Python, by diptych.model.load_model",
             )
-        engine = Engine(resolve_engine(EngineConfig(device=device, precision=precision)))
-        return cls(model.networks[direction], model.card, direction, engine)
+        target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
+        return cls(model.networks[direction], model.card, direction, target)
 
     def __call__(self, image: AnyPicture) -> AnyPicture:
         """``image`` translated.
@@ -102,10 +107,10 @@ class Translator:
             PictureError: too large for the memory.
         """
         values = picture.values
-        batch = self.engine.receive(stack([with_channels(values, self.channels_in)]))
+        batch = self.device.to_device(stack([with_channels(values, self.channels_in)]))
         exact = values.dtype != np.uint8  # bf16 rounds to 8 bits
         try:
-            with contextlib.nullcontext() if exact else self.engine.autocast():
+            with contextlib.nullcontext() if exact else self.device.autocast():
                 output = self.generate(batch)
         except (RuntimeError, MemoryError) as error:
             if "memory" not in str(error) and not isinstance(error, MemoryError):

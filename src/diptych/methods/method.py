@@ -1,65 +1,70 @@
 """What the training loop asks of a method, and nothing more."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
-from diptych.config import Direction
-from diptych.pair import Pair
+from diptych.methods.execution import Execution
+from diptych.pair import Direction, DomainName, Pair
 
-Losses = Mapping[str, Tensor]
-"""Weighted terms by name, scalars; what is descended is their sum."""
+LossGroups = Mapping[str, Mapping[str, Tensor]]
+"""Weighted loss terms by group and name, each a scalar. An optimiser step minimises the sum of all.
 
-Exchange = Callable[[Pair[Tensor]], Pair[Tensor]]
-"""Gives the pictures of each domain to its image pool and takes as many back."""
+Terms of different groups share no autograd graph, only parameters: groups can be differentiated in parallel.
+"""
 
-Each = Callable[..., Pair[Any]]
-"""``Pair.map``, or what gives the same with both domains at once. A module that computes two halves of which neither
-needs the other keeps it as ``each``, which the engine may set."""
+PoolQuery = Callable[[Pair[Tensor]], Pair[Tensor]]
+"""Puts the fake images of each domain into its image pool and returns as many from there."""
 
 
-class Method(Protocol):
-    """Where networks and losses meet: two trainable modules, and the order of one update.
+class Method(ABC):
+    """Trainable modules, and the order of one update."""
 
-    Each module is entered once per update, so that distributed wrappers and compilers can wrap it whole.
-    """
+    averaged: ClassVar[tuple[str, ...]] = ("generators",)
+    """The modules of which an exponential moving average is kept."""
+    pool_size: int = 0
+    """Images that each domain's image pool holds."""
 
-    generators: nn.Module
-    discriminators: nn.Module
-    pool_size: int
-    """Translated pictures kept per domain for the discriminators."""
+    @abstractmethod
+    def modules(self) -> dict[str, nn.Module]:
+        """The trainable modules by name, each with an optimiser of its own.
 
-    def networks(self, generators: nn.Module) -> dict[Direction, nn.Module]:
-        """The network of each direction that ``generators`` (the method's own, or a copy of them) holds."""
-        ...
-
-    def judges(self) -> dict[str, nn.Module]:
-        """The discriminators that judge pictures of one domain by themselves, by ``a`` and ``b``; perhaps none."""
-        ...
-
-    def update(
-        self, generators: nn.Module, discriminators: nn.Module, real: Pair[Tensor], exchange: Exchange
-    ) -> Iterator[tuple[nn.Module, Losses]]:
-        """One update: yields each module with its losses, and expects that module to have descended when asked again.
-
-        ``generators`` and ``discriminators`` are the method's own modules, perhaps wrapped. ``real`` holds
-        ``(B, C, H, W)`` in [-1, 1] for each domain.
+        ``generators`` holds a network for each direction that is learnt, under the direction's name. ``discriminators``,
+        where there are any, holds those that judge images of one domain under the names ``a`` and ``b``.
         """
-        ...
+
+    def materialise(self, real: Pair[Tensor]) -> None:
+        """Creates layers whose size depends on data. ``real`` is a batch of zeros of the training size.
+
+        Called once, before weights are initialised and optimisers are built.
+        """
+
+    @abstractmethod
+    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[tuple[str, LossGroups]]:
+        """One update: yields the name of a module with its losses, and continues once that module has taken its step.
+
+        ``real`` holds a batch (B, C, H, W) in [-1, 1] for each domain. All networks run through ``execution``.
+        """
+
+    def generators_by_direction(self, modules: Mapping[str, nn.Module] | None = None) -> dict[Direction, nn.Module]:
+        """The generator of each direction in ``modules``: the method's own, or copies of them."""
+        children = (modules or self.modules())["generators"].named_children()
+        return {cast(Direction, name): network for name, network in children}
+
+    def discriminators_by_domain(self) -> dict[DomainName, nn.Module]:
+        """The discriminators that judge images of one domain; perhaps none."""
+        discriminators = self.modules().get("discriminators", nn.Module())
+        return {cast(DomainName, name): net for name, net in discriminators.named_children() if name in ("a", "b")}
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """While this lasts, gradients flow through ``module`` and none is computed for its parameters."""
+    """Inside, gradients flow through ``module`` but none are computed for its parameters."""
     module.requires_grad_(False)
     try:
         yield
     finally:
         module.requires_grad_(True)
-
-
-def apply(network: nn.Module, picture: Tensor) -> Any:
-    """``network(picture)``, as a function to map over a pair."""
-    return network(picture)

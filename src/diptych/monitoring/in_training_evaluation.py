@@ -16,11 +16,12 @@ from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.metrics import l1
 from diptych.monitoring.progress import Display
 from diptych.monitoring.samples import Forward, evaluating, sample_pictures
-from diptych.training.plan.length import SCORING_FRACTION
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 
 MAX_PICTURES = 32
+SCORING_FRACTION = 0.05
+"""Of the time, what scores may take. A score that would take more is left out."""
 MIN_PICTURES = 8
 """Fewer say nothing of a distribution."""
 
@@ -66,7 +67,7 @@ class InTrainingEvaluation:
         if self.paired or not self.plan.config.output.score or min(map(len, self.plan.split.test)) < MIN_PICTURES:
             return None
         try:
-            return load_features(device=self.state.engine.device)
+            return load_features(device=self.state.device.torch_device)
         except MissingExtraError as error:
             display.note(f"no scores while training: {error.problem}: {error.cure}")
             return None
@@ -94,9 +95,9 @@ class InTrainingEvaluation:
         return 0 < patience < len(self.history) and min(self.history[-patience:]) >= min(self.history[:-patience])
 
     def _values(self) -> dict[Direction, float]:
-        networks = self.state.method.networks(self.state.translators)
+        networks = self.state.inference_generators()
         values: dict[Direction, float] = {}
-        with evaluating(networks, self.state.engine.autocast) as translators:
+        with evaluating(networks, self.state.device.autocast) as translators:
             for direction, translate in translators.items():
                 given, wanted = self.pictures.along(direction)
                 made = [self._translated(translate, picture) for picture in given]
@@ -112,4 +113,4 @@ class InTrainingEvaluation:
         return self.real.along(direction)[1]
 
     def _translated(self, translate: Forward, picture: Array) -> Array:
-        return np.asarray(from_network(translate(to_network(stack([picture]), self.state.engine.device)))[0])
+        return np.asarray(from_network(translate(to_network(stack([picture]), self.state.device.torch_device)))[0])

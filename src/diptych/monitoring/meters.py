@@ -41,7 +41,7 @@ class Window:
         """Takes in the losses of the update that ended at ``pictures``."""
         self._pending.append((pictures, dict(losses)))
 
-    def resolve(self) -> None:
+    def synchronize(self) -> None:
         """Reads all losses that are still on the device.
 
         Raises:
@@ -66,7 +66,7 @@ class Window:
 
     def means(self) -> dict[str, float]:
         """The mean of each loss so far."""
-        self.resolve()
+        self.synchronize()
         return {name: total / self.updates for name, total in self.sums.items()}
 
     def clear(self) -> None:
@@ -75,7 +75,7 @@ class Window:
 
     def numbers(self) -> Numbers:
         """The window as JSON."""
-        self.resolve()
+        self.synchronize()
         return {"sums": self.sums, "updates": self.updates}
 
     def restore(self, numbers: Numbers) -> None:
@@ -88,7 +88,7 @@ def mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(window[name] for window in windows) / len(windows) for name in windows[0]}
 
 
-def redealt(windows: Sequence[Numbers], world_size: int) -> list[Numbers]:
+def redistribute(windows: Sequence[Numbers], world_size: int) -> list[Numbers]:
     """The ``windows`` of as many processes as a run had, for as many as it has now: the same, or the mean for each."""
     if len(windows) == world_size:
         return list(windows)

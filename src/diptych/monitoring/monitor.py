@@ -34,7 +34,7 @@ class Monitor:
 
     def __init__(self, plan: Plan, state: State, shown: Pair[list[Array]], display: Display) -> None:
         self.plan, self.state, self.display = plan, state, display
-        self.pictures = shown.map(lambda pictures: as_batch(pictures, state.engine.device))
+        self.pictures = shown.map(lambda pictures: as_batch(pictures, state.device.torch_device))
         self.trained_on = plan.loader.readers.map(self._first)
         known = [record for record in plan.run.metrics() if "losses" in record]
         self.recent: deque[Mapping[str, Any]] = deque(known, maxlen=RECORDS)
@@ -44,7 +44,7 @@ class Monitor:
         """The first few pictures that ``reader`` has for training, as they are at the size of training."""
         crop_size = self.plan.config.data.crop_size or 0
         indices = range(min(MAX_COLUMNS, len(reader.domain)))
-        return as_batch([look(reader(index), CENTRE, crop_size) for index in indices], self.state.engine.device)
+        return as_batch([look(reader(index), CENTRE, crop_size) for index in indices], self.state.device.torch_device)
 
     def watch(self, record: Mapping[str, Any]) -> None:
         """Takes in a record of the metrics. That training waits for pictures is told at once: it costs time from the
@@ -58,10 +58,10 @@ class Monitor:
         if self.state.pictures < quiet_until(self.plan.total):
             return []
         found = self._of_records()
-        method, arithmetic = self.state.method, self.state.engine.autocast
+        method, arithmetic = self.state.method, self.state.device.autocast
         with (
-            evaluating(method.networks(self.state.translators), arithmetic) as translators,
-            evaluating(method.judges(), arithmetic) as judges,
+            evaluating(self.state.inference_generators(), arithmetic) as translators,
+            evaluating(method.discriminators_by_domain(), arithmetic) as judges,
         ):
             for direction in translators:
                 found += self._of_pictures(translators, direction)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Clock:
+class Throughput:
     """Measures from one reading to the next."""
 
     def __init__(self, pictures: int) -> None:

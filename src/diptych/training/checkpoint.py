@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state, of all processes, in one sealed file."""
+"""Checkpoints: the whole training state, of all ranks, in one checksummed file."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -21,83 +21,83 @@ KIND = "checkpoint"
 POOLS = Pair("pools.a", "pools.b")
 
 
-class Share(NamedTuple):
-    """What one process has of its own."""
+class RankState(NamedTuple):
+    """What one rank has of its own."""
 
     pools: Pair[list[Tensor]]
     window: meters.Numbers
 
 
-def shares_of(state: State) -> list[Share]:
-    """The share of every process, in the first; all must ask.
+def gather_rank_states(state: State) -> list[RankState]:
+    """The rank state of every rank, on the main rank. A collective.
 
     Raises:
-        NonFiniteError: a loss of one is NaN or infinite.
+        NonFiniteError: a loss on one of them is NaN or infinite.
     """
-    state.processes.together(state.window.resolve)
-    pools = state.pools.map(lambda pool: [picture.cpu() for picture in pool.pictures])
-    return state.processes.collect(Share(pools, state.window.numbers()))
+    state.world.all_gather(state.window.synchronize)
+    pools = state.pools.map(lambda pool: [image.cpu() for image in pool.images])
+    return state.world.gather(RankState(pools, state.window.numbers()))
 
 
-def save_checkpoint(run: Run, state: State, shares: list[Share], *, best: bool = False) -> None:
-    """Writes the state of now beside the run's other checkpoints, and removes those that are too many; or in place of
-    the ``best`` one.
+def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, best: bool = False) -> None:
+    """Writes the current state beside the run's other checkpoints and removes the oldest; or replaces the ``best``.
 
     Raises:
         NonFiniteError: a tensor of the state holds NaN or infinity; nothing is written.
-        OSError: the disk is full or may not be written; the checkpoints there are as they were.
+        OSError: the disk is full or may not be written; existing checkpoints are as they were.
     """
     tensors = state.tensors()
-    for rank, share in enumerate(shares):
-        for prefix, pool in zip(POOLS, share.pools, strict=True):
-            tensors |= {f"{prefix}.{rank}.{index}": picture for index, picture in enumerate(pool)}
+    for rank, rank_state in enumerate(rank_states):
+        for prefix, pool in zip(POOLS, rank_state.pools, strict=True):
+            tensors |= {f"{prefix}.{rank}.{index}": image for index, image in enumerate(pool)}
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise meters.NonFiniteError(name, state.pictures)
-    numbers = state.numbers() | {"windows": [share.window for share in shares]}
+    numbers = state.numbers() | {"windows": [rank_state.window for rank_state in rank_states]}
     file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
     write_checksummed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
 
 
-def restore(file: Path, state: State) -> list[Share]:
-    """Puts ``state`` to the checkpoint in ``file``, but for the shares of the processes that wrote it: those are
-    returned.
+def restore(file: Path, state: State) -> list[RankState]:
+    """Restores ``state`` from the checkpoint in ``file``, and returns the rank states in it.
 
     Raises:
-        WeightsError: it is damaged, or of networks that differ.
+        WeightsError: it is damaged, or does not fit the networks.
     """
     tensors, description = read_checksummed(file, KIND)
     try:
         numbers = description["numbers"]
         state.restore(tensors, numbers)
-        windows = numbers["windows"] if "windows" in numbers else [numbers["window"]]  # before there were several
-    except (KeyError, RuntimeError) as error:
+        windows = numbers["windows"]
+    except (KeyError, RuntimeError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(f"{file} is of other networks ({problem})", cure="begin another run with --run") from None
-    return [Share(POOLS.map(partial(_pool, tensors, rank=rank)), numbers) for rank, numbers in enumerate(windows)]
+    return [RankState(POOLS.map(partial(_pool, tensors, rank=rank)), window) for rank, window in enumerate(windows)]
 
 
 def _pool(tensors: Mapping[str, Tensor], prefix: str, *, rank: int) -> list[Tensor]:
-    """The pictures of one pool of process ``rank`` among ``tensors``, in their order."""
-    names = [f"{prefix}.{rank}.{{}}"] + [f"{prefix}.{{}}"] * (rank == 0)  # the second: before there were several
-    return [tensors[found] for name in names for found in takewhile(tensors.__contains__, map(name.format, count()))]
+    """The images of one pool of ``rank``, in their order."""
+    names = (f"{prefix}.{rank}.{index}" for index in count())
+    return [tensors[name] for name in takewhile(tensors.__contains__, names)]
 
 
-def share_out(state: State, shares: list[Share]) -> None:
-    """Puts the state of every process to that of the first, each with its own of the first's ``shares``, or with a new
-    one dealt from them where they are of more or fewer processes."""
-    processes = state.processes
-    tensors, numbers = processes.spread(state.tensors()), processes.first(state.numbers)
-    if not processes.is_main:
+def scatter_state(state: State, rank_states: list[RankState]) -> None:
+    """Gives every rank the main rank's state, and its own of the ``rank_states``. A collective.
+
+    Where these come from another number of ranks, images and means are redistributed.
+    """
+    world = state.world
+    tensors, numbers = world.broadcast(state.tensors()), world.on_main(state.numbers)
+    if not world.is_main:
         state.restore(tensors, numbers)
     size = state.method.pool_size
-    dealt = (
-        image_pool.redealt([share.pools.a for share in shares], processes.number, size),
-        image_pool.redealt([share.pools.b for share in shares], processes.number, size),
-        meters.redealt([share.window for share in shares], processes.number),
+    redistributed = (
+        image_pool.redistribute([each.pools.a for each in rank_states], world.size, size),
+        image_pool.redistribute([each.pools.b for each in rank_states], world.size, size),
+        meters.redistribute([each.window for each in rank_states], world.size),
     )
-    pool_a, pool_b, numbers_of_window = processes.deal(list(zip(*dealt, strict=True)))
-    for pool, pictures in zip(state.pools, (pool_a, pool_b), strict=True):
-        pool.pictures = [picture.to(state.engine.device) for picture in pictures]
-    state.window.restore(numbers_of_window)
+    pool_a, pool_b, window = world.scatter(list(zip(*redistributed, strict=True)))
+    for pool, images in zip(state.pools, (pool_a, pool_b), strict=True):
+        pool.images = [image.to(state.device.torch_device) for image in images]
+    state.window.restore(window)

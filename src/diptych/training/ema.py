@@ -1,4 +1,4 @@
-"""The running mean of the generators' weights, which translates more steadily than any one moment of them."""
+"""The exponential moving average of a module's weights, which translates more steadily than the weights of any update."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Ema:
-    """An exponential moving average of a module's parameters; buffers are copied as they are."""
+    """An exponential moving average of a module's parameters. Buffers are copied."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -15,11 +15,11 @@ class Ema:
 
     @torch.no_grad()
     def update(self, module: nn.Module, num_updates: int) -> None:
-        """Takes in ``module`` after its update number ``num_updates`` (from 1).
+        """Averages in ``module`` after update ``num_updates`` (from 1): θ̄ ← d θ̄ + (1 − d) θ.
 
-        The decay begins low, min(decay, (1 + n) / (10 + n)), so that the initial weights are soon forgotten.
+        The decay is d = min(decay, (1 + n) / (10 + n)): low at first, so that the initial weights are soon forgotten.
         """
         decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
         torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)
-        for mean, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
-            mean.copy_(buffer)
+        for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
+            average.copy_(buffer)

@@ -1,6 +1,7 @@
-"""How long a run would take and how much memory it needs, by some updates in a process of their own.
+"""Estimates: the speed of training, measured by a few updates, and what a run takes in time and memory.
 
-A process of its own, since its peak of memory is then that of training alone, and running out of memory ends no other.
+``estimate`` measures in a process of its own: the peak memory is then that of training alone, and if memory runs out,
+no other process ends.
 """
 
 import json
@@ -10,58 +11,149 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.loader import Loader
 from diptych.data.sampling import epoch_size
+from diptych.data.transforms import CENTRE, look
 from diptych.errors import OptionError, UserError
+from diptych.monitoring.in_training_evaluation import SCORING_FRACTION
+from diptych.monitoring.progress import Display, Silent
+from diptych.monitoring.samples import MAX_COLUMNS, evaluating, sample_blocks
 from diptych.pair import Pair
-from diptych.training.plan.length import total_pictures
+from diptych.training.plan.length import parse_time, total_pictures
+from diptych.training.plan.plan import NUM_SAMPLES, Plan, make_plan, refuse_finished_fork
+from diptych.training.state import State
+from diptych.training.stepper import update
 
-MAX_SECONDS, MAX_UPDATES = 10.0, 20
-"""Of measuring. One update is always measured, and one before it is not."""
+WARM_UP_UPDATES = 1
+"""Not measured: much is done for the first time in them. At least one update after them is measured."""
+TRIAL_SECONDS, TRIAL_UPDATES = 10.0, 20
+"""Limits of the measurement that ``estimate`` makes."""
+MEASURED_FRACTION, MEASURED_SECONDS = 0.04, 20.0
+"""Limits of the measurement for ``--time``: a fraction of that time, and seconds."""
+SAMPLING_FRACTION = 0.1
+"""Of ``--time``, what sample grids may take."""
 LONG_HOURS = 12
-"""Longer runs are told how to be shorter."""
+"""The estimate of a longer run says how to get a shorter one."""
 GIB = 2**30
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError", "bad_alloc")
-SMALLER = "give a smaller --crop-size, --generator.width 32, or another machine"
+
+
+class Speed(NamedTuple):
+    """A measured speed."""
+
+    num_updates: int
+    pictures_per_second: float
+    """Images of each domain, over all ranks."""
+
+
+def measure_speed(state: State, loader: Loader, *, seconds: float, max_updates: int | None = None) -> Speed:
+    """The speed of training: updates with learning rate 0, for ``seconds`` or ``max_updates``. A collective."""
+    begun = time.perf_counter()
+    durations: list[float] = []
+    for batch in loader.batches(state.next_picture, every=state.batch_size):
+        started = time.perf_counter()
+        losses = update(state, batch.map(state.device.to_device), learning_rate=0.0)
+        next(iter(losses.values())).item()  # waits for the device
+        durations.append(time.perf_counter() - started)
+        num_timed = len(durations) - WARM_UP_UPDATES
+        is_enough = time.perf_counter() - begun > seconds or (max_updates is not None and num_timed >= max_updates)
+        if all(state.world.any(state.world.is_main and num_timed > 0 and is_enough)):
+            break
+    timed = durations[WARM_UP_UPDATES:]
+    return Speed(len(timed), len(timed) / sum(timed) * state.batch_size)
+
+
+def fit_to_time(plan: Plan, display: Display) -> Plan:
+    """``plan`` with the number of images that its ``--time`` has room for, sample grids and scores included.
+
+    It trains for a moment, on all ranks, and discards the result. Sample grids get a tenth of the time at most.
+
+    Raises:
+        OptionError: there is no time for an update.
+    """
+    length, output = plan.config.length, plan.config.output
+    display.note(f"measuring how many pictures {length.time} has room for")
+    seconds, begun = parse_time(length.time or ""), time.perf_counter()
+    state = State(plan.config, plan.world)
+    limit = min(MEASURED_FRACTION * seconds, MEASURED_SECONDS)
+    speed = measure_speed(state, plan.loader, seconds=limit).pictures_per_second
+    wanted = NUM_SAMPLES if output.num_samples is None else output.num_samples
+
+    def room() -> tuple[int, int]:
+        sample = _seconds_of_samples(state, plan.loader)
+        num_samples = max(1, min(wanted, int(SAMPLING_FRACTION * seconds / sample)))
+        left = seconds * (1 - SCORING_FRACTION * output.score) - num_samples * sample
+        pictures = round(speed * (left - (time.perf_counter() - begun)))
+        if pictures < state.batch_size:
+            needed = f"an update takes {state.batch_size / speed:.2g} s, and samples {sample:.2g} s"
+            problem = f"{length.time} has no time for an update: {needed}"
+            raise OptionError(problem, cure="give more, or a smaller --crop-size and --generator.width")
+        return pictures, num_samples
+
+    pictures, num_samples = plan.world.on_main(room)
+    if output.num_samples is not None and num_samples < wanted:
+        display.note(f"samples are drawn {num_samples} times, not {wanted}: {length.time} has no time for more")
+    config = replace(
+        plan.config, length=replace(length, pictures=pictures), output=replace(output, num_samples=num_samples)
+    )
+    plan = replace(plan, config=config)
+    refuse_finished_fork(plan)
+    return plan
+
+
+def _seconds_of_samples(state: State, loader: Loader) -> float:
+    """About how many seconds a sample grid takes: to draw it, and as long again for its alarms."""
+    crop_size, device = state.config.data.crop_size or 0, state.device
+    pictures = loader.readers.map(lambda reader: [look(reader(0), CENTRE, crop_size)])
+    durations = []
+    with device.force_eager(), evaluating(state.inference_generators(), device.autocast) as translators:
+        for _ in range(2):
+            begun = time.perf_counter()
+            sample_blocks(translators, pictures, Pair("a", "b"), device.torch_device)
+            durations.append(time.perf_counter() - begun)
+    return 2 * MAX_COLUMNS * min(durations)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run needs on this machine."""
+    """What a run takes on this machine."""
 
     device: str
     precision: str
     num_updates: int
-    """That were measured."""
+    """Updates that were measured."""
     done: int
-    """Pictures per domain that the run has behind it."""
+    """Images per domain that the run has already seen."""
     pictures: int
-    """Those that it has before it."""
+    """Images per domain that are left."""
     epochs: float
     pictures_per_second: float
     hours: float
     memory_gib: float | None
-    """Of the process at its largest, decoded pictures included; None where the system does not tell."""
+    """Peak memory of the process, decoded pictures included; None where the system does not report it."""
     device_memory_gib: float | None
-    """Of the GPU."""
+    """Peak memory of the GPU."""
 
     @property
     def words(self) -> str:
+        """One line for a user."""
         units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
         unit, per_hour = next(((unit, per) for unit, per in units if self.hours * per >= 2), units[-1])
-        duration = f"{self.hours * per_hour:,.0f} {unit}"
         memory = f" and {self.memory_gib:.1f} GiB of memory" if self.memory_gib else ""
         memory += f" ({self.device_memory_gib:.1f} on the GPU)" if self.device_memory_gib else ""
-        of = f"{'the remaining ' if self.done else ''}{self.epochs:,.4g} epochs ({self.pictures:,} pictures)"
+        rest = f"{'the remaining ' if self.done else ''}{self.epochs:,.4g} epochs ({self.pictures:,} pictures)"
         updates = f"{self.num_updates} {'update' if self.num_updates == 1 else 'updates'}"
         speed = self.pictures_per_second
-        pace = f"{speed:.3g} pictures a second" if speed >= 1 else f"{1 / speed:.2g} seconds a picture"
+        pace = f"{speed:.3g} pictures per second" if speed >= 1 else f"{1 / speed:.2g} seconds per picture"
         words = (
-            f"{of} would take about {duration}{memory} on this machine ({self.device}, {self.precision}): {pace}, "
-            f"measured over {updates} while it is as busy as now"
+            f"{rest} would take about {self.hours * per_hour:,.0f} {unit}{memory} on this machine "
+            f"({self.device}, {self.precision}): {pace}, measured over {updates} at the machine's current load"
         )
         shorter = "; --time 4h, or a smaller --crop-size and --generator.width 32, makes a shorter run"
         return words + (shorter if self.hours > LONG_HOURS else "")
@@ -71,75 +163,56 @@ class Estimate:
 
 
 def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimate:
-    """What a run of the resolved ``config`` on so many pictures needs, of which it has ``done`` some; unreadable ones
+    """What the rest of a run with the resolved ``config`` takes, for domains of these ``sizes``. Unreadable pictures
     are left out.
 
     Raises:
-        OptionError: training cannot begin, or has not enough memory.
+        OptionError: training cannot start, or has not enough memory.
     """
     config = replace(config, data=replace(config.data, skip_unreadable=True))
     command = [sys.executable, "-m", "diptych.training.estimate"]
     trial = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
-    if trial.returncode == 0:
-        measured = json.loads(trial.stdout.splitlines()[-1])
-    elif trial.returncode == -9 or any(words in trial.stderr for words in OUT_OF_MEMORY):
-        raise OptionError("training needs more memory than this machine has", cure=SMALLER)
-    else:
+    if trial.returncode == -9 or (trial.returncode and any(words in trial.stderr for words in OUT_OF_MEMORY)):
+        cure = "give a smaller --crop-size, --generator.width 32, or another machine"
+        raise OptionError("training needs more memory than this machine has", cure=cure)
+    if trial.returncode:
         reason = next(reversed(trial.stderr.splitlines()), f"exit code {trial.returncode}")
-        raise OptionError(f"some updates to try did not run ({reason})", cure="diptych train tells more")
+        raise OptionError(f"trial updates failed ({reason})", cure="diptych train says more")
+    measured = json.loads(trial.stdout.splitlines()[-1])
     size = epoch_size(sizes)
     pictures = total_pictures(config, size) - done
-    speed, memory = measured.pop("pictures_per_second"), measured.pop("memory")
+    memory = measured.pop("memory")
     return Estimate(
         done=done,
         pictures=pictures,
         epochs=pictures / size,
-        pictures_per_second=speed,
-        hours=pictures / speed / 3600,
+        hours=pictures / measured["pictures_per_second"] / 3600,
         memory_gib=None if memory is None else memory / GIB + _cache_gib(config, sizes),
         **measured,
     )
 
 
 def _cache_gib(config: TrainConfig, sizes: Pair[int]) -> float:
-    """What decoded pictures take up once all that fit have been read."""
+    """Memory for decoded pictures once all that fit have been read."""
     data = config.data
     num_values = Pair(sizes.a * (data.channels_a or 0), sizes.b * (data.channels_b or 0))
     return sum(min(data.cache_gib / 2, number * (data.load_size or 0) ** 2 / GIB) for number in num_values)
 
 
-def measure(config: TrainConfig) -> dict[str, Any]:
-    """Speed and memory of some updates in this process, and what they were computed with."""
-    from diptych.device import Engine
-    from diptych.monitoring.progress import Silent
-    from diptych.training.plan.plan import make_plan
-    from diptych.training.state import State
-    from diptych.training.update import update
-
+def _measure(config: TrainConfig) -> dict[str, Any]:
+    """What ``estimate`` measures, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(config, Path(folder) / "run", None, Silent())
-    state = State(plan.config, Engine(plan.config.engine))
-    durations: list[float] = []
-    for batch in plan.loader.batches(0):
-        begun = time.perf_counter()
-        losses = update(state, batch.map(state.engine.receive), learning_rate=0.0)
-        sum(float(loss) for loss in losses.values())  # waits for the device
-        durations.append(time.perf_counter() - begun)
-        if len(durations) > 1 and (sum(durations) > MAX_SECONDS or len(durations) > MAX_UPDATES):
-            break
-    timed = durations[1:]
-    return {
-        "device": plan.config.engine.device,
-        "precision": plan.config.engine.precision,
-        "num_updates": len(timed),
-        "pictures_per_second": len(timed) * plan.config.optimiser.batch_size / sum(timed),
-        "memory": _peak_memory(),
-        "device_memory_gib": _device_memory_gib(plan.config.engine.device),
-    }
+    state = State(plan.config)
+    speed = measure_speed(state, plan.loader, seconds=TRIAL_SECONDS, max_updates=TRIAL_UPDATES)
+    engine = plan.config.engine
+    device_memory = torch.cuda.max_memory_reserved() / GIB if engine.device == "cuda" else None
+    about = {"device": engine.device, "precision": engine.precision, "device_memory_gib": device_memory}
+    return speed._asdict() | about | {"memory": _peak_memory()}
 
 
 def _peak_memory() -> int | None:
-    """Bytes of this process at its largest."""
+    """Peak memory of this process in bytes."""
     try:
         import resource
     except ImportError:  # Windows
@@ -148,14 +221,8 @@ def _peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _device_memory_gib(device: str) -> float | None:
-    import torch
-
-    return torch.cuda.max_memory_reserved() / GIB if device == "cuda" else None
-
-
 if __name__ == "__main__":
     try:
-        print(json.dumps(measure(from_json(TrainConfig, json.load(sys.stdin)))))
+        print(json.dumps(_measure(from_json(TrainConfig, json.load(sys.stdin)))))
     except UserError as mistake:
         sys.exit(str(mistake))

@@ -1,4 +1,4 @@
-"""The image pool: translated pictures of a while ago, so that a discriminator does not forget them."""
+"""The image pool: fake images of earlier updates, shown to a discriminator again so that it does not forget them."""
 
 from collections.abc import Sequence
 
@@ -9,38 +9,39 @@ from diptych.rng import Stream, generator
 
 
 class ImagePool:
-    """Up to ``size`` translated pictures of one domain. Source: the paper, section 4, after Shrivastava et al. 2017."""
+    """Up to ``size`` fake images of one domain. Source: the paper, section 4, after Shrivastava et al. 2017."""
 
     def __init__(self, size: int, seed: int, stream: Stream) -> None:
         self.size, self.seed, self.stream = size, seed, stream
-        self.pictures: list[Tensor] = []
+        self.images: list[Tensor] = []
 
-    def exchange(self, batch: Tensor, count: int) -> Tensor:
-        """As many pictures ``(B, C, H, W)`` as are given; ``count`` is how many the run had drawn before this batch.
+    def query(self, batch: Tensor, count: int) -> Tensor:
+        """Returns as many images (B, C, H, W) as it gets. ``count`` is the number of images drawn before this batch.
 
-        Until the pool is full, a picture is stored and returned. After that, with probability ½ a random stored one is
-        returned and the new one takes its place, else the new one is returned. Size 0 passes through.
+        Until the pool is full, an image is stored and returned. After that, with probability ½ a random stored image is
+        returned and the new one takes its place; otherwise the new one is returned. With size 0 the batch passes
+        through.
         """
         if self.size == 0:
             return batch
-        return torch.stack([self._exchange(picture, count + offset) for offset, picture in enumerate(batch)])
+        return torch.stack([self._query(image, count + offset) for offset, image in enumerate(batch)])
 
-    def _exchange(self, picture: Tensor, count: int) -> Tensor:
-        if len(self.pictures) < self.size:
-            self.pictures.append(picture.clone())
-            return picture
+    def _query(self, image: Tensor, count: int) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image.clone())
+            return image
         coin, place = generator(self.seed, self.stream, count).random(2)
         if coin < 0.5:
-            return picture
+            return image
         index = int(place * self.size)
-        stored, self.pictures[index] = self.pictures[index], picture.clone()
+        stored, self.images[index] = self.images[index], image.clone()
         return stored
 
 
-def redealt(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
-    """The pictures in the pools of as many processes as a run had, for as many as it has now: each its own, or all
-    dealt round, up to ``size`` to each."""
+def redistribute(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
+    """The images of the ranks' ``pools`` for ``world_size`` ranks: unchanged where that is how many there are, otherwise
+    dealt out in turn, up to ``size`` per rank."""
     if len(pools) == world_size:
         return [list(pool) for pool in pools]
-    pictures = [picture for pool in pools for picture in pool]
-    return [pictures[rank::world_size][:size] for rank in range(world_size)]
+    images = [image for pool in pools for image in pool]
+    return [images[rank::world_size][:size] for rank in range(world_size)]

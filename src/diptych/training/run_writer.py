@@ -20,11 +20,11 @@ from diptych.monitoring.monitor import Monitor
 from diptych.monitoring.progress import Display
 from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
 from diptych.monitoring.tensorboard import TensorBoard
-from diptych.monitoring.throughput import Clock
+from diptych.monitoring.throughput import Throughput
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.report.report import write_report
-from diptych.training.checkpoint import Share, save_checkpoint, shares_of
+from diptych.training.checkpoint import RankState, gather_rank_states, save_checkpoint
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 
@@ -38,8 +38,8 @@ class RunWriter:
     tensorboard: TensorBoard | None
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
-        self.plan, self.state, self.run, self.display, self.processes = plan, state, plan.run, display, plan.processes
-        self.clock = Clock(state.pictures)
+        self.plan, self.state, self.run, self.display, self.world = plan, state, plan.run, display, plan.world
+        self.throughput = Throughput(state.pictures)
         self.unlogged: list[dict[str, Any]] = []
         self.blocks: list[Block] = []
         """The newest samples."""
@@ -57,7 +57,7 @@ class RunWriter:
         self.scoring = InTrainingEvaluation(plan, state, self.display)
         self._write_config()
         if state.pictures == 0:
-            with state.engine.plain():
+            with state.device.force_eager():
                 self._draw()
 
     def _write_config(self) -> None:
@@ -70,7 +70,7 @@ class RunWriter:
         about = {
             "versions": versions(),
             "total": self.plan.total,
-            "processes": self.processes.number,
+            "processes": self.world.size,
             "pictures": pictures,
             "held_out": held,
         }
@@ -87,7 +87,7 @@ class RunWriter:
         begun = time.monotonic()
         yield
         self.display.note(f"compiled, and the first update made, in {time.monotonic() - begun:.0f} s")
-        self.clock.start(self.state.pictures)
+        self.throughput.start(self.state.pictures)
 
     def log(self, learning_rate: float) -> None:
         """Adds a record to the metrics, with the mean of each loss since the last one over all processes.
@@ -95,14 +95,14 @@ class RunWriter:
         Raises:
             NonFiniteError: one became NaN or infinite.
         """
-        means = mean_of(self.processes.together(self.state.window.means))
+        means = mean_of(self.world.all_gather(self.state.window.means))
         self.state.window.clear()
-        if self.processes.is_main:
+        if self.world.is_main:
             self._log(learning_rate, means)
 
     def _log(self, learning_rate: float, means: Mapping[str, float]) -> None:
         state = self.state
-        speed, waited = self.clock.read(state.pictures)
+        speed, waited = self.throughput.read(state.pictures)
         losses = {name: value for name, value in means.items() if not name.startswith(GRADIENT)}
         gradients = {name.removeprefix(GRADIENT): value for name, value in means.items() if name.startswith(GRADIENT)}
         record = {
@@ -132,16 +132,16 @@ class RunWriter:
         except OSError as error:
             self.display.note(f"metrics are kept for later: {describe(error)}")
 
-    def look(self) -> bool:
+    def sample_and_score(self) -> bool:
         """Draws samples, tells of alarms and scores, and keeps the best moment; whether scores get no better."""
-        best, flat = self.processes.first(self._look)
+        best, flat = self.world.on_main(self._sample_and_score)
         if best:
             self.save(best=True)
         return flat
 
-    def _look(self) -> tuple[bool, bool]:
+    def _sample_and_score(self) -> tuple[bool, bool]:
         """Whether the score of now is the best so far, and whether scores get no better."""
-        with self.state.engine.plain():
+        with self.state.device.force_eager():
             self._draw()
             self._examine()
             return self._score(), self.scoring.is_flat(self.plan.config.length.stop_when_flat)
@@ -155,11 +155,11 @@ class RunWriter:
 
     def _draw(self) -> None:
         """Draws the sample grid of now, and writes the report."""
-        networks = self.state.method.networks(self.state.translators)
-        with evaluating(networks, self.state.engine.autocast) as translators:
+        networks = self.state.inference_generators()
+        with evaluating(networks, self.state.device.autocast) as translators:
             paired = self.plan.config.method.paired
             self.blocks = sample_blocks(
-                translators, self.shown, self.plan.names, self.state.engine.device, paired=paired
+                translators, self.shown, self.plan.names, self.state.device.torch_device, paired=paired
             )
         grid = draw_grid(self.blocks)
         if self.tensorboard:
@@ -183,7 +183,7 @@ class RunWriter:
 
     def note_flat(self) -> None:
         """Says that the run stops because its score no longer gets better."""
-        if not self.processes.is_main:
+        if not self.world.is_main:
             return
         patience, best = self.plan.config.length.stop_when_flat, min(self.scoring.history)
         self.display.note(
@@ -204,12 +204,12 @@ class RunWriter:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
             RunError: the disk is full, and this is the ``last`` chance or the config says to stop.
         """
-        shares = shares_of(self.state)
-        self.processes.first(lambda: self._save(shares, last=last, best=best))
+        rank_states = gather_rank_states(self.state)
+        self.world.on_main(lambda: self._save(rank_states, last=last, best=best))
 
-    def _save(self, shares: list[Share], *, last: bool, best: bool) -> None:
+    def _save(self, rank_states: list[RankState], *, last: bool, best: bool) -> None:
         try:
-            self._write(shares, best=best)
+            self._write(rank_states, best=best)
             if last:
                 self._report()
         except OSError as error:
@@ -222,9 +222,9 @@ class RunWriter:
                 f"{problem}; going on, and trying again in {self.plan.config.output.save_minutes:g} minutes"
             )
 
-    def _write(self, shares: list[Share], *, best: bool) -> None:
+    def _write(self, rank_states: list[RankState], *, best: bool) -> None:
         config, state = self.plan.config, self.state
-        save_checkpoint(self.run, state, shares, best=best)
+        save_checkpoint(self.run, state, rank_states, best=best)
         card = ModelCard(
             method=kind_of(config.method),
             generator=config.generator,
@@ -232,10 +232,10 @@ class RunWriter:
             names=self.plan.names,
             data=config.data,
             pictures=state.pictures,
-            ema=state.ema is not None,
+            ema=bool(state.ema),
         )
         file = self.run.best_model_file if best else self.run.model_file
-        save_model(file, state.method.networks(state.translators), card)
+        save_model(file, state.inference_generators(), card)
 
 
 def command() -> str:

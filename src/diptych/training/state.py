@@ -1,4 +1,4 @@
-"""All that changes while a run trains: what a checkpoint holds."""
+"""The training state: everything that changes while a run trains, and that a checkpoint holds."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,125 +6,143 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from diptych.config import TrainConfig
-from diptych.device import Engine
-from diptych.methods import Method, build_method
+from diptych.device import Device
+from diptych.malloc import keep_freed_memory
+from diptych.methods import Execution, Method, build_method
 from diptych.monitoring.meters import Window
-from diptych.pair import Pair
+from diptych.networks import initialise
+from diptych.pair import Direction, Pair
 from diptych.rng import Stream, torch_seed
+from diptych.training.distributed import ALONE, World
 from diptych.training.ema import Ema
 from diptych.training.image_pool import ImagePool
-from diptych.training.processes import ALONE, Processes
+
+SHAPE_SIDE = 256
+"""Height and width of the batch by which layers are materialised where whole pictures are trained on."""
 
 
 class State:
-    """Networks, their running mean, optimisers, image pools and counters, begun afresh from the seed.
+    """Modules, their moving averages, optimisers, image pools and counters, initialised from the seed.
 
-    Of several ``processes``, each has all of it, and the same, but for the pools and the window: those are its own.
+    Every rank has all of it, and the same, except for the image pools and the meters: each rank has its own.
     """
 
-    def __init__(self, config: TrainConfig, engine: Engine, processes: Processes = ALONE) -> None:
-        self.config, self.engine, self.processes = config, engine, processes
-        processes.settle_on(engine.device)
+    def __init__(self, config: TrainConfig, world: World = ALONE) -> None:
+        self.config, self.world, self.device = config, world, Device(config.engine)
+        world.set_device(self.device.torch_device)
         torch.manual_seed(torch_seed(config.optimiser.seed, Stream.WEIGHTS, 0))
         self.method = build_from(config)
-        self.modules = {"generators": self.method.generators, "discriminators": self.method.discriminators}
+        self.modules = self.method.modules()
         for module in self.modules.values():
-            engine.place(module.train())
-            processes.prepare(module)
-        self.ema = Ema(self.method.generators, config.optimiser.ema) if config.optimiser.ema else None
-        self.optimisers = {
-            name: engine.optimiser(module.parameters(), config.optimiser) for name, module in self.modules.items()
+            self.device.to(module.train())
+            world.convert_batch_norm(module)
+        options, fused = config.optimiser, config.engine.fused or None
+        averaged = self.method.averaged if options.ema else ()
+        self.ema = {name: Ema(self.modules[name], options.ema) for name in averaged}
+        self.optimisers: dict[str, Optimizer] = {
+            name: Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2), fused=fused)
+            for name, module in self.modules.items()
         }
-        engine.prepare(self.modules.values(), alone=processes.number == 1)
-        self.average = {name: processes.averaging(module) for name, module in self.modules.items()}
-        """To call before the backward pass that completes a module's gradient."""
+        self.scaler = torch.amp.GradScaler(config.engine.device, enabled=config.engine.precision == "fp16")
+        self.execution = Execution.choose(self.device, self.modules.values(), distributed=world.size > 1)
+        if config.engine.compile:
+            for module in self.modules.values():
+                for network in module.children():
+                    network.compile()
+        self.all_reduce = {name: world.all_reduce_hook(module) for name, module in self.modules.items()}
+        """Call it before the last backward pass of a module's step: that pass averages gradients over all ranks."""
         streams = Pair(Stream.POOL_A, Stream.POOL_B)
-        self.pools = streams.map(partial(ImagePool, self.method.pool_size, config.optimiser.seed))
+        self.pools = streams.map(partial(ImagePool, self.method.pool_size, options.seed))
         self.pictures = 0
         """Pictures per domain seen so far."""
         self.window = Window()
+        if self.device.torch_device.type == "cpu":
+            keep_freed_memory()
 
-    @property
-    def translators(self) -> nn.Module:
-        """The generators that translate: their running mean where there is one."""
-        return self.ema.module if self.ema else self.method.generators
+    def inference_generators(self) -> dict[Direction, nn.Module]:
+        """The generators that translate: the moving averages where there are any."""
+        averages = {name: ema.module for name, ema in self.ema.items()}
+        return self.method.generators_by_direction(self.modules | averages)
 
     @property
     def batch_size(self) -> int:
-        """Pictures per domain in an update, of all processes."""
-        return self.config.optimiser.batch_size * self.processes.number
+        """The global batch size: images per domain and update, over all ranks."""
+        return self.config.optimiser.batch_size * self.world.size
 
     @property
     def num_updates(self) -> int:
-        """Updates made so far, had they all been of this size."""
+        """Number of updates so far at the current global batch size."""
         return self.pictures // self.batch_size
 
     @property
     def next_picture(self) -> int:
-        """Which number the first picture of this process's next batch is drawn as."""
-        return self.pictures + self.processes.rank * self.config.optimiser.batch_size
+        """Global index of the first image of this rank's next batch."""
+        return self.pictures + self.world.rank * self.config.optimiser.batch_size
 
-    def exchange(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
-        """What the image pools return for the translations of the pictures drawn from number ``count`` on."""
-        return self.pools.map(lambda pool, batch: pool.exchange(batch, count), fake)
+    def query_pools(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
+        """What the image pools return for ``fake``, made from the images drawn from index ``count`` on."""
+        return self.pools.map(lambda pool, batch: pool.query(batch, count), fake)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by name of what all processes have alike."""
+        """By name, every tensor that all ranks have in common."""
         tensors = dict(self._named_weights())
         for name, optimiser in self.optimisers.items():
-            for (parameter_name, _), entry in zip(
-                self.modules[name].named_parameters(), self._moments(optimiser), strict=True
-            ):
+            for parameter_name, parameter in self.modules[name].named_parameters():
+                entry = optimiser.state.get(parameter, {})
                 tensors |= {f"optimisers.{name}.{parameter_name}.{key}": value for key, value in entry.items()}
         return tensors
 
     def numbers(self) -> dict[str, Any]:
         """The rest of it, as JSON."""
-        return {"pictures": self.pictures, "scaler": self.engine.scaler.state_dict()}
+        return {"pictures": self.pictures, "scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Takes the state that ``tensors`` and ``numbers`` gave.
+        """Takes the state that ``tensors()`` and ``numbers()`` returned.
 
         Raises:
-            KeyError, RuntimeError: they are of another configuration.
+            KeyError, RuntimeError: they belong to another configuration.
         """
         with torch.no_grad():
             for name, weight in self._named_weights():
                 weight.copy_(tensors[name])
-        for name, optimiser in self.optimisers.items():
-            self._restore_moments(name, optimiser, tensors)
-        self.engine.scaler.load_state_dict(numbers["scaler"])
+        for name in self.optimisers:
+            self._restore_optimiser(name, tensors)
+        self.scaler.load_state_dict(numbers["scaler"])
         self.pictures = numbers["pictures"]
 
     def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        modules = self.modules | ({"ema": self.ema.module} if self.ema else {})
-        for name, module in modules.items():
+        averages = {f"ema.{name}": ema.module for name, ema in self.ema.items()}
+        for name, module in (self.modules | averages).items():
             for key, value in module.state_dict().items():
                 yield f"{name}.{key}", value
 
-    @staticmethod
-    def _moments(optimiser: Optimizer) -> list[dict[str, Tensor]]:
-        """The optimiser's tensors for each of its parameters; empty before its first step."""
-        return [optimiser.state[parameter] for group in optimiser.param_groups for parameter in group["params"]]
-
-    def _restore_moments(self, name: str, optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
-        for parameter_name, parameter in self.modules[name].named_parameters():
+    def _restore_optimiser(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """By torch's own rules, which put Adam's ``step`` where a fused optimiser needs it. Moments get the memory
+        layout of their parameter, on which the fused optimiser relies."""
+        optimiser, entries = self.optimisers[name], {}
+        for index, (parameter_name, parameter) in enumerate(self.modules[name].named_parameters()):
             prefix = f"optimisers.{name}.{parameter_name}."
             found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            optimiser.state[parameter] = {
-                key: value if key == "step" else torch.empty_like(parameter).copy_(value)
-                for key, value in found.items()
-            }
+            if found:
+                entries[index] = {
+                    key: value if key == "step" else torch.empty_like(parameter).copy_(value)
+                    for key, value in found.items()
+                }
+        optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def build_from(config: TrainConfig) -> Method:
     """The method of a resolved ``config``, with initial weights."""
-    assert config.data.channels_a is not None
-    assert config.data.channels_b is not None
-    channels = Pair(config.data.channels_a, config.data.channels_b)
-    return build_method(
-        config.method, config.generator, config.discriminator, channels, config.optimiser.initialisation
-    )
+    data = config.data
+    assert data.channels_a is not None
+    assert data.channels_b is not None
+    channels = Pair(data.channels_a, data.channels_b)
+    method = build_method(config.method, config.generator, config.discriminator, channels)
+    side = data.crop_size or SHAPE_SIDE
+    method.materialise(channels.map(lambda number: torch.zeros(1, number, side, side)))
+    for module in method.modules().values():
+        initialise(module, config.optimiser.initialisation)
+    return method

@@ -89,14 +89,14 @@ def copy_weights(path: Path, state: State) -> str:
     model = load_model(path, discriminators=True)
     told = {True: list[str](), False: list[str]()}
     for kind, networks, modules in (
-        ("generator", model.networks, state.method.generators),
-        ("discriminator", model.discriminators, state.method.discriminators),
+        ("generator", model.networks, state.modules["generators"]),
+        ("discriminator", model.discriminators, state.modules["discriminators"]),
     ):
         _copy(networks, modules, path)
         for name, _ in modules.named_children():
             told[name in networks].append(f"{kind} {name}")
-    if state.ema:
-        state.ema.module.load_state_dict(state.method.generators.state_dict())
+    for name, ema in state.ema.items():
+        ema.module.load_state_dict(state.modules[name].state_dict())
     random = f"; at random: {', '.join(told[False])}" if told[False] else ""
     return f"begun with {', '.join(told[True])} of {path}{random}"
 

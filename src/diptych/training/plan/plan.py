@@ -22,15 +22,18 @@ from diptych.monitoring.tensorboard import require_tensorboard
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run, default_folder
+from diptych.training.distributed import ALONE, World
 from diptych.training.plan.defaults import filled_from, resolve
 from diptych.training.plan.initial_weights import with_architecture_of, with_networks
-from diptych.training.plan.length import NUM_SAMPLES, parse_time, total_pictures, within_time
-from diptych.training.processes import ALONE, Processes
+from diptych.training.plan.length import parse_time, total_pictures
+
+NUM_SAMPLES = 20
+"""Sample grids in a run, unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is fixed when a run starts or goes on."""
+    """Everything that is fixed when a run starts or continues."""
 
     config: TrainConfig
     """No choice left open."""
@@ -39,12 +42,24 @@ class Plan:
     split: Split
     channels: Pair[int]
     loader: Loader
-    epoch_size: int
-    total: int
-    """Pictures per domain at the end of the run."""
     parent: Path | None
-    """The checkpoint of another run that this one begins with."""
-    processes: Processes
+    """The checkpoint of another run that this one starts from."""
+    world: World
+
+    @property
+    def epoch_size(self) -> int:
+        """Images per domain in an epoch."""
+        return epoch_size(self.split.train.map(len))
+
+    @property
+    def total(self) -> int:
+        """Images per domain at the end of the run."""
+        return total_pictures(self.config, self.epoch_size, self.world.size)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the length is a time that has not been converted to images yet; see ``estimate.fit_to_time``."""
+        return self.config.length.time is not None and self.config.length.pictures is None
 
     @property
     def sample_every(self) -> int:
@@ -59,7 +74,7 @@ class Plan:
 
 
 class Choices(NamedTuple):
-    """What the first process decides for all."""
+    """What the main rank decides for all."""
 
     config: TrainConfig
     run: Run
@@ -69,36 +84,28 @@ class Choices(NamedTuple):
 
 
 def make_plan(
-    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes = ALONE
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world: World = ALONE
 ) -> Plan:
-    """Finds the pictures and makes every choice that ``config`` leaves open: as the run in ``folder`` did, or anew.
+    """Finds the pictures and resolves every default of ``config``: as the run in ``folder`` did, or for a new run.
 
-    Where ``fork`` is given, the plan is of a run there, which begins with the last checkpoint of the one in ``folder``.
+    With ``fork``, the plan is of a new run there, which starts from the last checkpoint of the one in ``folder``.
 
     Raises:
-        UserError: something is missing, or ``config`` is not that of the run that goes on.
+        UserError: something is missing, or ``config`` is not that of the run that continues.
     """
-    config, run, names, split, parent = processes.first(partial(_choose, config, folder, fork, display, processes))
-    channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
-    loader = _loader(config, run, split, channels, display)
-    size = epoch_size(split.train.map(len))
-    if config.length.time is not None and config.length.pictures is None:
-        display.note(f"measuring how many pictures {config.length.time} has room for")
-        wanted, config = config.output.num_samples, within_time(config, loader, processes)
-        if wanted is not None and wanted > (drawn := config.output.num_samples or 0):
-            display.note(
-                f"samples are drawn {drawn} times, not {wanted}: in {config.length.time} there is no time for more"
-            )
-    if config.output.num_samples is None:
-        config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
-    total = total_pictures(config, size, processes.number)
-    processes.first(partial(_refuse_ended, parent, total))
-    return Plan(config, run, names, split, channels, loader, size, total, parent, processes)
+    choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
+    config, data = choices.config, choices.config.data
+    channels = Pair(data.channels_a or 0, data.channels_b or 0)
+    loader = _loader(config, choices.run, choices.split, channels, display)
+    plan = Plan(config, choices.run, choices.names, choices.split, channels, loader, choices.parent, world)
+    if not plan.is_open:
+        if config.output.num_samples is None:
+            plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
+        refuse_finished_fork(plan)
+    return plan
 
 
-def _choose(
-    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, processes: Processes
-) -> Choices:
+def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world_size: int) -> Choices:
     if config.length.time is not None:
         parse_time(config.length.time)  # a mistake in it is told before anything else is done
     check_ranges(config)
@@ -114,24 +121,25 @@ def _choose(
     elif fork is not None:
         config, parent = filled_from(config, origin.config()), last_checkpoint(origin)
     else:
-        config = _settled(config, split, display)
-    if processes.number > 1:
+        config = _resolved(config, split, display)
+    if world_size > 1:
         _refuse_batch_norm(config)
     return Choices(config, run, names, split, parent)
 
 
-def _refuse_ended(parent: Path | None, total: int) -> None:
-    """Raises ``RunError`` where a fork of the checkpoint ``parent`` would have nothing to train."""
-    if parent is not None and int(parent.stem) >= total:
-        problem = f"{parent} is at {int(parent.stem):,} pictures, and a fork of it would end at {total:,}"
-        raise RunError(problem, cure=f"give --pictures of more than {int(parent.stem):,}")
+def refuse_finished_fork(plan: Plan) -> None:
+    """Raises ``RunError`` where a fork would have nothing left to train."""
+    if plan.parent is not None and int(plan.parent.stem) >= plan.total:
+        problem = (
+            f"{plan.parent} is at {int(plan.parent.stem):,} pictures, and a fork of it would end at {plan.total:,}"
+        )
+        raise RunError(problem, cure=f"give --pictures of more than {int(plan.parent.stem):,}")
 
 
 def _refuse_batch_norm(config: TrainConfig) -> None:
     """Raises ``OptionError`` where the statistics of a batch would be of one process's part of it."""
-    given = [
-        f"--{name}.norm instance" for name in ("generator", "discriminator") if getattr(config, name).norm == "batch"
-    ]
+    networks = {"generator": config.generator, "discriminator": config.discriminator}
+    given = [f"--{name}.norm instance" for name, net in networks.items() if getattr(net, "norm", "") == "batch"]
     if given and config.engine.device != "cuda":
         raise OptionError(
             "batch norm over several processes needs CUDA, since torch has none for the CPU",
@@ -164,7 +172,7 @@ def describe(plan: Plan) -> list[str]:
     resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
     channels = f"{plan.channels.a} and {plan.channels.b} channels"
     epochs = plan.total / plan.epoch_size
-    on_each = f" on each of {plan.processes.number} processes" if plan.processes.number > 1 else ""
+    on_each = f" on each of {plan.world.size} processes" if plan.world.size > 1 else ""
     batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
@@ -186,7 +194,7 @@ def last_checkpoint(run: Run) -> Path:
     return files[-1]
 
 
-def _settled(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
+def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
     engine = resolve_engine(config.engine)
     if config.optimiser.init_from is not None:
         config = with_architecture_of(config.optimiser.init_from, config)

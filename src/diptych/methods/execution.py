@@ -1,0 +1,79 @@
+"""Execution: how a method runs its networks. Every choice computes the same mathematics."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.checkpoint import checkpoint
+
+from diptych.config import EngineConfig
+from diptych.device import Device
+from diptych.networks.layers import running_statistics_kept
+from diptych.pair import Pair
+from diptych.parallel import ParallelDirections
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a method calls to run its networks. The default runs them one after the other, without any measure."""
+
+    batch_forwards: bool = False
+    """Concatenate batches that go through the same network into one forward pass (never with batch norm)."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass."""
+    parallel: ParallelDirections | None = None
+    """Compute the two directions at the same time."""
+
+    @classmethod
+    def choose(cls, device: Device, modules: Collection[nn.Module], *, distributed: bool = False) -> "Execution":
+        """The execution that ``device.config`` asks for, as far as it leaves the numbers of ``modules`` as they are."""
+        config = device.config
+        batch_forwards = config.batch_forwards and not config.activation_checkpointing
+        wanted = batch_forwards and not distributed and _wants_parallel(config)
+        parallel = None
+        if wanted and not any(_depends_on_order(module) for module in modules):
+            parallel = ParallelDirections(partial(device.autocast, cache_weights=False))
+        return cls(batch_forwards, config.activation_checkpointing, parallel)
+
+    def map(self, pair: Pair[Any], function: Callable[..., T], *others: Pair[Any]) -> Pair[T]:
+        """``pair.map(function, *others)``. Neither member may need the result of the other."""
+        return self.parallel.map(pair, function, *others) if self.parallel else pair.map(function, *others)
+
+    def forward(self, network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
+        """``network`` of each of ``batches``, (B, C, H, W), in their order."""
+        alike = len({batch.shape[1:] for batch in batches}) == 1
+        if len(batches) < 2 or not self.batch_forwards or not alike or mixes_batch(network):
+            return tuple(self._run(network, batch) for batch in batches)
+        outputs = self._run(network, torch.cat(batches))
+        ends = accumulate(map(len, batches), initial=0)
+        return tuple(outputs[start:end] for start, end in pairwise(ends))
+
+    def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
+        if not self.activation_checkpointing:
+            return network(batch)  # type: ignore[no-any-return]
+        contexts = partial(running_statistics_kept, network)
+        outputs: Tensor = checkpoint(network, batch, use_reentrant=False, context_fn=contexts)
+        return outputs
+
+
+def mixes_batch(network: nn.Module) -> bool:
+    """Whether the output for an image depends on the other images of its batch."""
+    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
+
+
+def _wants_parallel(config: EngineConfig) -> bool:
+    is_cpu = config.device == "cpu" and torch.get_num_threads() > 1
+    return config.parallel_directions and is_cpu and not config.compile
+
+
+def _depends_on_order(module: nn.Module) -> bool:
+    """Whether the numbers depend on which direction is computed first: running statistics, and random draws."""
+    return any(isinstance(layer, _BatchNorm | _DropoutNd) for layer in module.modules())

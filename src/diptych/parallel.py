@@ -1,0 +1,82 @@
+"""Parallel directions: on a CPU, the two directions of a method are computed at the same time, each in its own thread.
+
+Splitting every operation over all cores makes the cores wait for each other some thousand times per update, and a core
+that another program occupies holds up all of them. Two directions in parallel wait for each other a few times.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from diptych.pair import Pair
+
+T = TypeVar("T")
+
+
+class ParallelDirections:
+    """Two threads. Each computes inside a context of its own that ``context`` makes, such as autocast."""
+
+    NUM_THREADS = 2
+
+    def __init__(self, context: Callable[[], AbstractContextManager[object]]) -> None:
+        self.context = context
+        self.pool = ThreadPoolExecutor(self.NUM_THREADS, "direction")
+
+    @contextmanager
+    def halved_threads(self) -> Iterator[None]:
+        """Inside, every thread (the caller too) uses half of torch's intra-op threads.
+
+        The operations between the two directions are small. With all threads they would wait for a busy core.
+        """
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, num_threads // self.NUM_THREADS))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(num_threads)
+
+    def map(self, pair: Pair[Any], function: Callable[..., T], *others: Pair[Any]) -> Pair[T]:
+        """``pair.map(function, *others)``, both members at the same time."""
+        return Pair(*self._run([partial(function, *members) for members in zip(pair, *others, strict=True)]))
+
+    def backward(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+        """Adds the gradient of the sum of ``losses`` to ``parameters``.
+
+        The losses share no graph. Their gradients are computed at the same time and added in the order of ``losses``,
+        so that the result does not depend on which thread ends first.
+        """
+        gradients = self._run([partial(_gradient, loss, parameters) for loss in losses], with_context=False)
+        for each in gradients:
+            used = [(p, g) for p, g in zip(parameters, each, strict=True) if g is not None]
+            torch._foreach_add_([_accumulated(p) for p, _ in used], [g for _, g in used])
+
+    def _run(self, calls: Sequence[Callable[[], T]], *, with_context: bool = True) -> list[T]:
+        """The results of ``calls``, once all have ended."""
+        compute = partial(self._compute, torch.get_num_threads(), torch.is_grad_enabled(), with_context)
+        running = [self.pool.submit(compute, call) for call in calls]
+        wait(running)
+        return [future.result() for future in running]
+
+    def _compute(self, num_threads: int, with_gradient: bool, with_context: bool, call: Callable[[], T]) -> T:
+        torch.set_num_threads(num_threads)
+        with torch.set_grad_enabled(with_gradient):
+            if not with_context:  # torch advises against autocast around a backward pass
+                return call()
+            with self.context():
+                return call()
+
+
+def _gradient(loss: Tensor, parameters: Sequence[nn.Parameter]) -> tuple[Tensor | None, ...]:
+    return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+def _accumulated(parameter: nn.Parameter) -> Tensor:
+    """The gradient so far, with the parameter's own memory layout, on which optimisers rely."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad

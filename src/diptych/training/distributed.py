@@ -1,0 +1,226 @@
+"""Distributed training: the ranks that train one run together, through torch.distributed. Usually there is one rank."""
+
+import atexit
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from diptych.errors import OptionError, RunError, UserError
+from diptych.launcher import world_size
+from diptych.monitoring.meters import NonFiniteError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(hours=6)
+"""Of a collective: the other ranks wait while the main one reads all pictures, draws and scores. That a rank has died
+is noticed by its closed connections, not by this."""
+FAREWELL = timedelta(seconds=10)
+"""How long other ranks wait for the main one to report an error. Launchers end all ranks when one ends."""
+SHUTDOWN_SECONDS = 0.2
+"""Wait this long before shutdown: gloo threads that still release buffers at interpreter exit abort the process
+(torch 2.13: 6 processes of 60)."""
+BUCKET_MIB = 25
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+FAILURE = "diptych.failure"
+
+
+class World:
+    """All ranks of a run; here the only one, and torch.distributed is not touched.
+
+    The main rank makes decisions, reads checkpoints, writes and prints; every rank trains on its part of each batch.
+    Except for ``is_main``, these are collectives: every rank must call them in the same order, or the job deadlocks.
+    """
+
+    rank, size = 0, 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this rank writes and prints for all."""
+        return self.rank == 0
+
+    def set_device(self, device: torch.device) -> None:
+        """Selects this rank's device of that type."""
+
+    def convert_batch_norm(self, module: nn.Module) -> None:
+        """Makes batch norm inside ``module`` use the statistics of all ranks."""
+
+    def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
+        """A hook to call before the last backward pass of a step: that pass averages the gradients of ``module``."""
+        del module
+        return lambda: None
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each of ``flags``, whether it is set on any rank."""
+        return flags
+
+    def all_gather(self, act: Callable[[], T]) -> list[T]:
+        """The results of ``act`` on all ranks, on every rank. An error on one ends all; the main rank raises it."""
+        return [act()]
+
+    def on_main(self, act: Callable[[], T]) -> T:
+        """Calls ``act`` on the main rank only, and returns its result on every rank. Errors as ``all_gather``."""
+        return act()
+
+    def gather(self, value: T) -> list[T]:
+        """The ``value`` of each rank, on the main rank; an empty list elsewhere."""
+        return [value]
+
+    def scatter(self, values: list[T]) -> T:
+        """Of the main rank's ``values``, the one at this rank's index."""
+        return values[0]
+
+    def broadcast(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The main rank's ``tensors``, on every rank."""
+        return tensors
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Inside, the end of another rank, however sudden, ends this one with a message."""
+        yield
+
+
+ALONE = World()
+
+
+class ProcessGroup(World):
+    """The ranks of one launch. Objects and decisions go through gloo, gradients on CUDA through NCCL."""
+
+    def __init__(self) -> None:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        atexit.register(_shut_down)
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        self.store = distributed.distributed_c10d._get_default_store()
+
+    def set_device(self, device: torch.device) -> None:
+        """Raises ``OptionError`` where torch cannot communicate between such devices."""
+        if device.type not in ("cpu", "cuda"):
+            problem = f"several processes cannot train on {device.type}"
+            raise OptionError(problem, cure="start one, or give --device cpu")
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+    def convert_batch_norm(self, module: nn.Module) -> None:
+        if next(module.parameters()).device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+
+    def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
+        # Without device_ids: with them, DDP expects the forward pass to take a tensor.
+        wrapped = DistributedDataParallel(_Expected(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
+        return lambda: wrapped()
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        shared = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+        return tuple(shared.bool().tolist())
+
+    def all_gather(self, act: Callable[[], T]) -> list[T]:
+        mine: tuple[T | None, BaseException | None]
+        try:
+            mine = act(), None
+        except (Exception, KeyboardInterrupt) as error:
+            mine = None, error
+        outcomes: list[Any] = [None] * self.size
+        distributed.all_gather_object(outcomes, (mine[0], portable(mine[1])))
+        for _, problem in outcomes:
+            if problem is not None:
+                self._end(mine[1] or problem)
+        return [value for value, _ in outcomes]
+
+    def on_main(self, act: Callable[[], T]) -> T:
+        return self.all_gather(lambda: act() if self.is_main else None)[0]  # type: ignore[return-value]
+
+    def gather(self, value: T) -> list[T]:
+        values: list[Any] | None = [None] * self.size if self.is_main else None
+        distributed.gather_object(value, values)
+        return values or []
+
+    def scatter(self, values: list[T]) -> T:
+        own: list[Any] = [None]
+        distributed.scatter_object_list(own, values if self.is_main else None)
+        return own[0]  # type: ignore[no-any-return]
+
+    def broadcast(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        known = self.on_main(lambda: {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()})
+        received = {}
+        for name, (shape, dtype) in known.items():
+            received[name] = tensors[name].cpu().contiguous() if self.is_main else torch.empty(shape, dtype=dtype)
+            distributed.broadcast(received[name], 0)
+        return received
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not _is_connection_error(error):
+                with suppress(RuntimeError):  # the store is gone with its process
+                    self.store.set(FAILURE, f"process {self.rank} failed: {error or type(error).__name__}")
+                raise
+            cure = "repair that; the same command then continues from the last checkpoint"
+            self._end(RunError(self._failure(), cure=cure))
+
+    def _failure(self) -> str:
+        """What the rank that is gone reported before."""
+        with suppress(RuntimeError):
+            if self.store.check([FAILURE]):
+                return self.store.get(FAILURE).decode()
+        return "another process of this run was ended"
+
+    def _end(self, error: BaseException) -> None:
+        """Ends this rank because of ``error``, which the main rank raises for all."""
+        if self.is_main or not isinstance(error, UserError | NonFiniteError | KeyboardInterrupt):
+            raise error
+        with suppress(RuntimeError):  # the main rank is gone
+            distributed.barrier(async_op=True).wait(FAREWELL)
+        raise SystemExit(EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_MISTAKE)
+
+
+class _Expected(nn.Module):
+    """What DDP wraps in place of the module itself: its forward pass computes nothing.
+
+    DDP all-reduces during the first backward pass after its forward pass. With gradient accumulation, the backward
+    passes of other parts of the batch come first, so DDP's forward pass is called only before the last one.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self) -> None:
+        """Nothing."""
+
+
+@cache
+def connect() -> World:
+    """All ranks that were launched together with this one. The first call waits for them."""
+    return ALONE if world_size() == 1 else ProcessGroup()
+
+
+def portable(error: BaseException | None) -> BaseException | None:
+    """``error`` in a form that another process can receive."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _is_connection_error(error: Exception) -> bool:
+    """Whether ``error`` is what a collective raises when another rank is gone."""
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _shut_down() -> None:
+    """Shuts torch.distributed down before the interpreter exits."""
+    time.sleep(SHUTDOWN_SECONDS)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -1,0 +1,106 @@
+"""One update: each module of the method takes an optimiser step, in the method's order."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from diptych.methods import LossGroups
+from diptych.monitoring.meters import GRADIENT
+from diptych.pair import Pair
+from diptych.rng import Stream, torch_seed
+from diptych.training.schedules import factor
+from diptych.training.state import State
+
+
+def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
+    """Trains ``state`` on one batch ``real``, (B, C, H, W) in [-1, 1] for each domain.
+
+    Returns each loss by its name, detached, and the norm of each module's gradient as ``gradient.<module>``. With
+    several ranks, ``real`` is this rank's part of the batch, the gradients are means over all ranks, and the losses are
+    of this part.
+
+    With gradient accumulation, the parts of the batch go through the method side by side: in each step the gradients of
+    all parts are summed before the optimiser steps, so every part sees the weights that the whole batch would.
+    """
+    parallel = state.execution.parallel
+    with parallel.halved_threads() if parallel else nullcontext():
+        return _update(state, real, learning_rate)
+
+
+def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str, Tensor]:
+    torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.next_picture))  # for dropout
+    for optimiser in state.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+    logged: dict[str, Tensor] = {}
+    updates, weights = _in_parts(state, real)
+    while True:
+        name = ""
+        for part, weight in zip(updates, weights, strict=True):
+            with state.device.autocast():  # a fresh one for each step: its cache of cast weights is stale after a step
+                step = next(part, None)
+            if step is not None:
+                name, groups = step
+                if part is updates[-1]:
+                    state.all_reduce[name]()
+                backward(state, name, groups, weight=weight)
+                for loss_name, loss in _flat(groups).items():
+                    logged[loss_name] = logged.get(loss_name, 0.0) + weight * loss.detach()
+        if not name:
+            break
+        logged[f"{GRADIENT}{name}"] = optimiser_step(state, name)
+    state.pictures += len(real.a) * state.world.size
+    for name, ema in state.ema.items():
+        ema.update(state.modules[name], state.num_updates)
+    return logged
+
+
+def backward(state: State, name: str, groups: LossGroups, *, weight: float) -> None:
+    """Adds the gradient of ``weight`` times the sum of all losses to the parameters of the module ``name``."""
+    parallel = state.execution.parallel
+    if parallel and len(groups) > 1:
+        totals = [weight * torch.stack(list(group.values())).sum() for group in groups.values()]
+        parallel.backward(totals, list(state.modules[name].parameters()))
+    else:
+        total = torch.stack(list(_flat(groups).values())).sum()
+        state.scaler.scale(weight * total).backward()  # type: ignore[no-untyped-call]
+
+
+def optimiser_step(state: State, name: str) -> Tensor:
+    """One optimiser step of the module ``name``; returns the norm of its gradient, which it clears."""
+    optimiser = state.optimisers[name]
+    state.scaler.unscale_(optimiser)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    state.scaler.step(optimiser)
+    state.scaler.update()
+    optimiser.zero_grad(set_to_none=True)
+    return norm
+
+
+def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
+    """The learning rate of the next update, in a run of ``total`` images with ``epoch_size`` images in an epoch."""
+    options = state.config.optimiser
+    unit = epoch_size if options.schedule_unit == "epoch" else state.batch_size
+    num_steps = -(-total // unit)
+    return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_fraction)
+
+
+def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[tuple[str, LossGroups]]], list[float]]:
+    """The update of each part of the batch ``real``, and the weight of each part: its fraction of the batch."""
+    parts = [
+        Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)
+    ]
+    updates, begin = [], state.next_picture
+    for part in parts:
+        query = partial(state.query_pools, count=begin)
+        updates.append(state.method.update(part, query, state.execution))
+        begin += len(part.a)
+    return updates, [len(part.a) / len(real.a) for part in parts]
+
+
+def _flat(groups: LossGroups) -> Mapping[str, Tensor]:
+    return {name: loss for group in groups.values() for name, loss in group.items()}
