@@ -18,7 +18,7 @@ from diptych.pair import Pair
 from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS
 from diptych.training.loop import train
 from diptych.training.state import build_from
-from test_training import tiny
+from helpers.runs import tiny
 
 SMALLER = {"width": 2, "num_blocks": 1, "num_levels": 5, "num_layers": 1}
 

@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import make_squares
 from diptych.checksummed import read_checksummed
 from diptych.config import SourceConfig
 from diptych.data.sampling import order
 from diptych.data.sources import find_split
 from diptych.run import Run
 from diptych.training import image_pool, window
-from test_resume import SMALL
-from test_training import losses_of, records_of
+from helpers.runs import SMALL, losses_of, records_of
+from helpers.squares import make_squares
 
 WORKER = Path(__file__).with_name("update_worker.py")
 OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 2".split()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BLUE, ORANGE, square
 from diptych import presets
 from diptych.cli import COMMANDS, main, parse
 from diptych.cli.train import Train
@@ -23,7 +22,8 @@ from diptych.networks import GENERATORS
 from diptych.pair import Pair
 from diptych.training.loop import train
 from diptych.training.plan.defaults import resolve
-from test_training import TINY
+from helpers.runs import TINY
+from helpers.squares import BLUE, ORANGE, square
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,7 +12,6 @@ from torch import nn
 from diptych.checksummed import read_checksummed
 from diptych.config import (
     CycleganConfig,
-    DataConfig,
     EngineConfig,
     LengthConfig,
     OptimiserConfig,
@@ -20,10 +19,9 @@ from diptych.config import (
     PatchganConfig,
     Pix2pixConfig,
     ResnetConfig,
-    TrainConfig,
     UnetConfig,
 )
-from diptych.device import Engine, resolve_engine
+from diptych.device import resolve_engine
 from diptych.errors import OptionError
 from diptych.monitoring.progress import Silent
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
@@ -31,18 +29,11 @@ from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.checkpoint import restore, save_checkpoint, shares_of
 from diptych.training.loop import train
-from diptych.training.state import State
 from diptych.training.update import update
-from test_reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
-from test_training import TINY, tiny
+from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
+from helpers.runs import TINY, tiny
+from helpers.states import noise, state_of
 
-PLAIN = {
-    "precision": "fp32",
-    "channels_last": False,
-    "batch_forwards": False,
-    "fused": False,
-    "parallel_directions": False,
-}
 EXACT = {
     "plain": {},
     "channels last": {"channels_last": True},
@@ -61,23 +52,6 @@ EXACT = {
     "compiled": {"compile": True},
     "all, compiled": {"compile": True, "batch_forwards": True, "fused": True, "channels_last": True},
 }
-
-
-def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=0.0, discriminator=None):
-    config = TrainConfig(
-        method=method or CycleganConfig(lambda_identity=0.5),
-        generator=generator or ResnetConfig(width=width, num_blocks=2),
-        discriminator=discriminator or PatchganConfig(width=width),
-        data=DataConfig(crop_size=64, load_size=64, channels_a=3, channels_b=3),
-        optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
-        engine=resolve_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
-    )
-    return State(config, Engine(config.engine))
-
-
-def noise(batch_size=1, size=64, seed=0, dtype=torch.float32):
-    draw = torch.Generator().manual_seed(seed)
-    return Pair(*(torch.rand(batch_size, 3, size, size, generator=draw, dtype=dtype) * 2 - 1 for _ in range(2)))
 
 
 def gradients(state, real):

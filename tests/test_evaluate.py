@@ -14,7 +14,6 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.fid import _compute_fid
 
 import diptych
-from conftest import BLUE, ORANGE, make_squares, square
 from diptych.cli import main, parse
 from diptych.config import LengthConfig, SourceConfig
 from diptych.errors import UserError
@@ -27,8 +26,8 @@ from diptych.evaluation.scores import Score
 from diptych.model import load_model
 from diptych.run import Run
 from diptych.training.loop import train
-from test_pairs import PIX2PIX, side_by_side
-from test_training import tiny
+from helpers.runs import PIX2PIX, tiny
+from helpers.squares import BLUE, ORANGE, make_squares, side_by_side, square
 
 
 class Colours(nn.Module):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import unprivileged
 from diptych.config import SourceConfig
 from diptych.data.files import Domain, by_hash, find_domain, find_pictures
 from diptych.data.sources import domain_names, find_split, hold_out
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
+from helpers.system import unprivileged
 
 
 def touch(folder, *names):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import make_squares
 from diptych.checksummed import read_checksummed
 from diptych.config import (
     DataConfig,
@@ -19,7 +18,8 @@ from diptych.errors import MissingExtraError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent
 from diptych.training.loop import train
-from test_training import tiny
+from helpers.runs import tiny
+from helpers.squares import make_squares
 
 
 def scores_of(run):

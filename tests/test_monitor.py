@@ -20,7 +20,7 @@ from diptych.monitoring.monitor import RECORDS, Monitor
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.training.loop import open_run, train
 from diptych.training.plan.plan import make_plan
-from test_training import tiny
+from helpers.runs import tiny
 
 
 def pictures(number=6, size=64, channels=3, seed=0):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import BLUE, ORANGE, square
 from diptych import __version__, sealed
 from diptych.checksummed import read_checksummed, write_checksummed
+from helpers.squares import BLUE, ORANGE, square
 
 SMALL = (
     "--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --precision fp32"

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from conftest import BLUE, ORANGE, make_squares, square
 from diptych import Translator
 from diptych.cli import parse
 from diptych.config import (
@@ -24,14 +22,8 @@ from diptych.errors import PictureError
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.training.loop import train
-from test_resume import assert_equal_runs
-from test_training import InterruptAt, records_of, tiny
-
-PIX2PIX = {
-    "method": Pix2pixConfig(),
-    "generator": UnetConfig(width=4, norm="batch", dropout=True),
-    "discriminator": PatchganConfig(width=4, num_layers=1, norm="batch"),
-}
+from helpers.runs import PIX2PIX, InterruptAt, assert_equal_runs, records_of, tiny
+from helpers.squares import BLUE, ORANGE, make_squares, side_by_side, square
 
 
 def write(folder, *names):
@@ -51,18 +43,6 @@ def paired(tmp_path):
         square(index, BLUE).save(root / "trainB" / f"{index}.png")
     for file in (root / "trainB").glob("100*.png"):
         file.unlink()
-    return root
-
-
-def side_by_side(root, *, number=24):
-    """The same pairs as one picture each: orange to the left, blue to the right."""
-    for part, start, count in (("train", 0, number), ("val", 2000, 4)):
-        (root / part).mkdir(parents=True)
-        for index in range(start, start + count):
-            both = Image.new("RGB", (64, 32))
-            both.paste(square(index, ORANGE), (0, 0))
-            both.paste(square(index, BLUE), (32, 0))
-            both.save(root / part / f"{index}.png")
     return root
 
 

@@ -5,14 +5,14 @@ from functools import partial
 import pytest
 import torch
 
-from conftest import cores
 from diptych.config import Pix2pixConfig, ResnetConfig, UnetConfig
 from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.checkpoint import restore, save_checkpoint, share_out, shares_of
 from diptych.training.parallel import ParallelDirections, independent
 from diptych.training.update import update
-from test_engine import noise, state_of
+from helpers.states import noise, state_of
+from helpers.system import cores
 
 MERGED = {"batch_forwards": True, "fused": True}
 AT_ONCE = MERGED | {"parallel_directions": True}

@@ -5,16 +5,16 @@ import random
 import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from conftest import unprivileged
 from diptych.data.formats.pillow import read_header, read_picture, storable, write_picture
 from diptych.data.image import Picture, eight_bits, resized, to_pillow, with_channels
 from diptych.errors import PictureError
+from helpers.pictures import CONTENTS, png, saved
+from helpers.system import unprivileged
 
 # pytest turns on again what diptych.data.formats.pillow turns off; see test_pillow_prints_no_warning_of_its_own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
@@ -25,26 +25,6 @@ COLOUR = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
 ALPHA = RNG.integers(0, 256, (12, 17), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (12, 17), dtype=np.uint16)
 SMOOTH = np.stack([np.add.outer(np.arange(40), np.arange(60)) * k % 256 for k in (1, 2, 2)], axis=2).astype(np.uint8)
-LOSSY = {".jpg": {"quality": 95, "subsampling": 0}, ".webp": {"lossless": True}}
-
-
-def saved(path, image, **options):
-    image.save(path, **(LOSSY.get(path.suffix, {}) | options))
-    return path
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width, height, *, depth=8, colour_type=0, rows=b""):
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def bmp(width, height):
-    return b"BM" + struct.pack("<IHHI", 58, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, *[0] * 6)
 
 
 # -- every kind of picture
@@ -197,20 +177,6 @@ def test_of_several_frames_the_first_is_read_and_said_so(tmp_path, suffix):
 
 
 # -- wrong files
-
-CONTENTS = {
-    "empty": (b"", "is empty (0 bytes): replace or remove it"),
-    "text": (
-        b"Dear diary,\ntoday",
-        "does not begin like a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF), whatever its name says",
-    ),
-    "page": (b"<!DOCTYPE html><html>", "does not begin like a picture"),
-    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "does not begin like a picture"),
-    "png of 60000×60000": (png(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
-    "bmp of 60000×60000": (bmp(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
-    "png without its pixels": (png(12000, 12000), "is cut off or damaged (0.1 kB; "),
-    "png of size 0": (png(0, 7), "does not begin like a picture"),
-}
 
 
 def assert_refused(path, message, *, by_header=False):

@@ -1,8 +1,5 @@
 """Against numbers computed by the authors' code; see ``reference/README.md``."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,23 +8,10 @@ from diptych.config import CycleganConfig, PatchganConfig, Pix2pixConfig, PixelC
 from diptych.methods import build_method
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
+from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 
-REFERENCE = Path(__file__).parent / "reference"
-INDEX = json.loads((REFERENCE / "index.json").read_text())
 GENERATORS = [name for name, entry in INDEX.items() if entry["kind"] == "generator"]
 DISCRIMINATORS = [name for name, entry in INDEX.items() if entry["kind"] == "discriminator"]
-
-# Our discriminators and identity terms are named by the domain that they judge, the authors' by a direction.
-CYCLEGAN_NETWORKS = {
-    "G_A": "generators.a2b",
-    "G_B": "generators.b2a",
-    "D_A": "discriminators.b",
-    "D_B": "discriminators.a",
-}
-CYCLEGAN_LOSSES = {
-    "G_A": "gan_b", "G_B": "gan_a", "cycle_A": "cycle_a", "cycle_B": "cycle_b",
-    "idt_A": "identity_b", "idt_B": "identity_a", "D_A": "discriminator_b", "D_B": "discriminator_a",
-}  # fmt: skip
 
 
 def generator_config(entry):
@@ -42,10 +26,6 @@ def discriminator_config(entry):
     if entry["netD"] == "pixel":
         return PixelConfig(width=entry["ndf"], norm=entry["norm"])
     return PatchganConfig(width=entry["ndf"], norm=entry["norm"], num_layers=entry["n_layers_D"])
-
-
-def picture(values, dtype=torch.float32):
-    return values.to(dtype) / 127.5 - 1
 
 
 @pytest.mark.parametrize("name", GENERATORS + DISCRIMINATORS)

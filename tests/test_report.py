@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from conftest import make_squares
 from diptych.cli import main
 from diptych.config import LengthConfig, SourceConfig
 from diptych.monitoring.grid import Block, Row
@@ -26,7 +25,8 @@ from diptych.report.facts import collect
 from diptych.report.report import write_report
 from diptych.run import Run
 from diptych.training.loop import train
-from test_training import TINY
+from helpers.runs import TINY
+from helpers.squares import make_squares
 
 HOSTILE = "<script>alert('&amp;')</script>\"&>"
 EMPTY_TAGS = {"meta", "img", "input", "br", "line"}

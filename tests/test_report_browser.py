@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_squares
 from diptych.config import LengthConfig, SourceConfig
 from diptych.training.loop import train
-from test_training import TINY
+from helpers.runs import TINY
+from helpers.squares import make_squares
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 
 import pytest
-import torch
 
 from diptych.checksummed import read_checksummed
 from diptych.config import CycleganConfig, EngineConfig, LengthConfig, OptimiserConfig, ResnetConfig
@@ -16,30 +15,13 @@ from diptych.errors import RunError, WeightsError
 from diptych.lock import locked
 from diptych.run import Run
 from diptych.training.loop import train
-from test_training import InterruptAt, losses_of, records_of, tiny
-
-SMALL = "--crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4"
-PICTURES = 240
+from helpers.runs import PICTURES, SMALL, InterruptAt, assert_equal_runs, records_of, state_of, tiny
 
 
 def command(root, run, *options):
     """Trains with a checkpoint after every update, so that most kills fall into writing one."""
     arguments = f"train --root {root} --run {run} {SMALL} --discriminator.num-layers 1 --batch-size 2 --save-minutes 0"
     return [sys.executable, "-m", "diptych", *arguments.split(), "--pictures", str(PICTURES), *options]
-
-
-def state_of(run):
-    (file,) = [file for file in run.checkpoint_files() if int(file.stem) == PICTURES]
-    tensors, description = read_checksummed(file, "checkpoint")
-    return tensors, description["numbers"]
-
-
-def assert_equal_runs(one, two):
-    assert losses_of(one) == losses_of(two)
-    (tensors, numbers), (others, other_numbers) = state_of(one), state_of(two)
-    assert numbers == other_numbers
-    assert tensors.keys() == others.keys()
-    assert [name for name in tensors if not torch.equal(tensors[name], others[name])] == []
 
 
 @pytest.mark.slow
@@ -139,7 +121,7 @@ def test_a_fork_with_other_networks_is_refused(squares, tmp_path):
 
 
 def test_other_pictures_are_refused(tmp_path):
-    from conftest import make_squares
+    from helpers.squares import make_squares
 
     root = make_squares(tmp_path / "data", train=6)
     config = tiny(root, length=LengthConfig(pictures=4))

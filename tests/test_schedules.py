@@ -5,7 +5,7 @@ import math
 import pytest
 
 from diptych.training.schedules import factor
-from test_reference import INDEX
+from helpers.reference import INDEX
 
 
 @pytest.mark.parametrize(

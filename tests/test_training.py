@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from diptych.config import (
     PatchganConfig,
     ResnetConfig,
     SourceConfig,
-    TrainConfig,
     UnetConfig,
 )
 from diptych.errors import OptionError, PictureError, RunError
@@ -32,44 +29,7 @@ from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
-
-TINY = TrainConfig(
-    method=CycleganConfig(pool_size=5),
-    generator=ResnetConfig(width=4, num_blocks=1),
-    discriminator=PatchganConfig(width=4, num_layers=1),
-    data=DataConfig(load_size=36, crop_size=32),
-    optimiser=OptimiserConfig(batch_size=2),
-    length=LengthConfig(pictures=300),
-    engine=EngineConfig(precision="fp32"),
-    output=OutputConfig(num_samples=3),
-)
-
-
-def tiny(root, **changes):
-    return replace(TINY, source=SourceConfig(root=root), **changes)
-
-
-class InterruptAt(Silent):
-    """Presses Ctrl-C when a run reports that it passed ``pictures``."""
-
-    def __init__(self, pictures):
-        self.pictures = pictures
-
-    def show(self, pictures, pictures_per_second, losses, *, waiting_fraction):
-        if pictures >= self.pictures:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-def records_of(run):
-    """The records of losses, without those of alarms."""
-    return [record for record in run.metrics() if "losses" in record]
-
-
-def losses_of(run):
-    return [
-        (record["pictures"], record["learning_rate"], record["losses"], record["gradients"])
-        for record in records_of(run)
-    ]
+from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 
 
 def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
@@ -201,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path)
 
 
 def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
-    from conftest import make_squares
+    from helpers.squares import make_squares
 
     root = make_squares(tmp_path / "data", train=24)
     config = tiny(root, data=replace(TINY.data, cache_gib=0.0, disk_cache_gib=0.0))
@@ -248,7 +208,7 @@ def test_a_folder_with_something_else_in_it_is_not_written_to(squares, tmp_path)
 
 
 def test_grey_and_colour_domains_train_without_identity(tmp_path):
-    from conftest import make_squares
+    from helpers.squares import make_squares
 
     root = make_squares(tmp_path / "data", train=6)
     for file in [*(root / "trainA").iterdir(), *(root / "testA").iterdir()]:

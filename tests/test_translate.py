@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import unprivileged
 from diptych.checksummed import write_checksummed
 from diptych.cli import main
 from diptych.config import DataConfig, ResnetConfig, UnetConfig
@@ -28,7 +27,8 @@ from diptych.inference.translator import Translator, pad_to_stride
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair
-from test_pictures import CONTENTS, saved
+from helpers.pictures import CONTENTS, saved
+from helpers.system import unprivileged
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 

@@ -1,0 +1,1 @@
+"""What several test files need. Tests import from here, never from each other."""

@@ -1,0 +1,40 @@
+"""Picture files, whole and wrong, with what is said of the wrong ones."""
+
+import struct
+import zlib
+
+LOSSY = {".jpg": {"quality": 95, "subsampling": 0}, ".webp": {"lossless": True}}
+
+
+def saved(path, image, **options):
+    image.save(path, **(LOSSY.get(path.suffix, {}) | options))
+    return path
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, *, depth=8, colour_type=0, rows=b""):
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def bmp(width, height):
+    return b"BM" + struct.pack("<IHHI", 58, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, *[0] * 6)
+
+
+CONTENTS = {
+    "empty": (b"", "is empty (0 bytes): replace or remove it"),
+    "text": (
+        b"Dear diary,\ntoday",
+        "does not begin like a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF), whatever its name says",
+    ),
+    "page": (b"<!DOCTYPE html><html>", "does not begin like a picture"),
+    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "does not begin like a picture"),
+    "png of 60000×60000": (png(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
+    "bmp of 60000×60000": (bmp(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
+    "png without its pixels": (png(12000, 12000), "is cut off or damaged (0.1 kB; "),
+    "png of size 0": (png(0, 7), "does not begin like a picture"),
+}

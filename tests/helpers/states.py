@@ -1,0 +1,41 @@
+"""The state of a training of two small networks, and noise to train them on."""
+
+import torch
+
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    ResnetConfig,
+    TrainConfig,
+)
+from diptych.device import Engine, resolve_engine
+from diptych.pair import Pair
+from diptych.training.state import State
+
+PLAIN = {
+    "precision": "fp32",
+    "channels_last": False,
+    "batch_forwards": False,
+    "fused": False,
+    "parallel_directions": False,
+}
+
+
+def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=0.0, discriminator=None):
+    config = TrainConfig(
+        method=method or CycleganConfig(lambda_identity=0.5),
+        generator=generator or ResnetConfig(width=width, num_blocks=2),
+        discriminator=discriminator or PatchganConfig(width=width),
+        data=DataConfig(crop_size=64, load_size=64, channels_a=3, channels_b=3),
+        optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
+        engine=resolve_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
+    )
+    return State(config, Engine(config.engine))
+
+
+def noise(batch_size=1, size=64, seed=0, dtype=torch.float32):
+    draw = torch.Generator().manual_seed(seed)
+    return Pair(*(torch.rand(batch_size, 3, size, size, generator=draw, dtype=dtype) * 2 - 1 for _ in range(2)))
