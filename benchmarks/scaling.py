@@ -24,11 +24,11 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     import torch
 
     from diptych.config import CycleganConfig, DataConfig, EngineConfig, ResnetConfig, TrainConfig
-    from diptych.device import Engine, resolve_engine
+    from diptych.device import resolve_engine
     from diptych.pair import Pair
-    from diptych.training.join import join
+    from diptych.training.distributed import connect
     from diptych.training.state import State
-    from diptych.training.update import update
+    from diptych.training.stepper import update
 
     torch.set_num_threads(1)
     config = TrainConfig(
@@ -37,7 +37,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         data=DataConfig(crop_size=size, channels_a=3, channels_b=3),
         engine=resolve_engine(EngineConfig(device="cpu", compile=compiled)),
     )
-    processes = join()
+    processes = connect()
     state = State(config, Engine(config.engine), processes)
     pictures = torch.rand(2, 1, 3, size, size, generator=torch.Generator().manual_seed(processes.rank)) * 2 - 1
     print("ready", flush=True)

@@ -24,11 +24,11 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
-from diptych.device import Engine, resolve_engine
+from diptych.device import resolve_engine
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.training.state import State
-from diptych.training.update import update
+from diptych.training.stepper import update
 
 PLAIN = {
     "precision": "fp32",
@@ -94,13 +94,13 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
         optimiser=OptimiserConfig(batch_size=variant.batch_size),
         engine=resolve_engine(EngineConfig(**variant.engine)),
     )
-    state = State(config, Engine(config.engine))
+    state = State(config)
     if not variant.own_layers:
         for module in state.modules.values():
             with_torch_layers(module)
     shape = (variant.batch_size, 3, variant.size, variant.size)
     noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
-    return state, noise.map(state.engine.receive)
+    return state, noise.map(state.device.to_device)
 
 
 def with_torch_layers(module: nn.Module) -> None:

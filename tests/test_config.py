@@ -23,7 +23,7 @@ from diptych.config import (
 from diptych.config.constraints import ADJUSTABLE, Range, iter_fields
 from diptych.config_json import flatten, from_json, to_json
 from diptych.errors import OptionError
-from diptych.presets import METHODS, PRESETS, demo, paper
+from diptych.registry import METHODS, PRESETS, demo, paper
 
 CONFIG = TrainConfig(
     source=SourceConfig(root=Path("a/b")),

@@ -15,7 +15,7 @@ from diptych.checksummed import read_checksummed
 from diptych.config import LengthConfig, TrainConfig
 from diptych.model import load_model
 from diptych.pair import Pair
-from diptych.presets import DISCRIMINATORS, GENERATORS, METHODS
+from diptych.registry import METHODS
 from diptych.training.loop import train
 from diptych.training.state import build_from
 from helpers.runs import tiny

@@ -17,8 +17,9 @@ from diptych.checksummed import read_checksummed
 from diptych.config import SourceConfig
 from diptych.data.sampling import order
 from diptych.data.sources import find_split
+from diptych.monitoring import meters
 from diptych.run import Run
-from diptych.training import image_pool, window
+from diptych.training import image_pool
 from helpers.runs import SMALL, losses_of, records_of
 from helpers.squares import make_squares
 
@@ -135,12 +136,12 @@ def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pi
 
 def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
     pictures = [torch.tensor(number) for number in range(7)]
-    assert image_pool.redealt([pictures[:4], pictures[4:]], 2, 4) == [pictures[:4], pictures[4:]]
-    assert image_pool.redealt([pictures[:4], pictures[4:]], 1, 5) == [pictures[:5]]
-    assert image_pool.redealt([pictures], 3, 5) == [pictures[0::3], pictures[1::3], pictures[2::3]]
+    assert image_pool.redistribute([pictures[:4], pictures[4:]], 2, 4) == [pictures[:4], pictures[4:]]
+    assert image_pool.redistribute([pictures[:4], pictures[4:]], 1, 5) == [pictures[:5]]
+    assert image_pool.redistribute([pictures], 3, 5) == [pictures[0::3], pictures[1::3], pictures[2::3]]
     windows = [{"sums": {"gan": 1.0}, "updates": 2}, {"sums": {"gan": 4.0}, "updates": 2}]
-    assert window.redealt(windows, 2) == windows
-    assert window.redealt(windows, 3) == [{"sums": {"gan": 2.5}, "updates": 2}] * 3
+    assert meters.redistribute(windows, 2) == windows
+    assert meters.redistribute(windows, 3) == [{"sums": {"gan": 2.5}, "updates": 2}] * 3
 
 
 def test_only_the_first_process_writes_and_speaks(squares, tmp_path):

@@ -27,9 +27,9 @@ from diptych.monitoring.progress import Silent
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.training.checkpoint import restore, save_checkpoint, shares_of
+from diptych.training.checkpoint import gather_rank_states, restore, save_checkpoint
 from diptych.training.loop import train
-from diptych.training.update import update
+from diptych.training.stepper import update
 from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 from helpers.runs import TINY, tiny
 from helpers.states import noise, state_of
@@ -91,14 +91,14 @@ def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
         discriminator=PatchganConfig(width=options["ndf"]),
         batch_size=len(stored["real_A"][0]),
     )
-    assert (state.engine.parallel_directions is not None) == (EXACT[choice].get("parallel_directions") is True)
+    assert (state.execution.parallel is not None) == (EXACT[choice].get("parallel_directions") is True)
     modules = nn.ModuleDict(state.modules).double()
     for theirs, ours in CYCLEGAN_NETWORKS.items():
         for key, value in modules.get_submodule(ours).state_dict().items():
             value.copy_(stored[f"initial.{theirs}.{key}"])
     for step, expected in enumerate(entry["losses"]):
         real = Pair(*(picture(stored[f"real_{domain}"][step], torch.float64) for domain in "AB"))
-        real = real.map(lambda values: values.contiguous(memory_format=state.engine.memory_format))
+        real = real.map(lambda values: values.contiguous(memory_format=state.device.memory_format))
         logged = {key: value.item() for key, value in update(state, real, learning_rate=options["lr"]).items()}
         found = {theirs: logged.get(ours, 0.0) for theirs, ours in CYCLEGAN_LOSSES.items()}
         assert found == pytest.approx(expected, rel=1e-6)
@@ -184,7 +184,7 @@ def test_fused_adam_goes_on_from_a_checkpoint_as_plain_adam_does(tmp_path):
     run.create()
     begun = state_of({"fused": True, "channels_last": True})
     update(begun, noise(), learning_rate=2e-4)
-    save_checkpoint(run, begun, shares_of(begun))
+    save_checkpoint(run, begun, gather_rank_states(begun))
     states = [state_of({"fused": fused, "channels_last": True}) for fused in (False, True)]
     for state in states:
         restore(run.checkpoint_files()[-1], state)

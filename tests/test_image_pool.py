@@ -15,7 +15,7 @@ def numbered(start: int, stop: int) -> torch.Tensor:
 
 def run(pool: ImagePool, start: int, stop: int) -> list[int]:
     """What comes back for the pictures numbered ``start`` to ``stop``, each its own count."""
-    return [int(pool.exchange(numbered(count, count + 1), count)) for count in range(start, stop)]
+    return [int(pool.query(numbered(count, count + 1), count)) for count in range(start, stop)]
 
 
 def test_pictures_come_back_as_they_are_until_the_pool_is_full():
@@ -85,12 +85,12 @@ def test_a_pool_with_the_same_pictures_goes_on_the_same():
 
 def test_size_zero_passes_through():
     pool, batch = ImagePool(0, seed=0, stream=Stream.POOL_A), numbered(0, 4)
-    assert pool.exchange(batch, 0) is batch
+    assert pool.query(batch, 0) is batch
     assert pool.pictures == []
 
 
 def test_a_stored_picture_does_not_change_with_the_batch_that_it_came_in():
     pool, batch = ImagePool(3, seed=0, stream=Stream.POOL_A), numbered(0, 3)
-    pool.exchange(batch, 0)
+    pool.query(batch, 0)
     batch.fill_(9)
     assert [int(picture) for picture in pool.pictures] == [0, 1, 2]

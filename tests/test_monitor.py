@@ -12,8 +12,8 @@ from rich.console import Console
 from torch import nn
 
 from diptych.config import LengthConfig
-from diptych.evaluation import indicators
 from diptych.losses import chance_level
+from diptych.monitoring import indicators
 from diptych.monitoring.alarms import RULES, alarms
 from diptych.monitoring.meters import Window
 from diptych.monitoring.monitor import RECORDS, Monitor
@@ -188,7 +188,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
     plan.run.create()
     state, outputs = open_run(plan, Silent())
     health = Monitor(plan, state, outputs.shown, Silent())
-    networks = state.method.networks(state.translators)
+    networks = state.method.networks(state.inference_generators())
 
     from diptych.data.transforms import CENTRE, look
     from diptych.monitoring.monitor import as_batch

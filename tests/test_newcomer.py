@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diptych import __version__, sealed
+from diptych import __version__
 from diptych.checksummed import read_checksummed, write_checksummed
 from helpers.squares import BLUE, ORANGE, square
 
@@ -163,7 +163,7 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
     tensors, description = read_checksummed(path, "model")
     description["versions"]["diptych"] = "99.0"
     if younger_format:
-        monkeypatch.setattr(sealed, "FORMAT", 2)
+        monkeypatch.setattr(checksummed, "FORMAT", 2)
         said = f"{path} has format 2, and this diptych reads up to 1"
     else:
         description["generator"]["attention"] = True

@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 import torch
+from diptych.training.parallel import ParallelDirections, independent
 
 from diptych.config import Pix2pixConfig, ResnetConfig, UnetConfig
 from diptych.pair import Pair
 from diptych.run import Run
-from diptych.training.checkpoint import restore, save_checkpoint, share_out, shares_of
-from diptych.training.parallel import ParallelDirections, independent
-from diptych.training.update import update
+from diptych.training.checkpoint import gather_rank_states, restore, save_checkpoint, scatter_state
+from diptych.training.stepper import update
 from helpers.states import noise, state_of
 from helpers.system import cores
 
@@ -39,8 +39,8 @@ def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit(
     (state, found) = trained(AT_ONCE)
     with cores(1):  # as each direction has: with more, sums are taken in another order
         plain, expected = trained(MERGED)
-    assert state.engine.parallel_directions is not None
-    assert plain.engine.parallel_directions is None
+    assert state.execution.parallel is not None
+    assert plain.execution.parallel is None
     assert {name: value.item() for name, value in found.items()} == {k: v.item() for k, v in expected.items()}
     for name, value in plain.tensors().items():
         assert torch.equal(value, state.tensors()[name]), name
@@ -60,9 +60,9 @@ def test_training_goes_on_from_a_checkpoint_to_the_bit(tmp_path, precision):
     run = Run(tmp_path)
     run.create()
     whole, _ = trained(AT_ONCE | {"precision": precision})
-    save_checkpoint(run, whole, shares_of(whole))
+    save_checkpoint(run, whole, gather_rank_states(whole))
     resumed = state_of(AT_ONCE | {"precision": precision}, batch_size=2)
-    share_out(resumed, restore(run.checkpoint_files()[-1], resumed))
+    scatter_state(resumed, restore(run.checkpoint_files()[-1], resumed))
     for state in (whole, resumed):
         update(state, noise(2, seed=9), learning_rate=1e-3)
     for name, value in whole.tensors().items():
@@ -93,12 +93,12 @@ def test_networks_whose_order_counts_are_computed_one_after_the_other(name):
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines_that_cannot_compute_at_once_do_not(name):
-    assert state_of(AT_ONCE | ENGINES[name]).engine.parallel_directions is None
+    assert state_of(AT_ONCE | ENGINES[name]).execution.parallel is None
 
 
 def test_one_core_computes_one_direction_after_the_other():
     with cores(1):
-        assert state_of(AT_ONCE).engine.parallel_directions is None
+        assert state_of(AT_ONCE).execution.parallel is None
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -22,9 +22,9 @@ from diptych.config import (
 )
 from diptych.device import Engine
 from diptych.pair import Pair
-from diptych.training.join import join
+from diptych.training.distributed import connect
 from diptych.training.state import State
-from diptych.training.update import update
+from diptych.training.stepper import update
 
 SIDE, NUM_PICTURES, NUM_UPDATES = 16, 4, 3
 CONFIG = TrainConfig(
@@ -48,14 +48,14 @@ ENGINES = {
 
 def main(batch_size: int, file: str) -> None:
     torch.set_default_dtype(torch.float64)
-    processes, found = join(), {}
+    processes, found = connect(), {}
     pictures = (
         torch.rand(NUM_UPDATES, 2, NUM_PICTURES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 2 - 1
     )
     for case, method in CASES.items():
         for engine, options in ENGINES.items():
             config = replace(CONFIG, method=method, optimiser=OptimiserConfig(batch_size=batch_size), engine=options)
-            state = State(config, Engine(options), processes)
+            state = State(config, processes)
             begin = processes.rank * batch_size
             for batch in pictures:
                 part = batch[:, begin : begin + batch_size]

@@ -11,7 +11,7 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
-from diptych.device import Engine, resolve_engine
+from diptych.device import resolve_engine
 from diptych.pair import Pair
 from diptych.training.state import State
 
@@ -33,7 +33,7 @@ def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=
         optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
         engine=resolve_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
     )
-    return State(config, Engine(config.engine))
+    return State(config)
 
 
 def noise(batch_size=1, size=64, seed=0, dtype=torch.float32):
