@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -11,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from diptych import presets
+from diptych import registry
 from diptych.cli import COMMANDS, main, parse
 from diptych.cli.train import Train
 from diptych.config import LengthConfig, SourceConfig
 from diptych.data.survey import Survey
 from diptych.interop import export_original
 from diptych.losses import DISCRIMINATOR_LOSSES
-from diptych.networks import GENERATORS
 from diptych.pair import Pair
+from diptych.run import Run
 from diptych.training.loop import train
 from diptych.training.plan.defaults import resolve
 from helpers.runs import TINY
@@ -35,8 +36,25 @@ def name_of(path):
     return path.name
 
 
-def python_in(document):
+IN_FILE = re.compile(r"# (\S+\.py)\n")
+"""How a block of code begins that belongs into a file of that name."""
+
+
+def blocks_in(document):
     return [code for language, code in FENCED.findall(document.read_text()) if language == "python"]
+
+
+def python_in(document):
+    return [code for code in blocks_in(document) if not IN_FILE.match(code)]
+
+
+def write_files_of(document, folder):
+    """Writes the blocks of code that belong into files."""
+    for code in blocks_in(document):
+        if name := IN_FILE.match(code):
+            file = folder / name[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(code)
 
 
 def commands_in(document):
@@ -77,19 +95,20 @@ def desk(tmp_path, monkeypatch):
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_in(d)], ids=name_of)
 def test_python_in_the_documentation_runs(document, desk):
     namespace = {"__name__": "documentation"}
-    known = [dict(DISCRIMINATOR_LOSSES), dict(GENERATORS)]
+    known = dict(DISCRIMINATOR_LOSSES)
     try:
         for block in python_in(document):
             exec(compile(block, str(document), "exec"), namespace)
     finally:
-        for registry, before in zip((DISCRIMINATOR_LOSSES, GENERATORS), known, strict=True):
-            registry.clear()
-            registry.update(before)
+        DISCRIMINATOR_LOSSES.clear()
+        DISCRIMINATOR_LOSSES.update(known)
 
 
 @pytest.mark.parametrize(("document", "command"), COMMANDS_IN_DOCUMENTS)
 def test_commands_in_the_documentation_are_right(document, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_files_of(ROOT / "docs" / document if document != "README.md" else ROOT / document, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     asked = parse(shlex.split(command)[1:])
     if isinstance(asked, Train):
         if asked.a is None and asked.root is None:  # goes on with a run, which is not here
@@ -114,6 +133,25 @@ def test_the_readmes_commands_run(desk):
     assert set(shortened) < set(README_COMMANDS)
 
 
+def test_what_extends_diptych_from_outside_trains_from_the_command_line(desk, tmp_path):
+    """The generator and the method of extend.md, by its own commands, in a process that has only PYTHONPATH for them."""
+    page = ROOT / "docs" / "extend.md"
+    write_files_of(page, tmp_path)
+    commands = commands_in(page)
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if words[0] == "train":
+            own = "--generator.width" in words
+            short = SHORT.replace("--generator.width 4 --generator.num-blocks 1 ", "") if own else SHORT
+            words += [*shlex.split(short), *([] if "--run" in words else ["--run", "runs/outside"])]
+        words = [word.replace("runs/photos2paintings", "runs/outside") for word in words]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+        done = subprocess.run([sys.executable, "-m", "diptych", *words], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert Run(Path("runs/outside")).config().generator.width == 8
+
+
 def options_in(text):
     """The options that ``text`` names; a switch is the same one turned on and turned off, and _ is read as -."""
     return {
@@ -126,11 +164,11 @@ def options_of(name):
     variants = [[]]
     if name == "train":
         choices = {
-            "--method": presets.METHODS,
-            "--generator": presets.GENERATORS,
-            "--discriminator": presets.DISCRIMINATORS,
+            "--method": registry.METHODS,
+            "--generator": registry.GENERATORS,
+            "--discriminator": registry.DISCRIMINATORS,
         }
-        variants = [[option, kind] for option, kinds in choices.items() for kind in kinds]
+        variants = [[option, kind] for option, kinds in choices.items() for kind in kinds.kinds]
     shown = io.StringIO()
     for variant in variants:
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
