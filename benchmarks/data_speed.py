@@ -20,10 +20,11 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
+from diptych.data.encoding import to_network
 from diptych.data.files import Domain, find_domain
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.pillow import open_picture, read_picture
 from diptych.data.loader import Loader, Reader
-from diptych.data.transforms import fit, fitted_size, reduction, to_network
+from diptych.data.transforms import fit, fitted_size
 from diptych.pair import Pair
 
 EXACT = DataConfig(load_size=286, crop_size=256, num_workers=0, draft=False)
@@ -65,11 +66,9 @@ def plain(path: Path) -> Tensor:
 
 def draft_decode(path: Path) -> object:
     """Decoded at a lower resolution where that is allowed, resized by Pillow; neither cropped nor made floats."""
-
-    def factor(width: int, height: int) -> int:
-        return reduction((width, height), fitted_size(width, height, DRAFT, stride=STRIDE))
-
-    return fit(read_picture(path, reduction=factor).values, DRAFT, stride=STRIDE)
+    with open_picture(path) as file:
+        image = file.decode(fitted_size(*file.size, DRAFT, stride=STRIDE))
+    return fit(image.values, DRAFT, stride=STRIDE)
 
 
 def torch_resize(path: Path) -> object:

@@ -15,7 +15,8 @@ from rounds import interleave, medians, ratio, show
 from worker import with_torch_layers
 
 from diptych.config import DataConfig, PatchganConfig, Precision, ResnetConfig
-from diptych.data.image import resized
+from diptych.data.encoding import Encoding
+from diptych.data.transforms import resize
 from diptych.inference.folder import plan_outputs, translate_files
 from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
@@ -31,7 +32,7 @@ def pictures(folder: Path, number: int) -> None:
     draw = np.random.default_rng(0)
     for index in range(number):
         small = draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(resized(small, SIDE, SIDE)).save(folder / f"{index:03d}.png")
+        Image.fromarray(resize(small, SIDE, SIDE)).save(folder / f"{index:03d}.png")
 
 
 def translator(*, plain: bool, precision: Precision) -> Translator:
@@ -44,7 +45,7 @@ def translator(*, plain: bool, precision: Precision) -> Translator:
     card = ModelCard(
         method="cyclegan",
         generator=config,
-        channels=Pair(3, 3),
+        encodings=Pair(Encoding(3), Encoding(3)),
         names=Pair("a", "b"),
         data=DataConfig(crop_size=SIDE, load_size=SIDE),
         pictures=0,

@@ -100,7 +100,7 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
             with_torch_layers(module)
     shape = (variant.batch_size, 3, variant.size, variant.size)
     noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
-    return state, noise.map(state.device.to_device)
+    return state, state.to_network(noise)
 
 
 def with_torch_layers(module: nn.Module) -> None:

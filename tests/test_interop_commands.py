@@ -21,6 +21,7 @@ from diptych.config import (
     TrainConfig,
     UnetConfig,
 )
+from diptych.data.encoding import Encoding
 from diptych.errors import WeightsError
 from diptych.inference.translator import Translator
 from diptych.interop import export_original, import_original, save_original
@@ -170,7 +171,7 @@ def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
 )  # fmt: skip
 def test_the_originals_options_for_a_model_are_told(generator, options):
     card = ModelCard(
-        method="cyclegan", generator=generator, channels=Pair(1, 3), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
+        method="cyclegan", generator=generator, encodings=Pair(Encoding(1), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
     assert options_there(card, [A2B, B2A]) == options
     turned = options.replace("--input_nc 1 --output_nc 3", "--input_nc 3 --output_nc 1 --direction BtoA")
@@ -306,7 +307,7 @@ def test_nothing_is_overwritten_by_an_export(tmp_path, theirs, capsys):
 def test_what_the_original_cannot_express_is_refused(tmp_path, capsys):
     config = replace(RESNET, upsampling="nearest")
     card = ModelCard(
-        method="cyclegan", generator=config, channels=Pair(3, 3), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
+        method="cyclegan", generator=config, encodings=Pair(Encoding(3), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
     save_model(tmp_path / "m.safetensors", {"a2b": build_generator(config, 3, 3)}, card)
     code, _, err = run(capsys, "export", tmp_path / "m.safetensors", "--original", tmp_path / "out")

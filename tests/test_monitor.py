@@ -190,12 +190,14 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
     health = Monitor(plan, state, outputs.shown, Silent())
     networks = state.method.networks(state.inference_generators())
 
-    from diptych.data.transforms import CENTRE, look
+    from diptych.data.transforms import CENTRE, crop_and_flip
     from diptych.monitoring.monitor import as_batch
 
     for domain, channel in (("a", 0), ("b", 2)):
         reader = getattr(plan.loader.readers, domain)
-        known = as_batch([look(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu"))
+        known = as_batch(
+            [crop_and_flip(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu")
+        )
         setattr(state.method.discriminators, domain, ByHeart(known))
         judges = state.method.judges()
         assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks, judges)]

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from diptych.data.encoding import eight_bits
 from diptych.data.formats.pillow import read_header, read_picture, storable, write_picture
-from diptych.data.image import Picture, eight_bits, resized, to_pillow, with_channels
+from diptych.data.image import DecodedImage, to_pillow, with_channels
+from diptych.data.transforms import resize
 from diptych.errors import PictureError
 from helpers.pictures import CONTENTS, png, saved
 from helpers.system import unprivileged
@@ -258,7 +260,7 @@ def test_a_damaged_file_is_a_picture_or_a_picture_error_and_nothing_else(tmp_pat
             path.write_bytes(mutated(rng, stream.getvalue()))
             for read in (read_header, read_picture):
                 try:
-                    num_read += isinstance(read(path), Picture)
+                    num_read += isinstance(read(path), DecodedImage)
                 except PictureError as error:
                     messages.add(str(error))
     assert all(message.startswith(f"{path} ") and "\n" not in message for message in messages)
@@ -282,9 +284,9 @@ def test_pillow_prints_no_warning_of_its_own(tmp_path):
 @pytest.mark.parametrize("values", [GREY[:, :, None], COLOUR], ids=["grey", "colour"])
 def test_resizing_is_pillows_bicubic_and_16_bits_agree_with_8(values, size):
     image = Image.fromarray(values.squeeze()).resize(size, Image.Resampling.BICUBIC)
-    found = resized(values, *size)
+    found = resize(values, *size)
     np.testing.assert_array_equal(found, np.asarray(image).reshape(size[1], size[0], -1))
-    deep = resized(values.astype(np.uint16) * 257, *size)
+    deep = resize(values.astype(np.uint16) * 257, *size)
     assert deep.dtype == np.uint16
     # Pillow rounds 8 bits after each of the two directions, and clips there too.
     assert np.abs(deep / 257 - found).max() <= 1.01
@@ -293,7 +295,7 @@ def test_resizing_is_pillows_bicubic_and_16_bits_agree_with_8(values, size):
 def test_resizing_16_bits_stays_in_its_range():
     edge = np.zeros((8, 8, 1), np.uint16)
     edge[:, 4:] = 65535
-    found = resized(edge, 37, 8)
+    found = resize(edge, 37, 8)
     assert (found.min(), found.max()) == (0, 65535)
     assert (np.diff(found[0, 12:25, 0].astype(int)) >= 0).all()
 
@@ -319,7 +321,7 @@ def test_colour_becomes_its_luma_and_grey_is_repeated():
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
 @pytest.mark.parametrize("values", [GREY[:, :, None], COLOUR], ids=["grey", "colour"])
 def test_what_is_written_without_loss_is_read_back(tmp_path, suffix, values):
-    write_picture(tmp_path / f"x{suffix}", Picture(values))
+    write_picture(tmp_path / f"x{suffix}", DecodedImage(values))
     np.testing.assert_array_equal(read_picture(tmp_path / f"x{suffix}").values, values)
     assert [path.name for path in tmp_path.iterdir()] == [f"x{suffix}"]
 
@@ -330,7 +332,7 @@ def test_what_is_written_without_loss_is_read_back(tmp_path, suffix, values):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_every_picture_can_be_written_in_every_format_and_looks_the_same(tmp_path, suffix, channels, alpha, dtype):
     values = SMOOTH[:12, :17, :channels].astype(dtype) * (257 if dtype == np.uint16 else 1)
-    write_picture(tmp_path / f"x{suffix}", Picture(values, alpha))
+    write_picture(tmp_path / f"x{suffix}", DecodedImage(values, alpha))
     found = read_picture(tmp_path / f"x{suffix}")
     keeps_alpha = alpha is not None and suffix.lower() not in (".jpg", ".jpeg", ".bmp")
     assert (found.alpha is not None) == keeps_alpha
@@ -346,7 +348,7 @@ def test_every_picture_can_be_written_in_every_format_and_looks_the_same(tmp_pat
     ("suffix", "kept"), [(".png", True), (".tiff", True), (".jpg", False), (".webp", False), (".gif", False)]
 )
 def test_16_bits_are_kept_where_the_format_has_them_and_else_scaled_and_said_so(tmp_path, suffix, kept):
-    path, picture = tmp_path / f"x{suffix}", Picture(DEEP[:, :, None])
+    path, picture = tmp_path / f"x{suffix}", DecodedImage(DEEP[:, :, None])
     made = storable(picture, path)
     assert made.note == (None if kept else f"{path} cannot hold 16 bits: it is written with 8")
     np.testing.assert_array_equal(made.values, picture.values if kept else eight_bits(picture.values))
@@ -361,12 +363,12 @@ def test_a_picture_too_large_for_the_format_is_told_and_nothing_is_written(tmp_p
         with pytest.raises(
             PictureError, match=r"cannot be written in that format \(66000×1 pixels; .*: give a name that ends"
         ):
-            write_picture(path, Picture(np.zeros((1, 66000, 3), np.uint8)))
+            write_picture(path, DecodedImage(np.zeros((1, 66000, 3), np.uint8)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_as_long_as_a_name_can_be_is_written(tmp_path):
-    write_picture(tmp_path / f"{'猫' * 83}.png", Picture(COLOUR))  # 253 bytes, of 255
+    write_picture(tmp_path / f"{'猫' * 83}.png", DecodedImage(COLOUR))  # 253 bytes, of 255
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -377,9 +379,9 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path):
     code = f"""
 import resource, signal, numpy
 from pathlib import Path
-from diptych.data.formats.pillow import Picture, write_picture
+from diptych.data.formats.pillow import DecodedImage, write_picture
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-picture = Picture(numpy.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=numpy.uint8))
+picture = DecodedImage(numpy.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=numpy.uint8))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif", ".gif"):
     try:

@@ -15,7 +15,7 @@ from diptych.data.cache import PictureCache
 from diptych.data.files import find_domain
 from diptych.data.loader import Loader, Reader
 from diptych.data.sampling import draw_unpaired, epoch_size, order
-from diptych.data.transforms import View, look, random_view
+from diptych.data.transforms import Crop, crop_and_flip, random_crop
 from diptych.pair import Pair
 from diptych.rng import Stream
 
@@ -65,8 +65,8 @@ def test_a_and_b_are_drawn_independently():
 
 
 def test_the_places_of_crops_in_a_and_b_are_independent():
-    views = [[random_view(0, stream, n, flip=True) for n in range(4000)] for stream in (Stream.VIEW_A, Stream.VIEW_B)]
-    numbers = np.array([[(view.left, view.top, view.mirrored) for view in domain] for domain in views], float)
+    views = [[random_crop(0, stream, n, flip=True) for n in range(4000)] for stream in (Stream.VIEW_A, Stream.VIEW_B)]
+    numbers = np.array([[(view.left, view.top, view.flipped) for view in domain] for domain in views], float)
     correlation = np.corrcoef(np.concatenate([*numbers], axis=1).T)
     assert np.abs(correlation - np.eye(6)).max() < 4 / np.sqrt(4000)
 
@@ -85,7 +85,7 @@ def test_every_place_of_the_order_is_uniform():
 
 def test_crops_are_uniform_over_all_places_to_the_very_edges():
     # Crops of 16 of a picture of 20 have 5 × 5 places, each as likely.
-    places = [look(PIXELS, random_view(0, Stream.VIEW_A, n, flip=False), 16)[0, 0, 0] for n in range(10_000)]
+    places = [crop_and_flip(PIXELS, random_crop(0, Stream.VIEW_A, n, flip=False), 16)[0, 0, 0] for n in range(10_000)]
     rows, columns = np.divmod(places, 20)
     table = np.zeros((5, 5), int)
     np.add.at(table, (rows, columns), 1)
@@ -93,15 +93,15 @@ def test_crops_are_uniform_over_all_places_to_the_very_edges():
 
 
 def test_half_of_the_pictures_are_mirrored_whatever_their_crop():
-    views = [random_view(1, Stream.VIEW_B, count, flip=True) for count in range(10_000)]
-    assert abs(sum(view.mirrored for view in views) - 5000) < 4 * 50
-    plain = [random_view(1, Stream.VIEW_B, count, flip=False) for count in range(10_000)]
-    assert [view._replace(mirrored=False) for view in views] == plain
+    views = [random_crop(1, Stream.VIEW_B, count, flip=True) for count in range(10_000)]
+    assert abs(sum(view.flipped for view in views) - 5000) < 4 * 50
+    plain = [random_crop(1, Stream.VIEW_B, count, flip=False) for count in range(10_000)]
+    assert [view._replace(flipped=False) for view in views] == plain
 
 
 def test_a_mirrored_view_is_the_same_crop_left_to_right():
     np.testing.assert_array_equal(
-        look(PIXELS, View(0.3, 0.9, True), 16), look(PIXELS, View(0.3, 0.9, False), 16)[:, ::-1]
+        crop_and_flip(PIXELS, Crop(0.3, 0.9, True), 16), crop_and_flip(PIXELS, Crop(0.3, 0.9, False), 16)[:, ::-1]
     )
 
 
@@ -158,10 +158,10 @@ def test_batches_hold_the_drawn_pictures_cropped_and_mirrored(folders):
         for folder, index, stream, batch in zip(folders, drawn, (Stream.VIEW_A, Stream.VIEW_B), found, strict=True):
             file = sorted(folder.iterdir())[index]
             square = np.asarray(Image.open(file).convert("RGB").resize((20, 20), Image.Resampling.BICUBIC))
-            view = random_view(3, stream, 30 + offset, flip=True)
+            view = random_crop(3, stream, 30 + offset, flip=True)
             top, left = int(view.top * 5), int(view.left * 5)
             crop = square[top : top + 16, left : left + 16]
-            crop = crop[:, ::-1] if view.mirrored else crop
+            crop = crop[:, ::-1] if view.flipped else crop
             np.testing.assert_array_equal(batch[offset].permute(1, 2, 0).numpy(), crop)
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diptych.config import DataConfig
-from diptych.data.transforms import CENTRE, View, fit, fit_whole, from_network, look, stack, to_network
+from diptych.data.encoding import from_network, to_network
+from diptych.data.transforms import CENTRE, Crop, crop_and_flip, fit, fit_whole, stack
 
 SIDE = st.integers(1, 90)
 
@@ -68,7 +69,7 @@ def test_without_a_crop_sides_become_the_nearest_multiples_of_the_stride(width, 
 )
 def test_every_picture_has_room_for_the_crop(width, height, resize, place):
     values = fit(blank(width, height), DataConfig(resize=resize, load_size=25, crop_size=24), stride=4)
-    assert look(values, View(place, 1 - 0.001 - place, mirrored=True), 24).shape == (24, 24, 3)
+    assert crop_and_flip(values, Crop(place, 1 - 0.001 - place, flipped=True), 24).shape == (24, 24, 3)
 
 
 def test_what_is_fitted_is_the_picture_resized_by_bicubic():
@@ -79,14 +80,14 @@ def test_what_is_fitted_is_the_picture_resized_by_bicubic():
     assert fit_whole(values, DataConfig(load_size=99, crop_size=40), stride=4).shape == (40, 40, 3)
 
 
-def test_a_view_is_the_part_that_it_names():
+def test_a_crop_is_the_part_that_it_names():
     values = np.arange(6 * 8).reshape(6, 8, 1)
-    np.testing.assert_array_equal(look(values, View(0, 0, False), 4), values[:4, :4])
-    np.testing.assert_array_equal(look(values, View(0.999, 0.999, False), 4), values[2:, 4:])
-    np.testing.assert_array_equal(look(values, CENTRE, 4), values[1:5, 2:6])
-    np.testing.assert_array_equal(look(values, View(0.999, 0, True), 4), values[:4, 4:][:, ::-1])
-    np.testing.assert_array_equal(look(values, CENTRE, 0), values)
-    np.testing.assert_array_equal(look(values, View(0, 0, True), 0), values[:, ::-1])
+    np.testing.assert_array_equal(crop_and_flip(values, Crop(0, 0, False), 4), values[:4, :4])
+    np.testing.assert_array_equal(crop_and_flip(values, Crop(0.999, 0.999, False), 4), values[2:, 4:])
+    np.testing.assert_array_equal(crop_and_flip(values, CENTRE, 4), values[1:5, 2:6])
+    np.testing.assert_array_equal(crop_and_flip(values, Crop(0.999, 0, True), 4), values[:4, 4:][:, ::-1])
+    np.testing.assert_array_equal(crop_and_flip(values, CENTRE, 0), values)
+    np.testing.assert_array_equal(crop_and_flip(values, Crop(0, 0, True), 0), values[:, ::-1])
 
 
 def test_all_8_bit_values_go_to_the_network_and_back_exactly():
@@ -104,7 +105,7 @@ def test_all_16_bit_values_go_to_the_network_and_back_exactly():
     torch.testing.assert_close(
         batch.flatten().double(), torch.arange(65536) / 32767.5 - 1, rtol=0, atol=3e-7, check_dtype=False
     )
-    np.testing.assert_array_equal(from_network(batch, np.uint16)[0], values)
+    np.testing.assert_array_equal(from_network(batch, "uint16")[0], values)
 
 
 def test_8_and_16_bits_share_a_batch_at_one_scale():
@@ -113,7 +114,7 @@ def test_8_and_16_bits_share_a_batch_at_one_scale():
     torch.testing.assert_close(one, other, rtol=0, atol=3e-7)
 
 
-@pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535)])
 def test_the_networks_output_is_rounded_to_the_nearest_and_clamped(dtype, top):
     levels = torch.tensor([0.0, 0.49, 0.51, 1.49, top - 0.51, top - 0.49, top], dtype=torch.float64)
     batch = torch.cat([levels / (top / 2) - 1, torch.tensor([-1.5, 1.5])]).reshape(1, 1, 1, 9)

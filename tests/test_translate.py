@@ -16,9 +16,10 @@ from PIL import Image
 from diptych.checksummed import write_checksummed
 from diptych.cli import main
 from diptych.config import DataConfig, ResnetConfig, UnetConfig
+from diptych.data.encoding import Encoding
 from diptych.data.files import find_domain
 from diptych.data.formats.pillow import read_picture
-from diptych.data.image import Picture
+from diptych.data.image import DecodedImage
 from diptych.data.loader import Loader, Reader
 from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError, UserError
@@ -45,7 +46,7 @@ def make_model(path, *, generator=RESNET, channels=(3, 3)):
     card = ModelCard(
         method="cyclegan",
         generator=generator,
-        channels=Pair(*channels),
+        encodings=Pair(*map(Encoding, channels)),
         names=Pair("photos", "paintings"),
         data=DataConfig(load_size=32, crop_size=32),
         pictures=0,
@@ -227,7 +228,7 @@ def test_between_domains_of_unlike_channels_the_target_decides(tmp_path):
 
 def test_training_size_is_that_of_the_crops_and_alpha_goes_with_it(model):
     translator = Translator.load(model)
-    made = translator.at_training_size(Picture(noise(200, 50, 3), alpha=noise(200, 50), note="hm"))
+    made = translator.at_training_size(DecodedImage(noise(200, 50, 3), alpha=noise(200, 50), note="hm"))
     assert made.values.shape == (32, 32, 3)
     assert made.alpha.shape == (32, 32)
     assert made.note == "hm"

@@ -5,10 +5,9 @@ import shutil
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from diptych.config import DeviceName, EngineConfig, Precision
-from diptych.data.transforms import to_network
 from diptych.errors import OptionError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,10 +35,6 @@ class Device:
         """Moves ``module`` to the device and into its memory format."""
         module.to(device=self.torch_device)
         module.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-
-    def to_device(self, batch: Tensor) -> Tensor:
-        """The loader's ``batch`` (B, C, H, W) as networks take it: float32 in [-1, 1], on the device."""
-        return to_network(batch, self.torch_device).contiguous(memory_format=self.memory_format)
 
     def force_eager(self) -> contextlib.AbstractContextManager[object]:
         """Inside, compiled networks run eagerly: compiling does not pay for rare calls or other image sizes."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, WeightsError
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
@@ -32,8 +33,8 @@ class ModelCard:
     """Kind of the method that trained it."""
     generator: GeneratorConfig
     """Architecture of every generator inside."""
-    channels: Pair[int]
-    """Channels of A and of B."""
+    encodings: Pair[Encoding]
+    """How images of A and of B are encoded."""
     names: Pair[str]
     """What the domains are called."""
     data: DataConfig
@@ -44,6 +45,11 @@ class ModelCard:
     """Whether the weights are the running mean over training."""
     discriminator: DiscriminatorConfig | None = None
     """Architecture of every discriminator inside, if any."""
+
+    @property
+    def channels(self) -> Pair[int]:
+        """Channels of A and of B."""
+        return self.encodings.map(lambda encoding: encoding.channels)
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,8 @@ def save_model(
         "generator": to_json(card.generator),
         "discriminators": list(discriminators or {}),
         "discriminator": to_json(card.discriminator),
-        "channels": list(card.channels),
+        "encodings": [to_json(encoding) for encoding in card.encodings],
         "names": list(card.names),
-        "value_range": [-1, 1],
         "data": to_json(card.data),
         "pictures": card.pictures,
         "ema": card.ema,
@@ -171,7 +176,7 @@ def _card(description: Mapping[str, Any]) -> ModelCard:
     return ModelCard(
         method=description["method"],
         generator=from_json(GeneratorConfig, description["generator"], "generator"),
-        channels=Pair(*description["channels"]),
+        encodings=Pair(*(from_json(Encoding, encoding, "encodings") for encoding in description["encodings"])),
         names=Pair(*description["names"]),
         data=from_json(DataConfig, description["data"], "data"),
         pictures=description["pictures"],

@@ -10,7 +10,9 @@ from typing import Any
 from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, RunError, did_you_mean_path
+from diptych.pair import Pair
 
 CHECKPOINT_DIGITS = 9
 
@@ -123,6 +125,19 @@ class Run:
             return from_json(TrainConfig, self.about()["config"])
         except OptionError as error:
             raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
+
+    def split(self) -> Split:
+        """The pictures that the run trains on, and those that it holds out by the list in ``config.json``.
+
+        Raises:
+            RunError: ``config.json`` is missing or not readable.
+            PictureError: the pictures are gone.
+        """
+        config, listed = self.config(), self.about().get("held_out", {})
+        split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
+        files = [tuple(map(Path, names)) for names in listed.values()]
+        test = split.test.map(lambda domain, held: domain.only(held), Pair(*files)) if len(files) == 2 else split.test
+        return Split(split.train, test)
 
     def checkpoint_file(self, pictures: int) -> Path:
         """Where the checkpoint after so many pictures stands."""

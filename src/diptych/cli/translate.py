@@ -50,7 +50,8 @@ class Translate:
         from rich.console import Console
         from rich.progress import Progress
 
-        from diptych.data.files import UNREAD_CURE, describe_unread
+        from diptych.data.files import describe_unread
+        from diptych.data.formats import UNREAD_CURE
         from diptych.inference.folder import plan_outputs, translate_files
         from diptych.inference.translator import Translator
         from diptych.model import load_model

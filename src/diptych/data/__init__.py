@@ -1,1 +1,1 @@
-"""Picture files to tensors and back: domains, preprocessing, seeded sampling."""
+"""From picture files to network tensors and back."""

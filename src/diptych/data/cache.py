@@ -1,4 +1,4 @@
-"""Decoded pictures kept for the next epoch: in memory while they fit, then in a file that ends with its process."""
+"""Decoded images kept for the next epoch: in memory while they fit, then in a temporary file."""
 
 import shutil
 import tempfile
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diptych.data.image import Array
+from diptych.data.encoding import Array
 
 KEPT_FREE = 4 * 2**30
-"""Bytes of the disk that are left to others, such as the run's checkpoints."""
+"""Bytes of the disk left free for other files, such as the run's checkpoints."""
 
 
-class Place(NamedTuple):
-    """Where a picture stands in the file."""
+class Slot(NamedTuple):
+    """Where an image is stored in the file."""
 
     offset: int
     shape: tuple[int, ...]
@@ -24,44 +24,42 @@ class Place(NamedTuple):
 
 
 class PictureCache:
-    """Pictures ``(H, W, C)`` by index: in memory up to ``memory_bytes``, then on disk up to ``disk_bytes``.
+    """Images ``(H, W, C)`` by index: in memory up to ``memory_bytes``, then on disk up to ``disk_bytes``.
 
-    What was kept stays: each picture is as likely as any other to come next, so that nothing is gained by making room.
-    The file in ``folder`` has no name; the system removes it when the process ends, however it ends. A picture that
-    cannot be written or read back is decoded again: nothing is raised, and nothing depends on what is kept.
+    Nothing is evicted: every image is equally likely to be drawn next. The file in ``folder`` has no name, so the
+    system removes it when the process ends, even when it is killed. An image that cannot be written or read back is
+    decoded again: no error is raised, and no result depends on the cache.
     """
 
     def __init__(self, memory_bytes: int = 0, *, disk_bytes: int = 0, folder: Path | None = None) -> None:
         self.memory_room, self.disk_room, self.folder = memory_bytes, disk_bytes, folder
         self.in_memory: dict[int, Array] = {}
-        self.on_disk: dict[int, Place] = {}
+        self.on_disk: dict[int, Slot] = {}
         self.file: FileIO | None = None
         self.end = 0
         self.lock = threading.Lock()
 
     def get(self, index: int) -> Array | None:
-        """The picture kept as ``index``, or None."""
-        if (kept := self.in_memory.get(index)) is not None:
-            return kept
-        place = self.on_disk.get(index)
-        return None if place is None else self._read(place)
+        """The image stored as ``index``, or None."""
+        if (stored := self.in_memory.get(index)) is not None:
+            return stored
+        slot = self.on_disk.get(index)
+        return None if slot is None else self._read(slot)
 
     def put(self, index: int, values: Array) -> None:
-        """Keeps ``values`` as ``index``, where there is room.
-
-        Colours are kept one after the other and not side by side, as networks take them: crops are then cheap.
-        """
+        """Stores ``values`` as ``index`` if there is room: channel by channel, as networks take it, so that crops are
+        copied faster."""
         with self.lock:
             if index in self.in_memory or index in self.on_disk:
                 return
             if values.nbytes <= self.memory_room:
                 self.memory_room -= values.nbytes
                 self.in_memory[index] = np.ascontiguousarray(values.transpose(2, 0, 1)).transpose(1, 2, 0)
-            elif values.nbytes <= self.disk_room and (place := self._write(values)):
+            elif values.nbytes <= self.disk_room and (slot := self._write(values)):
                 self.disk_room -= values.nbytes
-                self.on_disk[index] = place
+                self.on_disk[index] = slot
 
-    def _write(self, values: Array) -> Place | None:
+    def _write(self, values: Array) -> Slot | None:
         planes = np.ascontiguousarray(values.transpose(2, 0, 1))
         try:
             file = self._opened()
@@ -73,7 +71,7 @@ class PictureCache:
         except OSError:
             return None
         self.end += planes.nbytes
-        return Place(self.end - planes.nbytes, planes.shape, planes.dtype)
+        return Slot(self.end - planes.nbytes, planes.shape, planes.dtype)
 
     def _opened(self) -> FileIO:
         if self.file is None:
@@ -82,12 +80,12 @@ class PictureCache:
             self.file = made
         return self.file
 
-    def _read(self, place: Place) -> Array | None:
-        planes: Array = np.empty(place.shape, place.dtype)
+    def _read(self, slot: Slot) -> Array | None:
+        planes: Array = np.empty(slot.shape, slot.dtype)
         try:
             with self.lock:
                 assert self.file is not None
-                self.file.seek(place.offset)
+                self.file.seek(slot.offset)
                 num_read = self.file.readinto(planes.data.cast("B"))
         except OSError:
             return None

@@ -1,4 +1,4 @@
-"""What is wrong with pictures before hours are spent on them: findings in plain words, each with its files and cure."""
+"""What is wrong with the pictures, before hours of training: findings with their files and a cure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,44 +9,45 @@ from typing import Any, Literal
 import numpy as np
 
 from diptych.config import DataConfig
-from diptych.data.duplicate_report import Place, repeats
-from diptych.data.examine import Examined, Facts
-from diptych.data.files import UNREAD_CURE, Domain, describe_unread
-from diptych.data.image import ALPHA_MODES, GREY_MODES
+from diptych.data.duplicate_report import Occurrence, duplicate_report
+from diptych.data.examine import Examined, PictureFacts
+from diptych.data.files import Domain, describe_unread
+from diptych.data.formats import UNREAD_CURE
+from diptych.data.formats.pillow import ALPHA_MODES, GREY_MODES
 from diptych.data.pairing import common_names
 from diptych.pair import Pair
 
 Severity = Literal["error", "warning", "note"]
 
 USUAL_MODES = GREY_MODES | ALPHA_MODES | {"P", "RGB"}
-MIN_PICTURES = 30
-"""To train on."""
+FEW_TO_TRAIN_ON = 30
+"""Fewer pictures than this are memorised."""
 MAX_ENLARGEMENT = 2.0
-"""Pictures that must be enlarged by more to reach the crop teach blur."""
+"""Pictures that must be enlarged more than this to fill the crop teach blur."""
 SOME_FRACTION = 0.1
-"""Of a domain's pictures, up to which it may be chance that they are grey, or are not."""
+"""If at most this fraction of a domain is grey (or in colour), it may be meant."""
 MAX_ASPECT = 3.0
 MAX_SPREAD = 4.0
-"""Between the sizes of pictures that come to one size."""
+"""Largest ratio between the sizes of pictures that are resized to one size."""
 MAX_ASPECTS_APART = 1.5
-"""Between the usual aspect ratios of the two domains."""
+"""Largest ratio between the median aspect ratios of the two domains."""
 PAIR_ASPECTS_APART = 1.02
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the pictures that a person should know. An error stops training, a warning spoils what it learns,
-    a note may be as meant."""
+    """Something to know about the pictures. An error stops training, a warning harms its result, a note may be
+    intended."""
 
     severity: Severity
     kind: str
-    """One word for machines."""
+    """A keyword for programs."""
     problem: str
     cure: str
     files: tuple[tuple[Path, ...], ...] = ()
-    """Groups of files, such as duplicates; mostly of one each."""
+    """Groups of files, such as duplicates; most groups hold one file."""
     details: tuple[str, ...] = ()
-    """A line for each group, where its names do not say all."""
+    """A line for each group, where the names of its files are not enough."""
 
     def json(self) -> dict[str, Any]:
         files = [[str(path) for path in group] for group in self.files]
@@ -55,32 +56,32 @@ class Finding:
 
 
 def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, paired: bool) -> list[Finding]:
-    """All that is wrong with pictures to be trained on as ``data``, with its sizes chosen, says; errors first."""
+    """Everything wrong with pictures that will be trained on with ``data`` (its sizes resolved); errors first."""
     parts = (*train, *test)
-    places = [
-        Place(one, domain.domain.name, part)
+    occurrences = [
+        Occurrence(one, domain.domain.name, part)
         for part, domains in (("train", train), ("test", test))
         for domain in domains
         for one in domain.facts
     ]
-    pictures = [place.picture for place in places]
+    pictures = {one.picture.path: one.picture for one in occurrences}
     domains = train.map(lambda ours, theirs: (ours.domain, [*ours.facts, *theirs.facts]), test)
     found = [
         *_unreadable(parts),
         *_passed_over(parts),
-        *_kinds(list({one.path: one for one in pictures}.values())),
+        *_kinds(list(pictures.values())),
         *chain.from_iterable(_few(part.domain) for part in train),
         *chain.from_iterable(_colours(*domain, letter) for domain, letter in zip(domains, "ab", strict=True)),
         *chain.from_iterable(_sizes(*domain, data.crop_size or 0) for domain in domains),
         *_differences(domains),
-        *(Finding("warning", *repeat) for repeat in repeats(places, paired=paired)),
+        *(Finding("warning", *one) for one in duplicate_report(occurrences, paired=paired)),
         *(_partners(train) if paired else _namesakes(train.map(lambda part: part.domain))),
     ]
     return in_order(found)
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """``findings``, errors first and notes last."""
+    """``findings``, errors first, notes last."""
     return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
 
 
@@ -103,11 +104,11 @@ def _passed_over(parts: Sequence[Examined]) -> Iterator[Finding]:
             yield Finding("warning", "not-read", problem, UNREAD_CURE)
 
 
-def _kinds(pictures: Sequence[Facts]) -> Iterator[Finding]:
-    """How files are stored, and what reading makes of it."""
+def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
+    """How files are stored, and what is lost in reading them."""
 
     def those(
-        severity: Severity, kind: str, what: str, cure: str, holds: Callable[[Facts], bool], say: str = "{path}"
+        severity: Severity, kind: str, what: str, cure: str, holds: Callable[[PictureFacts], bool], say: str = "{path}"
     ) -> Iterator[Finding]:
         found = [one for one in pictures if holds(one)]
         if found:
@@ -140,12 +141,12 @@ def _kinds(pictures: Sequence[Facts]) -> Iterator[Finding]:
 
 
 def _few(domain: Domain) -> Iterator[Finding]:
-    if len(domain) < MIN_PICTURES:
+    if len(domain) < FEW_TO_TRAIN_ON:
         problem = f"{domain.folder} has only {_pictures(domain.files)} to train on, which are learnt by heart"
         yield Finding("warning", "few", problem, "collect more, best some hundreds")
 
 
-def _colours(domain: Domain, pictures: Sequence[Facts], letter: str) -> Iterator[Finding]:
+def _colours(domain: Domain, pictures: Sequence[PictureFacts], letter: str) -> Iterator[Finding]:
     grey = [one for one in pictures if one.is_grey]
     colour = [one for one in pictures if not one.is_grey]
     if grey and colour:
@@ -159,7 +160,7 @@ def _colours(domain: Domain, pictures: Sequence[Facts], letter: str) -> Iterator
         yield Finding("note", "grey-as-colour", problem, f"give --channels-{letter} 1, which has less to learn")
 
 
-def _sizes(domain: Domain, pictures: Sequence[Facts], crop_size: int) -> Iterator[Finding]:
+def _sizes(domain: Domain, pictures: Sequence[PictureFacts], crop_size: int) -> Iterator[Finding]:
     small = [one for one in pictures if one.shorter_side * MAX_ENLARGEMENT < crop_size]
     if small:
         problem = f"{_pictures(small)} of {domain.name} so small that enlarging to {crop_size} pixels blurs them"
@@ -177,8 +178,8 @@ def _sizes(domain: Domain, pictures: Sequence[Facts], crop_size: int) -> Iterato
         yield Finding("note", "uneven-sizes", problem, "none needed, unless one thing should have one size")
 
 
-def _differences(domains: Pair[tuple[Domain, list[Facts]]]) -> Iterator[Finding]:
-    """Between the usual pictures of the two domains."""
+def _differences(domains: Pair[tuple[Domain, list[PictureFacts]]]) -> Iterator[Finding]:
+    """Differences between the medians of the two domains."""
     if not all(pictures for _, pictures in domains):
         return
     names = domains.map(lambda domain: domain[0].name)
@@ -202,7 +203,7 @@ def _namesakes(domains: Pair[Domain]) -> Iterator[Finding]:
 
 
 def _partners(train: Pair[Examined]) -> Iterator[Finding]:
-    """Pairs that are no pairs, since they differ in shape."""
+    """Pairs whose pictures differ in shape."""
     shapes = train.map(lambda part: {one.path: one for one in part.facts})
     paths = train.map(lambda part: map(part.domain.path, range(len(part.domain))))
     apart = []
@@ -222,6 +223,6 @@ def _pictures(files: Iterable[object]) -> str:
     return f"{number:,} picture{'s' * (number != 1)}"
 
 
-def _with_sizes(pictures: Sequence[Facts]) -> tuple[tuple[tuple[Path, ...], ...], tuple[str, ...]]:
+def _with_sizes(pictures: Sequence[PictureFacts]) -> tuple[tuple[tuple[Path, ...], ...], tuple[str, ...]]:
     files = tuple((one.path,) for one in pictures)
     return files, tuple(f"{one.path}: {one.width}×{one.height}" for one in pictures)

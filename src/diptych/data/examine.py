@@ -1,4 +1,4 @@
-"""Pictures decoded whole, as training would, and what each is like: size, kind, colours, content."""
+"""What each picture is like once it is decoded: size, kind, colours, content."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from diptych.data.encoding import PEAK, Array
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import opened
-from diptych.data.image import LUMA, Array, from_pillow, orientation
+from diptych.data.formats.pillow import num_frames, open_picture, orientation
+from diptych.data.image import LUMA
 from diptych.data.near_duplicates import content_hash, thumbnail
-from diptych.data.transforms import halved
+from diptych.data.transforms import half_of
 from diptych.errors import PictureError
 
 GREY_SPREAD = 2
-"""Channels that differ by no more than this (of 255) have no colour."""
+"""Channels that differ by at most this many of 255 levels have no colour."""
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class PictureFacts:
     """One picture."""
 
     path: Path
@@ -29,13 +30,14 @@ class Facts:
     height: int
     """In pixels, upright."""
     mode: str
-    """As stored, in Pillow's terms."""
+    """Pillow's mode of the file."""
     num_frames: int
     is_turned: bool
-    """EXIF says to turn it."""
+    """EXIF orientation is not upright."""
     is_transparent: bool
-    """Somewhere; being able to be is not enough."""
+    """Some pixel is not opaque."""
     num_bits: int
+    """In the file."""
     content: bytes
     """Hash of the pixels."""
     thumbnail: Array
@@ -47,24 +49,23 @@ class Facts:
 
     @property
     def is_grey(self) -> bool:
-        """Whether no colour is seen in it, however it is stored."""
+        """Whether no colour is visible, even if it is stored as colour."""
         return int(np.ptp(self.thumbnail.astype(int), axis=2).max()) <= GREY_SPREAD
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found in the pictures of a domain: the facts of each, and what is wrong with those that cannot be read,
-    by path."""
+    """The facts of a domain's pictures, and the errors of the unreadable ones by path."""
 
     domain: Domain
-    facts: list[Facts] = field(default_factory=list)
+    facts: list[PictureFacts] = field(default_factory=list)
     unreadable: dict[Path, PictureError] = field(default_factory=dict)
 
 
 def examine(domain: Domain, *, advance: Callable[[], object] = lambda: None) -> Examined:
     """Reads every picture of ``domain``, in threads; ``advance`` is called after each."""
 
-    def facts(index: int) -> Facts | PictureError:
+    def facts(index: int) -> PictureFacts | PictureError:
         try:
             return read_facts(domain, index)
         except PictureError as error:
@@ -75,32 +76,30 @@ def examine(domain: Domain, *, advance: Callable[[], object] = lambda: None) -> 
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(facts, range(len(domain))))
     unreadable = {domain.path(index): error for index, error in enumerate(found) if isinstance(error, PictureError)}
-    return Examined(domain, [one for one in found if isinstance(one, Facts)], unreadable)
+    return Examined(domain, [one for one in found if isinstance(one, PictureFacts)], unreadable)
 
 
-def read_facts(domain: Domain, index: int) -> Facts:
+def read_facts(domain: Domain, index: int) -> PictureFacts:
     """The facts of one picture, or of the domain's half of it.
 
     Raises:
         PictureError: it cannot be read.
     """
     path = domain.path(index)
-    with opened(path) as image:
-        mode, is_turned = image.mode, orientation(image) != 1
-        num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-        picture = from_pillow(image, path)
-    values = halved(picture.values, domain.half)
-    # The note is of the frames where there are several, else of 16 bits that Pillow reads as 8.
-    is_deep = values.dtype != np.uint8 or (picture.note is not None and num_frames == 1)
-    return Facts(
+    with open_picture(path) as file:
+        mode, frames = file.image.mode, num_frames(file.image)
+        image = file.decode()
+        is_turned = orientation(file.image) != 1
+    values = half_of(image.values, domain.half)
+    return PictureFacts(
         path=path,
         width=values.shape[1],
         height=values.shape[0],
         mode=mode,
-        num_frames=num_frames,
+        num_frames=frames,
         is_turned=is_turned,
-        is_transparent=picture.alpha is not None and bool((picture.alpha < 255).any()),
-        num_bits=16 if is_deep else 8,
+        is_transparent=image.alpha is not None and bool((image.alpha < PEAK).any()),
+        num_bits=16 if image.encoding.is_deep or file.loses_depth else 8,
         content=content_hash(values),
         thumbnail=thumbnail(values),
     )
@@ -108,7 +107,7 @@ def read_facts(domain: Domain, index: int) -> Facts:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the pictures of a domain are like together. Colours are means over pictures, shares of 1."""
+    """Statistics of a domain. Colours are means over pictures, in [0, 1]."""
 
     num_pictures: int
     num_grey: int
@@ -122,15 +121,15 @@ class Summary:
     luminance_spread: float
     """Standard deviation between pictures."""
     saturation: float
-    """Of the HSV model."""
+    """In the HSV model."""
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def summarise(pictures: Sequence[Facts]) -> Summary:
-    """``pictures``, at least one, together."""
-    small = np.stack([one.thumbnail for one in pictures]) / 255
+def summarise(pictures: Sequence[PictureFacts]) -> Summary:
+    """The statistics of at least one picture."""
+    small = np.stack([one.thumbnail for one in pictures]) / PEAK
     luminance = (small @ np.asarray(LUMA)).mean(axis=(1, 2))
     red, green, blue = (float(value) for value in small.mean(axis=(0, 1, 2)))
     return Summary(

@@ -7,15 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from diptych.data.formats import SUFFIXES, UNREAD
 from diptych.errors import PictureError, did_you_mean_path
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-
-UNREAD = frozenset({".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd"}) | {
-    ".svs", ".ndpi", ".scn", ".mrxs",
-}  # fmt: skip
-"""Pictures too, of kinds that are not read."""
-UNREAD_CURE = "save them as JPEG or PNG to use them"
 
 Half = Literal["left", "right"]
 
@@ -28,7 +21,7 @@ class Domain:
     folder: Path
     files: tuple[Path, ...]
     half: Half | None = None
-    """Which half of each file is the picture, where two stand side by side in one."""
+    """Which half of each file is the picture, where a file holds two side by side."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -37,70 +30,22 @@ class Domain:
         return self.folder / self.files[index]
 
     def without(self, files: Sequence[Path]) -> "Domain":
-        """The same domain without some of its files."""
+        """The same domain without ``files``."""
         dropped = set(files)
         return self.only([file for file in self.files if file not in dropped])
 
     def only(self, files: Sequence[Path]) -> "Domain":
-        """The same domain with no other files than these."""
+        """The same domain with only ``files``."""
         return replace(self, files=tuple(files))
 
     @property
     def sha256(self) -> str:
-        """A hash of the list of files (names, not contents), by which a run knows its pictures again."""
+        """A hash of the file names (not the contents), by which a run recognises its pictures."""
         return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
-def is_picture(path: Path) -> bool:
-    """Whether ``path`` has the name of a picture that can be read, and is not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def find_pictures(folder: Path) -> tuple[Path, ...]:
-    """All pictures below ``folder`` as sorted relative paths; hidden files and folders are passed over.
-
-    Raises:
-        PictureError: no such folder, not a folder, or one that may not be read.
-    """
-    found = (path.relative_to(folder) for path in _walk(folder) if is_picture(path))
-    return tuple(sorted(found, key=Path.as_posix))
-
-
-def describe_unread(folder: Path) -> str:
-    """What pictures below ``folder`` are passed over because they are of a kind that is not read; empty for none.
-
-    Raises:
-        PictureError: as ``find_pictures``.
-    """
-    kinds = [path.suffix.lower() for path in _walk(folder) if path.suffix.lower() in UNREAD and path.name[0] != "."]
-    if not kinds:
-        return ""
-    listed = ", ".join(sorted(set(kinds)))
-    files = f"{len(kinds):,} file{'s' * (len(kinds) != 1)}"
-    return f"passed over in {folder}: {files} of a kind that is not read ({listed})"
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below ``folder``, but for what is in hidden folders."""
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
-
-    def refuse(error: OSError) -> None:
-        raise PictureError(f"{error.filename} cannot be read ({error.strerror})", cure="change its permissions")
-
-    for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(directory, name))]
-        yield from map(Path(directory).joinpath, names)
-
-
-def _leads_back(folder: Path) -> bool:
-    """Whether ``folder`` is a link to a folder that it lies in, so that following it would never end."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
 def find_domain(name: str, folder: Path) -> Domain:
-    """The domain of all pictures below ``folder``.
+    """The domain of all pictures in ``folder`` and its sub-folders.
 
     Raises:
         PictureError: the folder is missing or holds no picture.
@@ -112,14 +57,57 @@ def find_domain(name: str, folder: Path) -> Domain:
     return Domain(name, folder, files)
 
 
-def _name_bytes(file: Path) -> bytes:
-    """The name as it is on the disk, which need not be valid UTF-8."""
-    return os.fsencode(file.as_posix())
+def find_pictures(folder: Path) -> tuple[Path, ...]:
+    """All pictures in ``folder`` and its sub-folders as sorted relative paths, without hidden files and folders.
+
+    Raises:
+        PictureError: the folder is missing, not a folder, or not readable.
+    """
+    found = (path.relative_to(folder) for path in _walk(folder) if path.suffix.lower() in SUFFIXES)
+    return tuple(sorted(found, key=Path.as_posix))
+
+
+def describe_unread(folder: Path) -> str:
+    """One line about the pictures in ``folder`` in formats that are not read; empty if there are none.
+
+    Raises:
+        PictureError: as ``find_pictures``.
+    """
+    kinds = [path.suffix.lower() for path in _walk(folder) if path.suffix.lower() in UNREAD]
+    if not kinds:
+        return ""
+    listed = ", ".join(sorted(set(kinds)))
+    files = f"{len(kinds):,} file{'s' * (len(kinds) != 1)}"
+    return f"passed over in {folder}: {files} of a kind that is not read ({listed})"
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files in ``folder`` and its sub-folders that are not hidden."""
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
+
+    def refuse(error: OSError) -> None:
+        raise PictureError(f"{error.filename} cannot be read ({error.strerror})", cure="change its permissions")
+
+    for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if name[0] != "." and not _is_loop(Path(directory, name))]
+        yield from (Path(directory, name) for name in names if name[0] != ".")
+
+
+def _is_loop(folder: Path) -> bool:
+    """Whether ``folder`` is a link to one of its own parents."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def by_hash(files: Sequence[Path]) -> list[Path]:
-    """``files`` in the order of their names' hashes: arbitrary, but the same whatever other files there are.
+    """``files`` in the order of the hashes of their names: arbitrary, but independent of other files.
 
-    Suffixes do not count, so that the two pictures of a pair come at one place.
+    Suffixes do not count, so that the two pictures of a pair come at the same place.
     """
     return sorted(files, key=lambda file: hashlib.sha256(_name_bytes(file.with_suffix(""))).digest())
+
+
+def _name_bytes(file: Path) -> bytes:
+    """The name as bytes on disk, which need not be valid UTF-8."""
+    return os.fsencode(file.as_posix())

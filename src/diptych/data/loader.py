@@ -1,6 +1,6 @@
-"""Batches for training: pictures are read ahead of the update by threads, and kept decoded.
+"""Batches for training. Threads read pictures ahead of the update and keep them decoded.
 
-Threads and not processes: Pillow decodes and resizes outside Python's lock, and one cache serves them all.
+Threads, not processes: Pillow decodes and resizes without Python's lock, and all threads share one cache.
 """
 
 import os
@@ -14,25 +14,27 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
+from diptych.data.encoding import Array
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import read_picture
-from diptych.data.image import Array, with_channels
+from diptych.data.formats.pillow import open_picture
+from diptych.data.image import with_channels
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import or_skip
-from diptych.data.transforms import fit, fitted_size, halved, look, random_view, reduction, stack
+from diptych.data.transforms import crop_and_flip, fit, fitted_size, half_of, random_crop, stack
 from diptych.errors import PictureError
 from diptych.pair import Pair
 from diptych.rng import Stream
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2
+USABLE = "give pictures that open elsewhere"
 
 
 class Reader:
-    """The pictures of a domain by index, decoded, resized and with the domain's channels, kept in ``cache``.
+    """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
 
-    A picture that cannot be read is an error, or where ``data.skip_unreadable``, the next one stands in for it;
-    ``report`` is told once of each such picture, and of each that is not what a person would expect.
+    An unreadable picture is an error, or with ``data.skip_unreadable`` replaced by the next one. ``report`` gets one
+    line for each picture that is left out or converted.
     """
 
     def __init__(
@@ -47,57 +49,61 @@ class Reader:
     ) -> None:
         self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
         self.cache, self.report = cache or PictureCache(), report
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         self.lock = threading.Lock()
 
     def __call__(self, index: int) -> Array:
-        """``(H, W, channels)``, uint8 or uint16, as ``fit`` makes it."""
+        """``(H, W, channels)``, uint8 or uint16, of the fitted size.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
         for offset in range(len(self.domain)):
             values = self.read((index + offset) % len(self.domain))
             if values is not None:
                 return values
-        raise PictureError(f"no picture in {self.domain.folder} can be read", cure="give pictures that open elsewhere")
+        raise PictureError(f"no picture in {self.domain.folder} can be read", cure=USABLE)
 
     def read(self, index: int) -> Array | None:
-        """The same of just this picture; None where it cannot be read and may be left out."""
+        """The same, but None for a picture that is left out."""
+        if (cached := self.cache.get(index)) is not None:
+            return cached
         try:
-            return self._read(index)
+            values = self._decode(index)
         except PictureError as error:
             if not self.data.skip_unreadable:
                 raise or_skip(error) from None
-            self._tell(f"left out: {error.problem}")
+            self._report_once(f"left out: {error.problem}")
             return None
-
-    def _read(self, index: int) -> Array:
-        if (cached := self.cache.get(index)) is not None:
-            return cached
-        picture = read_picture(self.domain.path(index), reduction=self._reduction if self.data.draft else None)
-        if picture.note:
-            self._tell(picture.note)
-        values = with_channels(halved(picture.values, self.domain.half), self.channels)
-        values = fit(values, self.data, stride=self.stride, draft=self.data.draft)
         self.cache.put(index, values)
         return values
 
-    def _reduction(self, width: int, height: int) -> int:
-        """How many times smaller a file of this size may be decoded."""
-        num_columns = 1 if self.domain.half is None else 2
-        target = fitted_size(width // num_columns, height, self.data, stride=self.stride)
-        return reduction((width, height), (num_columns * target[0], target[1]), num_columns=num_columns)
+    def _decode(self, index: int) -> Array:
+        half, columns = self.domain.half, 1 if self.domain.half is None else 2
+        with open_picture(self.domain.path(index)) as file:
+            target = None
+            if self.data.draft and file.can_be_reduced:
+                width, height = file.size
+                target = fitted_size(width // columns, height, self.data, stride=self.stride)
+            image = file.decode(target, columns=columns)
+        if image.note:
+            self._report_once(image.note)
+        values = with_channels(half_of(image.values, half), self.channels)
+        return fit(values, self.data, stride=self.stride, draft=self.data.draft)
 
-    def _tell(self, message: str) -> None:
+    def _report_once(self, message: str) -> None:
         with self.lock:
-            if message in self.told:
+            if message in self.reported:
                 return
-            self.told.add(message)
+            self.reported.add(message)
         self.report(message)
 
 
 class Loader:
-    """Endless batches of randomly drawn, cropped and mirrored pictures, each a function of (seed, count) alone.
+    """Endless batches of randomly drawn, cropped and flipped images; each batch depends on (seed, count) alone.
 
-    ``paired`` pictures are drawn, cropped and mirrored together. ``pin`` puts batches where CUDA copies them from
-    without holding up the program.
+    ``paired`` images are drawn, cropped and flipped together. ``pin`` puts batches in pinned memory, from which CUDA
+    copies asynchronously.
     """
 
     def __init__(
@@ -116,7 +122,7 @@ class Loader:
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
     def batch(self, count: int) -> Pair[Tensor]:
-        """The batch that begins with the pictures drawn as number ``count``: ``(B, C, H, W)`` as ``stack`` makes it."""
+        """The batch whose first images are drawn as number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``."""
         drawn = [self._draw(count + offset) for offset in range(self.batch_size)]
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
 
@@ -124,38 +130,38 @@ class Loader:
         sizes = self.readers.map(lambda reader: len(reader.domain))
         if self.paired:
             streams = Pair(Stream.VIEW_A, Stream.VIEW_A)
-            pictures = self._read_pair(draw_paired(self.seed, count, sizes).a)
+            images = self._read_pair(draw_paired(self.seed, count, sizes).a)
         else:
             streams = Pair(Stream.VIEW_A, Stream.VIEW_B)
-            pictures = self.readers.map(lambda reader, index: reader(index), draw_unpaired(self.seed, count, sizes))
-        views = streams.map(lambda stream: random_view(self.seed, stream, count, flip=self.data.flip))
-        return pictures.map(lambda values, view: look(values, view, self.data.crop_size or 0), views)
+            images = self.readers.map(lambda reader, index: reader(index), draw_unpaired(self.seed, count, sizes))
+        crops = streams.map(lambda stream: random_crop(self.seed, stream, count, flip=self.data.flip))
+        return images.map(lambda values, crop: crop_and_flip(values, crop, self.data.crop_size or 0), crops)
 
     def _read_pair(self, index: int) -> Pair[Array]:
-        """Both pictures of a pair, or of the next pair that can be read."""
+        """Both images of a pair, or of the next pair that can be read."""
         size = len(self.readers.a.domain)
         for offset in range(size):
-            a, b = self.readers.map(lambda reader, place: reader.read(place), Pair(*2 * [(index + offset) % size]))
+            place = (index + offset) % size
+            a, b = self.readers.map(lambda reader, place=place: reader.read(place))
             if a is not None and b is not None:
                 return Pair(a, b)
-        raise PictureError(
-            f"no pair in {self.readers.a.domain.folder} can be read", cure="give pictures that open elsewhere"
-        )
+        raise PictureError(f"no pair in {self.readers.a.domain.folder} can be read", cure=USABLE)
 
-    def _stack(self, pictures: list[Array]) -> Tensor:
-        sizes = {picture.shape[:2] for picture in pictures}
+    def _stack(self, images: list[Array]) -> Tensor:
+        sizes = {image.shape[:2] for image in images}
         if len(sizes) > 1:
             (h, w), (h2, w2) = sorted(sizes)[:2]
             raise PictureError(
                 f"pictures of {w}×{h} and {w2}×{h2} cannot share a batch", cure="give a crop size, or a batch size of 1"
             )
-        batch = stack(pictures)
+        batch = stack(images)
         return batch.pin_memory() if self.pin else batch
 
     def batches(self, start: int, *, every: int | None = None) -> Generator[Pair[Tensor]]:
-        """The batches from picture number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked).
+        """The batches from image number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked).
 
-        One begins ``every`` so many pictures, by default the batch size: more where other processes take those between.
+        ``every`` is the distance between the first images of two batches, by default the batch size; with several
+        processes, it is the global batch size.
         """
         every = every or self.batch_size
         if self.num_workers == 0:

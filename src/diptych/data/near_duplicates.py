@@ -1,9 +1,9 @@
-"""Pictures that are there twice: the same pixels, or nearly the same picture (encoded again, resized, brightened).
+"""Duplicates by content: the same pixels, or nearly the same picture (encoded again, resized, brightened).
 
-Near-duplicates are found by comparing thumbnails whose mean and contrast are taken out. Source: Torralba, Fergus,
+Near-duplicates are found by comparing thumbnails after removing their mean and contrast. Source: Torralba, Fergus,
 Freeman, "80 million tiny images" (PAMI 2008), section 3: normalised squared distance of tiny pictures. A perceptual
-hash of 64 signs was not taken: in symmetric pictures and on plain grounds half of the signs are of numbers near zero,
-and change with the next JPEG.
+hash of 64 signs does worse: in symmetric pictures and on plain backgrounds half of the signs belong to numbers near
+zero, which change with each JPEG encoding.
 """
 
 import hashlib
@@ -11,15 +11,16 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-from diptych.data.image import LUMA, Array, eight_bits, to_pillow, with_channels
+from diptych.data.encoding import RGB, Array, eight_bits
+from diptych.data.image import LUMA, to_pillow, with_channels
 
 SIDE = 16
 """Of a thumbnail, in pixels."""
 MEAN_APART, DETAIL_APART, COARSE_APART = 24.0, 0.02, 0.05
-"""How far near-duplicates may be apart: the mean of a channel (of 255), and the squared distance per pixel of their
-details, of all (0.02 is a correlation of 0.99) and, to find candidates quickly, of the coarse ones alone."""
+"""Largest differences between near-duplicates: of the mean of a channel (in levels), and the squared distance per pixel
+of all details (0.02 is a correlation of 0.99) and of the coarse ones, by which candidates are found quickly."""
 FLAT = 8.0
-"""Contrast (standard deviation, of 255) below which a picture counts as plain, so that noise is not compared."""
+"""Contrast (standard deviation in levels) below which a picture counts as plain, so that noise is not compared."""
 ROWS = 256
 
 
@@ -30,15 +31,15 @@ def content_hash(values: Array) -> bytes:
 
 
 def thumbnail(values: Array) -> Array:
-    """A picture ``(H, W, C)`` as ``(16, 16, 3)`` uint8, each pixel the mean of its part of the picture."""
+    """``(H, W, C)`` as ``(16, 16, 3)`` uint8; each pixel is the mean of its part of the image."""
     small = to_pillow(eight_bits(values)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    return with_channels(np.asarray(small).reshape(SIDE, SIDE, -1), 3)
+    return with_channels(np.asarray(small).reshape(SIDE, SIDE, -1), RGB)
 
 
 def similar(thumbnails: Array) -> list[list[int]]:
-    """The places of ``(N, 16, 16, 3)`` that show nearly the same picture: groups around the first of each.
+    """Indices of ``(N, 16, 16, 3)`` that show nearly the same picture: each group starts with its first.
 
-    Coarse details are compared all with all, by matrix products; the candidates that this leaves, in full.
+    Coarse details are compared all with all, by matrix products; only the remaining candidates are compared in full.
     """
     coarse, means = _coarse(thumbnails), thumbnails.mean(axis=(1, 2))
     lengths = (coarse**2).sum(axis=1)
@@ -53,7 +54,7 @@ def similar(thumbnails: Array) -> list[list[int]]:
             if taken[first]:
                 continue
             others = others[~taken[others] & (abs(means[others] - means[first]).max(axis=1) <= MEAN_APART)]
-            details = _details(thumbnails[np.append(others, first)].reshape(-1, SIDE * SIDE, 3))
+            details = _details(thumbnails[np.append(others, first)].reshape(-1, SIDE * SIDE, RGB))
             found = others[((details[:-1] - details[-1]) ** 2).mean(axis=(1, 2)) <= DETAIL_APART]
             taken[found] = True
             if len(found):
@@ -68,9 +69,9 @@ def _coarse(thumbnails: Array) -> Array:
     return _details(luma.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half * half, 1))[:, :, 0]
 
 
-def _details(pictures: Array) -> Array:
-    """``(N, pixels, C)`` without the mean of each channel, in units of the contrast of the whole."""
-    centred = pictures - pictures.mean(axis=1, keepdims=True, dtype=np.float32)
+def _details(images: Array) -> Array:
+    """``(N, pixels, C)`` minus the mean of each channel, divided by the contrast of each image."""
+    centred = images - images.mean(axis=1, keepdims=True, dtype=np.float32)
     contrast = np.sqrt((centred**2).mean(axis=(1, 2), keepdims=True))
     scaled: Array = centred / np.maximum(contrast, FLAT)
     return scaled

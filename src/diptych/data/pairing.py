@@ -1,4 +1,4 @@
-"""Pairs by name: the pictures of two domains that have one name, whatever their suffix."""
+"""Pairs by name: pictures of the two domains that have the same name, whatever their suffix."""
 
 from pathlib import Path
 
@@ -10,18 +10,19 @@ NUM_LISTED = 5
 
 
 def pair_up(domains: Pair[Domain], *, leave_out: bool) -> Pair[Domain]:
-    """``domains`` in the order of their common names (sub-folders included, suffixes not), so that indices agree.
+    """The pictures of common names (with sub-folders, without suffixes) in one order, so that equal indices are pairs.
 
     Raises:
-        PictureError: a name is in one domain alone and may not be left out, or twice in one, or none is common.
+        PictureError: a picture has no partner and ``leave_out`` is off, two have the same name, or no name is common.
     """
     files = domains.map(_by_name)
     common = sorted(files.a.keys() & files.b.keys())
     for ours, theirs, here, there in ((files.a, files.b, *domains), (files.b, files.a, *domains.swapped)):
         alone = sorted(ours.keys() - theirs.keys())
         if alone and not leave_out:
+            names = ", ".join(alone[:NUM_LISTED]) + (", …" if len(alone) > NUM_LISTED else "")
             problem = f"{len(alone)} of {len(here)} pictures in {here.folder} have no partner in {there.folder}"
-            raise PictureError(f"{problem} ({listed(alone)})", cure="add the partners, or pass --skip-unpaired")
+            raise PictureError(f"{problem} ({names})", cure="add the partners, or pass --skip-unpaired")
     if not common and any(len(domain) for domain in domains):
         problem = f"{domains.a.folder} and {domains.b.folder} have no picture of the same name"
         raise PictureError(problem, cure="pairs need equal names; without pairs, use --method cyclegan")
@@ -32,11 +33,6 @@ def common_names(domains: Pair[Domain]) -> int:
     """How many names both domains have."""
     names = domains.map(lambda domain: {_name(file) for file in domain.files})
     return len(names.a & names.b)
-
-
-def listed(names: list[str]) -> str:
-    """The first few of ``names``, for a message."""
-    return ", ".join(names[:NUM_LISTED]) + (", …" if len(names) > NUM_LISTED else "")
 
 
 def _name(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which pictures come next: a function of (seed, count), so that any run can begin anywhere."""
+"""Which images are drawn next: a function of (seed, count), so that a run can resume anywhere."""
 
 from functools import lru_cache
 
@@ -10,27 +10,27 @@ from diptych.rng import Stream, generator
 
 
 def epoch_size(sizes: Pair[int]) -> int:
-    """Pictures per domain in one epoch: as many as the larger domain has."""
+    """Images per domain in one epoch: the size of the larger domain."""
     return max(sizes)
 
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
-    """The numbers below ``size`` in the order of ``epoch``, a fresh one each time."""
+    """The permutation of the integers below ``size`` in ``epoch``."""
     return generator(seed, Stream.ORDER, epoch).permutation(size)
 
 
 def draw_paired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
-    """The pair drawn as number ``count``, in a fresh order each epoch. Both domains have one size."""
+    """The indices of pair number ``count``, in a new order each epoch. Both domains have the same size."""
     epoch, place = divmod(count, sizes.a)
     index = int(order(seed, epoch, sizes.a)[place])
     return Pair(index, index)
 
 
 def draw_unpaired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
-    """The pictures drawn as number ``count``: A in a fresh order each epoch, B uniformly with replacement.
+    """The indices of images number ``count``: A in a new order each epoch, B uniformly with replacement.
 
-    Where B is larger, each picture of A comes ⌊|B|/|A|⌋ or one more times per epoch. Source: the authors' code.
+    If B is larger, each image of A comes ⌊|B|/|A|⌋ or one more times per epoch. Source: the authors' code.
     """
     size = epoch_size(sizes)
     epoch, place = divmod(count, size)

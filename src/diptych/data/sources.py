@@ -1,11 +1,11 @@
-"""What a run trains on and what it holds out: two folders, a root of four, or pictures side by side."""
+"""Which pictures a run trains on and which it holds out: two folders, a root of four, or pictures side by side."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from diptych.config import SourceConfig
-from diptych.data.files import Domain, by_hash, find_domain, find_pictures
+from diptych.data.files import Domain, Half, by_hash, find_domain, find_pictures
 from diptych.data.pairing import pair_up
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
@@ -15,19 +15,24 @@ HOLDOUT_FRACTION, HOLDOUT_MAX, HOLDOUT_MIN_PICTURES = 0.05, 64, 40
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures to train on and those held out, for each domain. The held-out domains may be empty."""
+    """The pictures to train on and the held-out ones. Held-out domains may be empty."""
 
     train: Pair[Domain]
     test: Pair[Domain]
 
+    @property
+    def shown(self) -> Pair[Domain]:
+        """The pictures for sample grids: the held-out ones, or those of training in a domain that holds out none."""
+        return self.test.map(lambda held, trained: held if len(held) else trained, self.train)
+
 
 def is_side_by_side(root: Path) -> bool:
-    """Whether ``root`` is laid out as the pix2pix data sets: a folder train of pictures that hold A beside B."""
+    """Whether ``root`` has the layout of the pix2pix data sets: a folder train of pictures with A beside B."""
     return (root / "train").is_dir() and not (root / "trainA").is_dir()
 
 
 def domain_names(source: SourceConfig) -> Pair[str]:
-    """What the two domains are called: their folders' names, or A and B below a root."""
+    """The names of the two domains: those of their folders, or A and B below a root."""
     if source.root is not None or source.a is None or source.b is None:
         return Pair("A", "B")
     names = Pair(source.a, source.b).map(lambda folder: folder.resolve().name or "root")
@@ -35,10 +40,10 @@ def domain_names(source: SourceConfig) -> Pair[str]:
 
 
 def where(source: SourceConfig) -> Pair[Path] | Path:
-    """The two folders that ``source`` names, or the root.
+    """The two folders of ``source``, or its root.
 
     Raises:
-        OptionError: it names neither, or both.
+        OptionError: it has neither, or both.
     """
     if source.root is not None:
         if source.a is not None or source.b is not None:
@@ -52,15 +57,15 @@ def where(source: SourceConfig) -> Pair[Path] | Path:
 def find_split(
     source: SourceConfig, holdout: int | None = None, *, paired: bool = False, skip_unpaired: bool = False
 ) -> Split:
-    """The pictures that ``source`` names, split into a part to train on and a held-out part.
+    """The pictures of ``source``, split into training and held-out pictures.
 
-    Two folders are split by ``hold_out``; a root's trainA and trainB are used whole, with testA and testB held out, and
-    so are the halves of the pictures in its train, with test (or val) held out. ``paired`` domains have equal names in
-    one order; ``skip_unpaired`` leaves out the names that only one has.
+    Two folders are split by ``hold_out``. Below a root, trainA and trainB are trained on, testA and testB held out; or
+    the halves of the pictures in train are trained on, those in test (or val) held out. ``paired`` domains have equal
+    names in one order; ``skip_unpaired`` leaves out names that only one domain has.
 
     Raises:
-        OptionError: neither two folders nor one root is given, or both domains are one folder.
-        PictureError: a folder is missing or empty, or the domains should be paired and are not.
+        OptionError: neither two folders nor a root is given, or both domains are the same folder.
+        PictureError: a folder is missing or empty, or ``paired`` pictures have no partner.
     """
     names, folders = domain_names(source), where(source)
     if isinstance(folders, Path):
@@ -75,12 +80,12 @@ def find_split(
 
 
 def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
-    """``domain`` split into a part to train on and a held-out part, chosen by hash of the names.
+    """``domain`` split into training and ``num_pictures`` held-out pictures, chosen by hash of the names.
 
-    ``num_pictures`` None takes 5 %, at most 64, and none of fewer than 40 pictures.
+    None holds out 5 %, at most 64, and nothing of fewer than 40 pictures.
 
     Raises:
-        OptionError: nothing would be left to train on.
+        OptionError: no picture would be left to train on.
     """
     if num_pictures is None:
         few = len(domain) < HOLDOUT_MIN_PICTURES
@@ -93,7 +98,7 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
 
 
 def _one_folder(folder: Path | None) -> OptionError:
-    """What to tell where there are not two folders, but ``folder`` or none."""
+    """The error for only one folder, or none."""
     problem = "two folders of pictures are needed" + (f", and {folder} is one" if folder else "")
     is_root = folder is not None and ((folder / "trainA").is_dir() or is_side_by_side(folder))
     return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
@@ -113,11 +118,9 @@ def _below_root(root: Path, names: Pair[str], *, paired: bool, skip_unpaired: bo
 
 
 def halves(domain: Domain, names: Pair[str]) -> Pair[Domain]:
-    """The left halves of the pictures of ``domain`` as A, the right ones as B."""
-    return Pair(
-        Domain(names.a, domain.folder, domain.files, half="left"),
-        Domain(names.b, domain.folder, domain.files, half="right"),
-    )
+    """The left halves of the pictures of ``domain`` as A, the right halves as B."""
+    sides: Pair[Half] = Pair("left", "right")
+    return names.map(lambda name, half: Domain(name, domain.folder, domain.files, half), sides)
 
 
 def _optional(name: str, folder: Path) -> Domain:

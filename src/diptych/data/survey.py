@@ -1,10 +1,11 @@
-"""What the pictures of a domain are like, from their headers alone: enough to choose sizes and channels."""
+"""What the headers of a domain's pictures say: enough to choose sizes and channels."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
+from diptych.data.encoding import GREY, RGB
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.pillow import Header, read_header
 from diptych.errors import PictureError
@@ -14,7 +15,7 @@ MAX_SURVEYED = 2000
 
 @dataclass(frozen=True)
 class Survey:
-    """Facts about a domain."""
+    """A domain in numbers."""
 
     num_pictures: int
     shorter_side: float
@@ -24,15 +25,15 @@ class Survey:
 
 
 def or_skip(error: PictureError) -> PictureError:
-    """``error`` with the cure that only training has."""
+    """``error`` with one more cure, which only training has."""
     return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable")
 
 
 def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda _: None) -> Survey:
-    """Reads the headers of the domain's pictures, at most 2000 of them, chosen by hash of the names.
+    """Reads the headers of at most 2000 pictures, chosen by hash of their names.
 
     Raises:
-        PictureError: one cannot be read, and ``skip_unreadable`` is off; or none can.
+        PictureError: one cannot be read and ``skip_unreadable`` is off, or none can be read.
     """
 
     def header(index: int) -> Header | PictureError:
@@ -56,5 +57,5 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
     return Survey(
         num_pictures=len(domain),
         shorter_side=median(min(header.width, header.height) for header in headers),
-        channels=1 if all(header.is_grey for header in headers) else 3,
+        channels=GREY if all(header.is_grey for header in headers) else RGB,
     )

@@ -7,8 +7,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from diptych.config import Direction
+from diptych.data.encoding import Array
 from diptych.data.formats.pillow import read_picture
-from diptych.data.image import Array
 from diptych.data.sources import find_split
 from diptych.evaluation.metrics import mean_psnr
 from diptych.evaluation.untrained import untrained

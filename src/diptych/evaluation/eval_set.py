@@ -6,29 +6,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diptych.config import SourceConfig
+from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.files import Domain, find_domain
 from diptych.data.formats.pillow import read_picture
-from diptych.data.image import Array, eight_bits, with_channels
+from diptych.data.image import with_channels
 from diptych.data.pairing import pair_up
-from diptych.data.sources import domain_names, find_split, halves, where
-from diptych.data.transforms import fit_whole, halved
+from diptych.data.sources import domain_names, halves, where
+from diptych.data.transforms import fit_whole, half_of
 from diptych.errors import PictureError, RunError
 from diptych.model import ModelCard
 from diptych.pair import Pair
 from diptych.registry import METHODS
 from diptych.run import Run
 
-MIN_PICTURES = 2
+MIN_TO_EVALUATE = 2
+"""Fewer pictures than this have no distribution."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a domain by index, as a model of ``card`` gets them: resized as in training but not cropped, with
-    the domain's channels, in 8 bits."""
+    """The images of a domain by index, as a model with ``card`` gets them: resized as in training but not cropped, in
+    the 8-bit ``encoding`` of the domain."""
 
     domain: Domain
     card: ModelCard
-    channels: int
+    encoding: Encoding
 
     def __len__(self) -> int:
         return len(self.domain)
@@ -37,14 +39,14 @@ class Pictures:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: int) -> Array:
-        values = with_channels(self.original(index), self.channels)
+        values = with_channels(self.original(index), self.encoding.channels)
         return fit_whole(values, self.card.data, stride=self.card.generator.stride)
 
     def original(self, index: int) -> Array:
-        """The picture at its own size."""
+        """The image at its own size and channels, in 8 bits."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return eight_bits(halved(read_picture(self.domain.path(index)).values, self.domain.half))
+        return eight_bits(half_of(read_picture(self.domain.path(index)).values, self.domain.half))
 
     @property
     def contents_sha256(self) -> str:
@@ -77,10 +79,10 @@ def find_pictures_for(
         domains = domains.map(lambda domain: _readable(domain, report))
     domains, paired = _paired(domains, card, pairs)
     for domain in domains:
-        if len(domain) < MIN_PICTURES:
-            cure = "give at least 2 of each domain, better 50"
+        if len(domain) < MIN_TO_EVALUATE:
+            cure = f"give at least {MIN_TO_EVALUATE} of each domain, better 50"
             raise PictureError(f"{domain.folder} has {len(domain)} pictures to evaluate on", cure=cure)
-    return domains.map(lambda domain, channels: Pictures(domain, card, channels), card.channels), paired
+    return domains.map(lambda domain, encoding: Pictures(domain, card, encoding), card.encodings), paired
 
 
 def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
@@ -119,14 +121,12 @@ def _given(source: SourceConfig) -> Pair[Domain]:
 
 
 def _held_out(model: Path) -> Pair[Domain]:
-    """The held-out pictures of the run ``model``, by the list that it wrote when it was begun."""
+    """The held-out pictures of the run ``model``."""
     cure = "give pictures that it has not seen: A B, or --root ROOT"
     run = Run(model)
     if not run.exists:
         raise RunError(f"{model} is no run, so nothing is known to be held out", cure=cure)
-    config, listed = run.config(), run.about().get("held_out", {})
-    files = [tuple(map(Path, names)) for names in listed.values()]
-    if len(files) != 2 or not all(files):
+    test = run.split().test
+    if not all(map(len, test)):
         raise RunError(f"{model} holds out no pictures", cure=cure)
-    test = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True).test
-    return test.map(lambda domain, names: domain.only(names), Pair(*files))
+    return test

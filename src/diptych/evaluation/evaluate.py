@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from diptych.config import DeviceName, Direction, SourceConfig
-from diptych.data.image import Array
+from diptych.data.encoding import Array
 from diptych.device import resolve_device
 from diptych.errors import OptionError
 from diptych.evaluation.eval_set import Pictures, find_pictures_for
@@ -131,10 +131,10 @@ def _direction(
         assert there is not None
         return there, back
 
-    same = given.features if source.channels == target.channels else None
+    same = given.features if source.encoding == target.encoding else None
     subjects = Subjects(
         trained=subject("trained", *both_ways(model)),
-        untranslated=subject("untranslated", unchanged(target.channels), None, same),
+        untranslated=subject("untranslated", unchanged(target.encoding.channels), None, same),
         untrained=subject("untrained", *both_ways(untrained(model, seed=seed))),
     )
     return score(subjects, network, seed=seed)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diptych.data.encoding import PEAK
 from diptych.errors import MissingExtraError, OptionError, WeightsError
 from diptych.evaluation.features import FeatureNetwork
 
@@ -49,7 +50,7 @@ class EfficientnetLite0(nn.Module):
         self.network = network
 
     def forward(self, batch: Tensor) -> Tensor:
-        maps: Tensor = self.network.extract_features((batch * 255 - 127) / 128)  # as its authors trained it
+        maps: Tensor = self.network.extract_features((batch * PEAK - 127) / 128)  # as its authors trained it
         return maps.mean((2, 3))
 
 
@@ -73,7 +74,7 @@ def _inception(file: Path, device: torch.device) -> FeatureNetwork:
     options = {argument.name for argument in module.forward.schema.arguments} & {"return_features"}
 
     def network(batch: Tensor) -> Any:
-        made = module(batch * 255, **dict.fromkeys(options, True))
+        made = module(batch * PEAK, **dict.fromkeys(options, True))
         if isinstance(made, Tensor) and made.shape[1:2] != (INCEPTION_FEATURES,):
             raise ValueError(f"{made.shape[1]} features, where the standard Inception has {INCEPTION_FEATURES}")
         return made

@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diptych.data.image import Array, resized, with_channels
+from diptych.data.encoding import RGB, Array, to_unit_range
+from diptych.data.image import with_channels
+from diptych.data.transforms import resize
 from diptych.errors import OptionError
 
 Features = NDArray[np.float64]
@@ -51,11 +53,11 @@ class FeatureNetwork:
         return np.concatenate(batches)
 
     def _prepared(self, picture: Array) -> Array:
-        return resized(with_channels(picture, 3), self.size, self.size)
+        return resize(with_channels(picture, RGB), self.size, self.size)
 
     @torch.no_grad()
     def _features(self, pictures: list[Array]) -> Features:
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(self.device).float() / 255
+        batch = to_unit_range(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(self.device))
         try:
             made = self.network(batch)
         except Exception as error:  # a stranger's code may raise anything

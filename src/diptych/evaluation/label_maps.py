@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.data.image import Array, with_channels
+from diptych.data.encoding import RGB, Array
+from diptych.data.image import with_channels
 from diptych.errors import OptionError, PictureError
 
 MAX_CLASSES = 64
@@ -27,7 +28,7 @@ def find_palette(pictures: Iterable[Array]) -> Array:
     """
     found: set[tuple[int, ...]] = set()
     for picture in pictures:
-        found |= set(map(tuple, np.unique(with_channels(picture, 3).reshape(-1, 3), axis=0).tolist()))
+        found |= set(map(tuple, np.unique(with_channels(picture, RGB).reshape(-1, 3), axis=0).tolist()))
         if len(found) > MAX_CLASSES:
             raise PictureError(
                 f"the label maps have more than {MAX_CLASSES} colours (as JPEG makes them)",
@@ -60,7 +61,7 @@ def read_palette(file: Path) -> Array:
 
 def labels_of(picture: Array, palette: Array) -> Labels:
     """The class of each pixel of ``(H, W, 1 or 3)`` uint8: the number of the nearest colour of ``palette``."""
-    pixels, colours = with_channels(picture, 3).reshape(-1, 3).astype(np.int32), palette.astype(np.int32)
+    pixels, colours = with_channels(picture, RGB).reshape(-1, 3).astype(np.int32), palette.astype(np.int32)
     chunks = [
         ((pixels[start : start + CHUNK, None] - colours) ** 2).sum(2).argmin(1)
         for start in range(0, len(pixels), CHUNK)

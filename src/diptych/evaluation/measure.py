@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from diptych.config import DeviceName, Direction
-from diptych.data.image import Array, Picture, resized, with_channels
+from diptych.data.encoding import Array
+from diptych.data.image import DecodedImage, with_channels
+from diptych.data.transforms import resize
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
@@ -23,7 +25,7 @@ Translate = Callable[[Array], Array]
 def translating(model: Model, direction: Direction, device: DeviceName) -> Translate:
     """What ``model`` makes of a picture, in fp32, so that scores are the same wherever they are taken."""
     translator = Translator.of(model, direction, device=device)
-    return lambda picture: translator.translate(Picture(picture)).values
+    return lambda picture: translator.translate(DecodedImage(picture)).values
 
 
 def unchanged(channels: int) -> Translate:
@@ -95,7 +97,7 @@ def measure(
     pictures = translated()
     measured.features = network(pictures) if known is None else known
     deque(pictures, maxlen=0)  # those that the network did not ask for
-    if reverse is not None and source.channels == truth.pictures.channels:
+    if reverse is not None and source.encoding == truth.pictures.encoding:
         measured.back["identity_l1"] = [l1(translate(picture), picture) for picture in truth.pictures]
     return measured
 
@@ -104,7 +106,7 @@ def _compare(measured: Measured, made: Array, index: int) -> None:
     truth, palette = measured.truth[index], measured.truth.palette
     height, width = made.shape[:2]
     for metric in (psnr, ssim, l1):
-        measured.near[metric.__name__].append(metric(made, resized(truth, width, height)))
+        measured.near[metric.__name__].append(metric(made, resize(truth, width, height)))
     if palette is not None:
         wanted = labels_of(measured.truth.pictures.original(index), palette)
         counts = confusion(labels_of(made, palette), nearest_resized(wanted, height, width), len(palette))

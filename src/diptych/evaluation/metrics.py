@@ -1,48 +1,48 @@
-"""How far a picture is from another, where that is the truth: both ``(H, W, C)`` uint8 of one shape."""
+"""Distances between an image and the true one: both ``(H, W, C)`` uint8 of the same shape."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from diptych.data.image import Array
+from diptych.data.encoding import PEAK, Array
 
 MAX_PSNR = 100.0
-"""What equal pictures get, in dB, so that means stay finite."""
+"""PSNR of equal images, in dB, so that means stay finite."""
 RADIUS = 5
 WINDOW = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
 WINDOW /= WINDOW.sum()
 
 
 def psnr(picture: Array, truth: Array) -> float:
-    """Peak signal-to-noise ratio in dB, at most 100: 10 log₁₀(255² / mean squared difference)."""
+    """Peak signal-to-noise ratio in dB, at most 100: 10 log₁₀(peak² / mean squared difference), peak 255."""
     error = float(np.mean((picture.astype(np.float64) - truth) ** 2))
-    return MAX_PSNR if error == 0 else min(MAX_PSNR, 10 * float(np.log10(255**2 / error)))
+    return MAX_PSNR if error == 0 else min(MAX_PSNR, 10 * float(np.log10(PEAK**2 / error)))
 
 
 def mean_psnr(pictures: Sequence[Array], truths: Sequence[Array]) -> float:
-    """The mean over pictures of their ``psnr``, in dB."""
+    """The mean ``psnr``, in dB."""
     return float(np.mean([psnr(picture, truth) for picture, truth in zip(pictures, truths, strict=True)]))
 
 
 def ssim(picture: Array, truth: Array) -> float:
-    """Structural similarity, 1 where the pictures are equal: Gaussian windows of 11×11 with σ 1.5, edges mirrored, the
-    mean over places and channels.
+    """Structural similarity, 1 for equal images: Gaussian windows of 11×11 with σ 1.5, mirrored edges, mean over pixels
+    and channels.
 
-    torchmetrics' number, in the tests; by rows and columns one after the other it takes a fraction of the time.
+    The tests compare it with torchmetrics; filtering rows, then columns, takes a fraction of the time.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, "Image Quality Assessment: From Error Visibility to Structural
     Similarity", equation 13.
     """
     x, y = picture.astype(np.float64), truth.astype(np.float64)
     mean_x, mean_y, xx, yy, xy = _smooth(np.stack([x, y, x * x, y * y, x * y]))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
     covariance, variances = xy - mean_x * mean_y, (xx - mean_x**2).clip(0) + (yy - mean_y**2).clip(0)
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
 
 
 def _smooth(planes: Array) -> Array:
-    """``(N, H, W, C)`` under the window, at the same size."""
+    """``(N, H, W, C)`` filtered with the window, at the same size."""
     for axis in (1, 2):
         edges = [(RADIUS, RADIUS) if axis == other else (0, 0) for other in range(planes.ndim)]
         wide, size = np.moveaxis(np.pad(planes, edges, mode="reflect"), axis, 0), planes.shape[axis]
@@ -52,5 +52,5 @@ def _smooth(planes: Array) -> Array:
 
 
 def l1(picture: Array, truth: Array) -> float:
-    """The mean absolute difference, in levels of 255."""
+    """The mean absolute difference, in levels of 8 bits."""
     return float(np.abs(picture.astype(np.float64) - truth).mean())

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from diptych.data.files import Half, describe_unread, find_pictures
-from diptych.data.formats.pillow import SAVE_OPTIONS, read_picture, storable, write_picture
-from diptych.data.image import Picture
-from diptych.data.transforms import halved
+from diptych.data.formats import SUFFIXES
+from diptych.data.formats.pillow import read_picture, storable, write_picture
+from diptych.data.image import DecodedImage
+from diptych.data.transforms import half_of
 from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
 from diptych.inference.translator import Translator
 from diptych.pair import Pair
@@ -41,7 +42,7 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     if source.is_dir():
         if target.is_file():
             raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
-        if target.suffix.lower() in SAVE_OPTIONS and not target.exists():
+        if target.suffix.lower() in SUFFIXES and not target.exists():
             raise OptionError(
                 f"{target} is named like a picture, and {source} is a folder", cure="give a folder to write to"
             )
@@ -54,8 +55,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
             raise PictureError(problem, cure="give a folder with pictures")
     else:
         pairs = [(source, target / source.name if target.is_dir() else target)]
-        if pairs[0][1].suffix.lower() not in SAVE_OPTIONS:
-            endings = " ".join(sorted(SAVE_OPTIONS))
+        if pairs[0][1].suffix.lower() not in SUFFIXES:
+            endings = " ".join(sorted(SUFFIXES))
             cure = f"end it in one of {endings}; a folder must be there before"
             raise OptionError(f"{target} does not end like a picture", cure=cure)
     _refuse_collisions(pairs)
@@ -128,16 +129,16 @@ def _disk_mistakes(path: Path) -> Iterator[None]:
         raise UserError(problem, cure="make room, or give an output that may be written") from None
 
 
-def _translated(translator: Translator, picture: Picture, size: Size) -> Picture:
+def _translated(translator: Translator, picture: DecodedImage, size: Size) -> DecodedImage:
     return translator.translate(translator.at_training_size(picture) if size == "training" else picture)
 
 
-def _half_of(picture: Picture, half: Half | None) -> Picture:
-    alpha = None if picture.alpha is None else halved(picture.alpha, half)
-    return Picture(halved(picture.values, half), alpha, picture.note)
+def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:
+    alpha = None if picture.alpha is None else half_of(picture.alpha, half)
+    return DecodedImage(half_of(picture.values, half), alpha, picture.note)
 
 
-def _scale_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+def _scale_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
     del half
     if size == "training" or 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
         return ""
@@ -149,7 +150,7 @@ def _scale_warning(translator: Translator, picture: Picture, source: Path, size:
     )
 
 
-def _pair_warning(translator: Translator, picture: Picture, source: Path, size: Size, half: Half | None) -> str:
+def _pair_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
     del size
     height, width, _ = picture.values.shape
     if half is not None or translator.card.method != "pix2pix" or width != 2 * height:

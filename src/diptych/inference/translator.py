@@ -11,8 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
-from diptych.data.image import Array, Picture, from_pillow, resized, to_pillow, with_channels
-from diptych.data.transforms import fit_whole, from_network, stack
+from diptych.data.encoding import Array, from_network, to_network
+from diptych.data.formats.pillow import from_pillow
+from diptych.data.image import DecodedImage, to_pillow, with_channels
+from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.model import Model, ModelCard, load_model
@@ -97,18 +99,20 @@ class Translator:
                 f"an array {image.shape} of {image.dtype} is no picture",
                 cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
             )
-        values = self.translate(Picture(image[:, :, None] if flat else image)).values
+        values = self.translate(DecodedImage(image[:, :, None] if flat else image)).values
         return values[:, :, 0] if flat and values.shape[2] == 1 else values
 
-    def translate(self, picture: Picture) -> Picture:
+    def translate(self, picture: DecodedImage) -> DecodedImage:
         """``picture`` translated, its transparency kept.
 
         Raises:
             PictureError: too large for the memory.
         """
         values = picture.values
-        batch = self.device.to_device(stack([with_channels(values, self.channels_in)]))
-        exact = values.dtype != np.uint8  # bf16 rounds to 8 bits
+        batch = to_network(
+            stack([with_channels(values, self.channels_in)]), self.device.torch_device, self.device.memory_format
+        )
+        exact = picture.encoding.is_deep  # bf16 rounds to 8 bits
         try:
             with contextlib.nullcontext() if exact else self.device.autocast():
                 output = self.generate(batch)
@@ -117,9 +121,9 @@ class Translator:
                 raise
             size = f"{values.shape[1]}×{values.shape[0]} pixels"
             raise PictureError(f"{size} need more memory than there is", cure="give a smaller picture") from None
-        made: Array = from_network(output, values.dtype.type)[0]
+        made: Array = from_network(output, picture.encoding.dtype)[0]
         keeps_channels = self.channels_in == self.channels_out
-        return Picture(with_channels(made, values.shape[2]) if keeps_channels else made, picture.alpha)
+        return DecodedImage(with_channels(made, values.shape[2]) if keeps_channels else made, picture.alpha)
 
     @torch.no_grad()
     def generate(self, batch: Tensor) -> Tensor:
@@ -130,14 +134,14 @@ class Translator:
         output: Tensor = self.network(padded)
         return output[:, :, top : top + height, left : left + width]
 
-    def at_training_size(self, picture: Picture) -> Picture:
+    def at_training_size(self, picture: DecodedImage) -> DecodedImage:
         """``picture`` and its transparency as ``fit_whole`` makes them."""
         values = fit_whole(picture.values, self.card.data, stride=self.card.generator.stride)
         height, width = values.shape[:2]
-        alpha = None if picture.alpha is None else resized(picture.alpha[:, :, None], width, height)[:, :, 0]
-        return Picture(values, alpha, picture.note)
+        alpha = None if picture.alpha is None else resize(picture.alpha[:, :, None], width, height)[:, :, 0]
+        return DecodedImage(values, alpha, picture.note)
 
-    def scale_of(self, picture: Picture) -> float:
+    def scale_of(self, picture: DecodedImage) -> float:
         """How many times larger ``picture`` is than those of training were, after resizing (if any, else 1)."""
         data = self.card.data
         if data.resize == "none" or not data.load_size:

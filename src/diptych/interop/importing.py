@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig, UnetConfig
+from diptych.data.encoding import Encoding
 from diptych.errors import WeightsError
 from diptych.interop.names import A2B, BLOG, JUDGES_BOTH, Role, role_of
 from diptych.interop.options_file import direction_of, read_options, with_preprocessing
@@ -78,7 +79,7 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     card = ModelCard(
         method="pix2pix" if is_pix2pix else "cyclegan",
         generator=generator,
-        channels=channels,
+        encodings=channels.map(Encoding),
         names=Pair("A", "B"),
         data=replace(data, channels_a=channels.a, channels_b=channels.b),
         pictures=None,

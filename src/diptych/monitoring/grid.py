@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from diptych.data.image import Array, to_pillow
+from diptych.data.encoding import Array
+from diptych.data.image import to_pillow
 
 MIN_TILE, MAX_TILE = 96, 256
 GAP, MARGIN = 6, 12

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from diptych.config import Direction
-from diptych.data.image import Array
-from diptych.data.transforms import from_network, stack, to_network
+from diptych.data.encoding import Array, from_network, to_network
+from diptych.data.transforms import stack
 from diptych.errors import MissingExtraError
 from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
@@ -22,7 +22,7 @@ from diptych.training.state import State
 MAX_PICTURES = 32
 SCORING_FRACTION = 0.05
 """Of the time, what scores may take. A score that would take more is left out."""
-MIN_PICTURES = 8
+MIN_FOR_KID = 8
 """Fewer say nothing of a distribution."""
 
 
@@ -64,7 +64,7 @@ class InTrainingEvaluation:
 
     def _network(self, display: Display) -> FeatureNetwork | None:
         """The feature network, where one is needed and there is one."""
-        if self.paired or not self.plan.config.output.score or min(map(len, self.plan.split.test)) < MIN_PICTURES:
+        if self.paired or not self.plan.config.output.score or min(map(len, self.plan.split.test)) < MIN_FOR_KID:
             return None
         try:
             return load_features(device=self.state.device.torch_device)

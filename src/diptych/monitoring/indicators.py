@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from diptych.data.encoding import LEVEL, rounded_to_eight_bits
+from diptych.data.image import LUMA
+
 MIN_GAP = 0.2
 """Between a discriminator's scores of real and fake: where it hardly tells them apart, it knows nothing by heart."""
-DISTURBANCE = 2 / 127.5
-"""Standard deviation of the noise that a reconstruction has to bear: two of 255 steps."""
+DISTURBANCE = 2 * LEVEL
+"""Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 
 
 def luminance(pictures: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor],
     Master of Steganography"). 1 is no worse.
     """
     noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(seed)).to(outputs)
-    disturbed = ((outputs + DISTURBANCE * noise + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+    disturbed = rounded_to_eight_bits(outputs + DISTURBANCE * noise)
     undisturbed_error, error = ((back(y) - inputs).abs().mean() for y in (outputs, disturbed))
     return (error / undisturbed_error.clamp_min(1e-3)).item()
 

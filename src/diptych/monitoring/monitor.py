@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from diptych.config import Direction
-from diptych.data.image import Array
+from diptych.data.encoding import Array, to_network
 from diptych.data.loader import Reader
-from diptych.data.transforms import CENTRE, look, stack, to_network
+from diptych.data.transforms import CENTRE, crop_and_flip, stack
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import Alarm, alarms, quiet_until
@@ -25,7 +25,7 @@ RECORDS = 5
 """Records of the metrics over which losses, gradients and waiting are averaged."""
 MIN_RECORDS = 2
 """Fewer than these say nothing of waiting: the first holds the start."""
-MIN_PICTURES = 4
+MIN_FOR_SPREAD = 4
 """Fewer pictures than these say nothing of how outputs differ from each other."""
 
 
@@ -43,8 +43,9 @@ class Monitor:
     def _first(self, reader: Reader) -> Tensor:
         """The first few pictures that ``reader`` has for training, as they are at the size of training."""
         crop_size = self.plan.config.data.crop_size or 0
-        indices = range(min(MAX_COLUMNS, len(reader.domain)))
-        return as_batch([look(reader(index), CENTRE, crop_size) for index in indices], self.state.device.torch_device)
+        images = map(reader, range(min(MAX_COLUMNS, len(reader.domain))))
+        crops = [crop_and_flip(image, CENTRE, crop_size) for image in images]
+        return as_batch(crops, self.state.device.torch_device)
 
     def watch(self, record: Mapping[str, Any]) -> None:
         """Takes in a record of the metrics. That training waits for pictures is told at once: it costs time from the
@@ -100,7 +101,7 @@ class Monitor:
         numbers = {"luminance_correlation": indicators.luminance_correlation(inputs, outputs)}
         if inputs.shape[1] == outputs.shape[1]:
             numbers["change"] = indicators.change(inputs, outputs)
-        if min(len(outputs), len(target)) >= MIN_PICTURES:
+        if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
             numbers["relative_spread"] = indicators.spread(outputs) / max(indicators.spread(target), 1e-6)
         numbers["relative_checkerboard"] = indicators.checkerboard(outputs) / indicators.checkerboard(target)
         numbers["relative_dots"] = indicators.dots(outputs) / max(indicators.dots(target), 1.0)

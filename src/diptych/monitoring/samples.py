@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from diptych.config import DataConfig, Direction
+from diptych.data.encoding import Array, from_network, to_network
 from diptych.data.files import Domain, by_hash
-from diptych.data.image import Array
 from diptych.data.loader import Reader
-from diptych.data.transforms import CENTRE, from_network, look, stack, to_network
+from diptych.data.transforms import CENTRE, crop_and_flip, stack
 from diptych.monitoring.grid import Block, Row
 from diptych.pair import REVERSE, Pair
 
@@ -29,7 +29,7 @@ def sample_pictures(
     """A few pictures of ``domain`` at the size of training, each ``(H, W, channels)`` uint8, always the same ones."""
     reader = Reader(domain, data, channels=channels, stride=stride)
     indices = [domain.files.index(file) for file in by_hash(domain.files)[:number]]
-    return [look(reader(index), CENTRE, data.crop_size or 0) for index in indices]
+    return [crop_and_flip(reader(index), CENTRE, data.crop_size or 0) for index in indices]
 
 
 def sample_blocks(

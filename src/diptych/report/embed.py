@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from PIL import Image
 
-from diptych.data.image import Array, to_pillow
+from diptych.data.encoding import Array
+from diptych.data.image import to_pillow
 
 MAX_GRIDS = 12
 MAX_COMPARED = 6

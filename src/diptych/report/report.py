@@ -6,12 +6,10 @@ from pathlib import Path
 import torch
 
 from diptych.atomic import atomic_write
-from diptych.data.sources import find_split
 from diptych.errors import UserError
 from diptych.model import load_model
 from diptych.monitoring.grid import Block
 from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
-from diptych.pair import Pair
 from diptych.report.facts import collect
 from diptych.report.page import draw_page
 from diptych.run import Run
@@ -45,12 +43,8 @@ def translate_samples(run: Run) -> list[Block]:
         UserError: there is no model yet, or its pictures are gone.
     """
     model, config = load_model(run.folder), run.config()
-    split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
-    listed = [tuple(map(Path, files)) for files in run.about().get("held_out", {}).values()]
-    held = split.test.map(lambda domain, files: domain.only(files), Pair(*listed)) if len(listed) == 2 else split.test
-    shown = held.map(lambda held, trained: held if len(held) else trained, split.train)
     data, stride = model.card.data, model.card.generator.stride
-    pictures = shown.map(
+    pictures = run.split().shown.map(
         lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), model.card.channels
     )
     with evaluating(model.networks) as translators:

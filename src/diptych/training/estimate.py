@@ -19,7 +19,7 @@ from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.loader import Loader
 from diptych.data.sampling import epoch_size
-from diptych.data.transforms import CENTRE, look
+from diptych.data.transforms import CENTRE, crop_and_flip
 from diptych.errors import OptionError, UserError
 from diptych.monitoring.in_training_evaluation import SCORING_FRACTION
 from diptych.monitoring.progress import Display, Silent
@@ -58,7 +58,7 @@ def measure_speed(state: State, loader: Loader, *, seconds: float, max_updates: 
     durations: list[float] = []
     for batch in loader.batches(state.next_picture, every=state.batch_size):
         started = time.perf_counter()
-        losses = update(state, batch.map(state.device.to_device), learning_rate=0.0)
+        losses = update(state, state.to_network(batch), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
         durations.append(time.perf_counter() - started)
         num_timed = len(durations) - WARM_UP_UPDATES
@@ -110,7 +110,7 @@ def fit_to_time(plan: Plan, display: Display) -> Plan:
 def _seconds_of_samples(state: State, loader: Loader) -> float:
     """About how many seconds a sample grid takes: to draw it, and as long again for its alarms."""
     crop_size, device = state.config.data.crop_size or 0, state.device
-    pictures = loader.readers.map(lambda reader: [look(reader(0), CENTRE, crop_size)])
+    pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
     durations = []
     with device.force_eager(), evaluating(state.inference_generators(), device.autocast) as translators:
         for _ in range(2):

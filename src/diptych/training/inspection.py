@@ -12,7 +12,8 @@ from rich.progress import Progress
 from diptych.config import CycleganConfig, Pix2pixConfig, SourceConfig, TrainConfig
 from diptych.config_json import flatten
 from diptych.data.check import Finding, check, in_order
-from diptych.data.examine import Examined, Facts, Summary, examine, summarise
+from diptych.data.encoding import hex_colour
+from diptych.data.examine import Examined, PictureFacts, Summary, examine, summarise
 from diptych.data.sources import Split, domain_names, find_split, is_side_by_side
 from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError
@@ -63,7 +64,7 @@ class Report:
         yield "usual size", both.map(lambda one: f"{one.width:.0f}×{one.height:.0f}")
         yield "sides", both.map(lambda one: f"{one.smallest_side} to {one.largest_side} pixels")
         yield "grey", both.map(lambda one: f"{one.num_grey / one.num_pictures:.0%}")
-        yield "mean colour", both.map(lambda one: "#" + "".join(f"{round(255 * value):02x}" for value in one.colour))
+        yield "mean colour", both.map(lambda one: hex_colour(one.colour))
         yield "luminance", both.map(lambda one: f"{one.luminance:.0%} ± {one.luminance_spread:.0%}")
         yield "saturation", both.map(lambda one: f"{one.saturation:.0%}")
 
@@ -131,5 +132,5 @@ def _examine(split: Split) -> tuple[Pair[Examined], Pair[Examined]]:
     return Pair(a, b), Pair(test_a, test_b)
 
 
-def _summary(pictures: list[Facts]) -> Summary | None:
+def _summary(pictures: list[PictureFacts]) -> Summary | None:
     return summarise(pictures) if pictures else None

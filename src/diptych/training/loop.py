@@ -90,7 +90,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         assert isinstance(batch, Pair)
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         with compiling:
-            losses = update(state, batch.map(state.device.to_device), learning_rate=rate)
+            losses = update(state, state.to_network(batch), learning_rate=rate)
         compiling = nullcontext()
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diptych.atomic import atomic_write
-from diptych.data.image import Array
+from diptych.data.encoding import Array, Encoding
 from diptych.errors import RunError
 from diptych.model import ModelCard, save_model, versions
 from diptych.monitoring.grid import Block, draw_grid
@@ -48,8 +48,7 @@ class RunWriter:
         """Reads what is shown and scored, in the first process; begins what a new run writes."""
         plan, state = self.plan, self.state
         data, stride = plan.config.data, plan.config.generator.stride
-        domains = plan.split.test.map(lambda held, trained: held if len(held) else trained, plan.split.train)
-        self.shown = domains.map(
+        self.shown = plan.split.shown.map(
             lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
         )
         self.health = Monitor(plan, state, self.shown, self.display)
@@ -228,7 +227,7 @@ class RunWriter:
         card = ModelCard(
             method=kind_of(config.method),
             generator=config.generator,
-            channels=self.plan.channels,
+            encodings=self.plan.channels.map(Encoding),
             names=self.plan.names,
             data=config.data,
             pictures=state.pictures,

@@ -9,7 +9,8 @@ from diptych.config import TrainConfig
 from diptych.config.constraints import adjustable, check_ranges, option_name
 from diptych.config_json import flatten
 from diptych.data.cache import PictureCache
-from diptych.data.files import UNREAD_CURE, describe_unread
+from diptych.data.files import describe_unread
+from diptych.data.formats import UNREAD_CURE
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size

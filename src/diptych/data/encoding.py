@@ -1,0 +1,91 @@
+"""How image values are stored, and how they become network tensors and come back.
+
+The only file that knows 255, 65535 and [-1, 1]. Networks see float32 in [-1, 1]; scores and displays see 8 bits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[Any]
+Depth = Literal["uint8", "uint16"]
+
+PEAK = 255
+"""The largest value of the 8-bit view, in which images are scored and shown."""
+LEVEL = 2 / PEAK
+"""One step of the 8-bit view, in a network's range [-1, 1]."""
+GREY, RGB = 1, 3
+"""Channels of the colour spaces that picture files have: luma, and sRGB in this order."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Type and channels of an image's values. They use the whole range of the type, from 0 to ``peak``.
+
+    A domain's encoding is its 8-bit view; images of 16 bits are trained on and translated at their own depth.
+    """
+
+    channels: int
+    dtype: Depth = "uint8"
+
+    @classmethod
+    def of(cls, values: Array) -> "Encoding":
+        """The encoding of ``(H, W, C)``, uint8 or uint16."""
+        return cls(values.shape[2], cast(Depth, values.dtype.name))
+
+    @property
+    def peak(self) -> int:
+        """The value of white: 255 or 65535."""
+        return int(np.iinfo(self.dtype).max)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether values have more than 8 bits."""
+        return self.peak > PEAK
+
+
+def eight_bits(values: Array) -> Array:
+    """uint8 or uint16 as uint8, scaled and rounded to the nearest: 257 becomes 1, and 65535 becomes 255."""
+    if values.dtype == np.uint8:
+        return values
+    rounded: Array = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return rounded
+
+
+def scaled_to_eight_bits(values: Array) -> Array:
+    """uint8 or uint16 as float32 in [0, 255], scaled but not rounded."""
+    return values.astype(np.float32) * np.float32(PEAK / np.iinfo(values.dtype).max)
+
+
+def to_network(
+    batch: Tensor, device: torch.device | str = "cpu", memory_format: torch.memory_format = torch.contiguous_format
+) -> Tensor:
+    """``(B, C, H, W)`` in [0, 255], as ``stack`` returns it, to float32 in [-1, 1] on ``device``: v / 127.5 − 1."""
+    moved = batch.to(device, non_blocking=True).to(torch.float32, memory_format=torch.contiguous_format)
+    return (moved / (PEAK / 2) - 1).contiguous(memory_format=memory_format)
+
+
+def from_network(batch: Tensor, dtype: Depth = "uint8") -> Array:
+    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, rounded to the nearest and clamped; NaN gives 0."""
+    peak = np.iinfo(dtype).max
+    values = (batch.float() + 1) * (peak / 2)
+    return values.nan_to_num(0).round().clamp(0, peak).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+
+
+def rounded_to_eight_bits(batch: Tensor) -> Tensor:
+    """A network's output in [-1, 1], rounded as ``from_network`` rounds it to 8 bits."""
+    return ((batch + 1) * (PEAK / 2)).round().clamp(0, PEAK) / (PEAK / 2) - 1
+
+
+def to_unit_range(batch: Tensor) -> Tensor:
+    """uint8 as float32 in [0, 1], as feature networks take it."""
+    return batch.float() / PEAK
+
+
+def hex_colour(colour: tuple[float, ...]) -> str:
+    """Red, green and blue in [0, 1] as ``#rrggbb``."""
+    return "#" + "".join(f"{round(PEAK * value):02x}" for value in colour)
