@@ -12,7 +12,7 @@ Config = TypeVar("Config")
 
 
 def to_json(config: Any) -> Any:
-    """The JSON value of a config: dataclasses as objects, with their ``kind`` where they have one."""
+    """The JSON value of a config: dataclasses as objects, with the ``kind`` of methods and networks."""
     if dataclasses.is_dataclass(config):
         kind = {"kind": kind_of(config)} if hasattr(config, "implementation") else {}
         return kind | {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
@@ -21,8 +21,6 @@ def to_json(config: Any) -> Any:
 
 def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Config:
     """The config of type ``kind`` that ``to_json`` made ``value`` of.
-
-    An option that ``value`` lacks takes its default: it is younger than the file.
 
     Raises:
         OptionError: an unknown option, or a value of the wrong type, with the place it stands at.

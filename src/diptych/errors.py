@@ -1,6 +1,6 @@
-"""The mistakes of a user, each with its cure.
+"""Errors that a user can correct, each with its cure.
 
-The command line prints such a mistake as one line and exits with code 2; Python code may catch ``UserError``.
+The command line prints such an error as one line and exits with code 2. Python code may catch ``UserError``.
 """
 
 import difflib
@@ -10,8 +10,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something that the person at the keyboard can mend: what is wrong, naming the file and the value, then the
-    cure."""
+    """An error that the user can correct: the problem, with file and value, and the cure."""
 
     def __init__(self, problem: str, *, cure: str) -> None:
         self.problem, self.cure = problem, cure
@@ -28,7 +27,7 @@ def _again(kind: type[UserError], problem: str, cure: str) -> UserError:
 
 
 class OptionError(UserError):
-    """An option, or a combination of options, that cannot be."""
+    """An option, or a combination of options, that is not possible."""
 
 
 class PictureError(UserError):
@@ -40,7 +39,7 @@ class WeightsError(UserError):
 
 
 class RunError(UserError):
-    """A run that cannot be started, continued or read."""
+    """A run that cannot be started, resumed or read."""
 
 
 class MissingExtraError(UserError):
@@ -51,14 +50,13 @@ class MissingExtraError(UserError):
 
 
 def did_you_mean(word: str, names: Iterable[str], *, prefix: str = "") -> str:
-    """The cure for a ``word`` that is nearly one of ``names``, with the ``prefix`` that they share; empty where none is
-    near."""
+    """The cure for a misspelled ``word``: the nearest of ``names``, which share ``prefix``; empty if none is near."""
     near = difflib.get_close_matches(word.removeprefix(prefix), [name.removeprefix(prefix) for name in names], n=1)
     return f"did you mean {prefix}{near[0]}?" if near else ""
 
 
 def did_you_mean_path(path: Path) -> str:
-    """The cure for a ``path`` that is not there, where a part of it is nearly one that is; empty where none is near."""
+    """The cure for a misspelled ``path``: the nearest one that exists; empty if none is near."""
     if path.exists():
         return ""
     missing = next((part for part in (*reversed(path.parents), path) if not part.exists()), path)

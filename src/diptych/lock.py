@@ -1,4 +1,4 @@
-"""A lock of the operating system's on a folder: it dies with its process, so none is ever left behind."""
+"""A lock on a run folder, held by the operating system: it ends with its process, so none is left behind."""
 
 import os
 import sys
@@ -14,10 +14,10 @@ NAME = ".lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """While this lasts, no other process enters it for ``folder``.
+    """Inside, no other process can lock ``folder``.
 
     Raises:
-        RunError: another process is in it.
+        RunError: another process holds the lock.
     """
     with (folder / NAME).open("a+", encoding="utf-8") as file:
         if not _take(file):
@@ -31,7 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _take(file: TextIO) -> bool:
-    """Whether the lock was free; it is held until ``file`` is closed, by whatever means."""
+    """Takes the lock if it is free; returns whether it was. It is held until ``file`` is closed."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -29,7 +29,7 @@ def hinge(scores: Tensor, is_real: bool) -> Tensor:
 
 
 def hinge_generator(scores: Tensor) -> Tensor:
-    """What a generator descends against ``hinge``: minus the mean of ``scores`` (Lim and Ye 2017, equation 7)."""
+    """The generator's loss against ``hinge``: minus the mean of ``scores`` (Lim and Ye 2017, equation 7)."""
     return -scores.mean()
 
 
@@ -41,7 +41,7 @@ DISCRIMINATOR_LOSSES: dict[str, Callable[[Tensor, bool], Tensor]] = {
 
 
 def generator_gan(kind: str, fake_scores: Tensor) -> Tensor:
-    """A generator's adversarial loss: its fakes' scores should be those of real pictures.
+    """A generator's adversarial loss: its fakes should get the scores of real images.
 
     ``kind`` is a key of ``DISCRIMINATOR_LOSSES``; ``fake_scores`` may have any shape. A scalar.
     """
@@ -57,7 +57,7 @@ def discriminator_gan(kind: str, real_scores: Tensor, fake_scores: Tensor) -> Te
 
 @cache
 def chance_level(kind: str) -> float:
-    """The least ``discriminator_gan`` of a discriminator that cannot tell real from fake: all scores are one."""
+    """Chance level: the lowest ``discriminator_gan`` that a constant score reaches."""
     return min(discriminator_gan(kind, score, score).item() for score in torch.linspace(-1, 1, 201))
 
 
@@ -67,10 +67,10 @@ def cycle_consistency(real: Tensor, reconstructed: Tensor) -> Tensor:
 
 
 def reconstruction(truth: Tensor, made: Tensor) -> Tensor:
-    """‖G(x) − y‖₁ as a mean, where the true y is known (Isola et al. 2017, equation 3)."""
+    """‖G(x) − y‖₁ as a mean, for pairs (x, y) (Isola et al. 2017, equation 3)."""
     return F.l1_loss(made, truth)
 
 
 def identity(real: Tensor, same: Tensor) -> Tensor:
-    """‖G(y) − y‖₁ as a mean: a picture already in the target domain stays as it is (paper, section 5.2)."""
+    """‖G(y) − y‖₁ as a mean: an image of the target domain should not change (paper, section 5.2)."""
     return F.l1_loss(same, real)

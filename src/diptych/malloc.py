@@ -1,4 +1,4 @@
-"""The memory of the CPU between two tensors: kept, not given back to the operating system."""
+"""glibc malloc tuning: keep freed memory instead of returning it to the operating system."""
 
 import ctypes
 import platform
@@ -8,12 +8,11 @@ MAX_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tells the C library to keep what is freed for what is asked for next; whether it took the hint.
+    """Tells glibc to keep freed memory for the next allocation; returns whether it did.
 
-    glibc by itself maps every large tensor anew, and the system fills it with zeros page by page: some 100,000 page
-    faults in an update at 256². The tensors of an update are of the same sizes each time, so nothing is wasted. All
-    threads share one store, so that each takes what another has freed. Elsewhere (musl, macOS, Windows) nothing is
-    done. No number changes.
+    By default glibc maps every large tensor again, and the kernel zeroes it page by page: about 100,000 page faults per
+    update at 256². The tensors of an update have the same sizes each time, so nothing is wasted. All threads share one
+    arena, so each reuses what another has freed. Does nothing on musl, macOS or Windows. Changes no number.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

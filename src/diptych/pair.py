@@ -1,4 +1,4 @@
-"""One thing for each of the two domains, so that every formula is written once and holds both ways."""
+"""A pair: one value for each of the two domains, so that every formula is written once."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ U = TypeVar("U")
 
 
 class Pair(NamedTuple, Generic[T]):
-    """A thing of domain A and a thing of domain B.
+    """A value for domain A and a value for domain B.
 
     A named tuple, so that distributed wrappers and compilers see the tensors inside.
     """
@@ -23,7 +23,7 @@ class Pair(NamedTuple, Generic[T]):
     b: T
 
     def map(self, function: Callable[..., U], *others: "Pair[Any]") -> "Pair[U]":
-        """``function`` applied in each domain to this and the ``others``' members of that domain."""
+        """Applies ``function`` in each domain, to the members of this pair and of ``others``."""
         return Pair(
             function(self.a, *(other.a for other in others)),
             function(self.b, *(other.b for other in others)),
@@ -35,5 +35,5 @@ class Pair(NamedTuple, Generic[T]):
 
     @property
     def swapped(self) -> "Pair[T]":
-        """The same two things with A and B exchanged."""
+        """The pair with A and B exchanged."""
         return Pair(self.b, self.a)

@@ -1,4 +1,4 @@
-"""Presets: functions that return a config. One dial sets everything that belongs together."""
+"""Presets: functions that return a config. One name sets everything that belongs together."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,14 +18,13 @@ from diptych.config import (
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """The paper's method with today's engine: mixed precision where the machine has it, a running mean of the
-    generators,
-    a learning rate that decays smoothly, and sizes that suit the pictures. `docs/design.md` lists each departure."""
+    """The paper's method with mixed precision where the machine has it, a moving average of the generators, a learning
+    rate that decays smoothly, and sizes that suit the pictures. `docs/design.md` lists each departure."""
     return TrainConfig(method=method, generator=method.generator, discriminator=method.discriminator)
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The paper to the letter: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no running mean."""
+    """The paper to the letter: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no moving average."""
     return replace(
         default(method),
         data=DataConfig(load_size=286, crop_size=256, draft=False),
@@ -35,7 +34,7 @@ def paper(method: MethodConfig) -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """CycleGAN, small and quick: for pictures of 64×64 and some minutes on two processor cores."""
+    """A small CycleGAN for pictures of 64×64 and a few minutes on two processor cores."""
     return replace(
         default(CycleganConfig(lambda_b=3.0, lambda_identity=1.0)),
         generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest"),

@@ -1,6 +1,6 @@
-"""Chance as a function: every random choice is a function of (seed, stream, count), never of history.
+"""Random numbers as a function of (seed, stream, count), never of history.
 
-So there is no random state to save, and a resumed run makes the choices that it would have made (design, decision 2).
+There is no random state to save, and a resumed run makes the same choices as an uninterrupted one.
 """
 
 from enum import IntEnum
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a choice is for. Streams of one seed are independent of each other."""
+    """What random numbers are for. Streams of one seed are independent of each other."""
 
     ORDER = 0
     PARTNER = 1
@@ -23,8 +23,8 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, count: int) -> np.random.Generator:
-    """The generator of one choice: Philox, a counter-based generator (Salmon et al. 2011), keyed by all three
-    numbers."""
+    """The generator for one random choice: Philox, a counter-based generator (Salmon et al. 2011), keyed by all three
+    arguments."""
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, count]))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first asks the run to finish its update and save; the second stops at once."""
+"""Ctrl-C: the first one lets the run finish its update and save; the second one stops at once."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM only sets ``requested``; the next acts as it always does."""
+    """Inside, the first SIGINT or SIGTERM only sets ``requested``; the next one acts as usual."""
 
     def __init__(self) -> None:
         self.requested = False

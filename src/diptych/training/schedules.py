@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a factor of its initial value."""
+"""Learning-rate schedules, as a factor of the initial rate."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What ``None`` becomes: the choices that a run makes once, when it starts, from its pictures."""
+"""Resolved defaults: the options that a run chooses once, when it starts, from its pictures."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from diptych.pair import Pair
 
 CROP_SIZES = (256, 128, 64, 32)
 ENLARGEMENT = 1.25
-"""Pictures may be enlarged by so much to reach a crop size."""
+"""The largest factor by which pictures may be enlarged to reach a crop size."""
 LOAD_OVER_CROP = 286 / 256
 
 Value = TypeVar("Value")
@@ -23,10 +23,10 @@ def chosen(given: Value | None, choice: Value) -> Value:
 
 
 def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
-    """``config`` with every choice made that depends on the pictures.
+    """``config`` with every default resolved that depends on the pictures.
 
     Raises:
-        OptionError: options that cannot be together, or not with these pictures.
+        OptionError: options that exclude each other, or do not fit these pictures.
     """
     check_ranges(config)
     data = resolve_data(config.data, surveys)
@@ -46,11 +46,11 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
             f"crop-size {crop_size} is too small for this discriminator", cure=f"it needs {smallest}, or fewer layers"
         )
     if config.engine.accumulate > config.optimiser.batch_size:
-        problem = f"a batch of {config.optimiser.batch_size} cannot be computed in {config.engine.accumulate} parts"
+        problem = f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} parts"
         raise OptionError(problem, cure="give a larger --batch-size, or a smaller --accumulate")
     if config.engine.compile and crop_size == 0 and data.resize != "square":
         raise OptionError(
-            "without a crop, --compile would begin anew for each size of picture",
+            "without a crop, --compile would compile again for each size of picture",
             cure="give a crop-size, or leave it out",
         )
     if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
@@ -59,10 +59,10 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
 
 
 def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
-    """``data`` with sizes and channels chosen.
+    """``data`` with sizes and channels resolved.
 
     Raises:
-        OptionError: a crop larger than the size that it is cut from.
+        OptionError: the crop is larger than the size it is cut from.
     """
     shorter_side = min(survey.shorter_side for survey in surveys)
     largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
@@ -75,13 +75,13 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
 
 
 def filled_from(config: TrainConfig, stored: TrainConfig) -> TrainConfig:
-    """``config`` with the choices that ``stored``, the config of a run begun before, made."""
+    """``config`` with its open options taken from ``stored``, the config of an existing run."""
     filled: TrainConfig = _fill(config, stored)
     return filled
 
 
 def _fill(asked: Any, stored: Any) -> Any:
-    """``asked`` with each None, and each auto, replaced by what ``stored`` has in that place."""
+    """``asked`` with each None and each ``auto`` replaced by the value in ``stored``."""
     if asked is None or asked == "auto":
         return stored
     if type(asked) is not type(stored) or not is_dataclass(asked) or isinstance(asked, type):

@@ -1,4 +1,4 @@
-"""Beginning a run with the networks of a model file, such as imported ones, in place of random ones."""
+"""Initial weights from a model file, such as an imported one, instead of random ones."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -44,18 +44,19 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
 def with_networks(
     config: TrainConfig, generator: GeneratorConfig, discriminator: DiscriminatorConfig, origin: Path
 ) -> TrainConfig:
-    """``config`` with the networks that are in ``origin``; a U-Net's dropout, which leaves no trace in weights, as
-    ``config`` has it where that is not the method's usual.
+    """``config`` with the networks in ``origin``.
+
+    Dropout cannot be inferred from a U-Net's weights: the user's setting is kept if it differs from the method's default.
 
     Raises:
-        OptionError: ``config`` asks for others.
+        OptionError: ``config`` asks for other networks.
     """
     asked = _dropout(config.generator)
     if isinstance(generator, UnetConfig) and asked != _dropout(config.method.generator):
         generator = replace(generator, dropout=asked)
     _refuse_other(config.generator, config.method.generator, generator, f"the generator in {origin}", "generator")
-    judge = f"the discriminator in {origin}"
-    _refuse_other(config.discriminator, config.method.discriminator, discriminator, judge, "discriminator")
+    described = f"the discriminator in {origin}"
+    _refuse_other(config.discriminator, config.method.discriminator, discriminator, described, "discriminator")
     return replace(config, generator=generator, discriminator=discriminator)
 
 
@@ -64,7 +65,7 @@ def _dropout(config: GeneratorConfig) -> bool:
 
 
 def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) -> None:
-    """Raises ``OptionError`` where ``asked`` is neither as ``usual``, which nobody has asked for, nor as ``found``."""
+    """Raises ``OptionError`` where ``asked`` differs from both ``usual`` (the default) and ``found``."""
     if type(asked) not in (type(usual), type(found)):
         raise OptionError(f"{what} is a {kind_of(found)}, not a {kind_of(asked)}", cure=f"leave --{option} out")
     if type(asked) is not type(found):
@@ -80,25 +81,25 @@ def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) ->
 
 
 def copy_weights(path: Path, state: State) -> str:
-    """Copies the weights of the model in ``path`` into ``state``; says which it has, and which are random.
+    """Copies the weights of the model in ``path`` into ``state``; returns a note of which it has and which are random.
 
     Raises:
         WeightsError: no such model, or a damaged one.
-        OptionError: its networks are not those of ``state``.
+        OptionError: its networks do not fit ``state``.
     """
     model = load_model(path, discriminators=True)
-    told = {True: list[str](), False: list[str]()}
+    found = {True: list[str](), False: list[str]()}
     for kind, networks, modules in (
         ("generator", model.networks, state.modules["generators"]),
         ("discriminator", model.discriminators, state.modules["discriminators"]),
     ):
         _copy(networks, modules, path)
         for name, _ in modules.named_children():
-            told[name in networks].append(f"{kind} {name}")
+            found[name in networks].append(f"{kind} {name}")
     for name, ema in state.ema.items():
         ema.module.load_state_dict(state.modules[name].state_dict())
-    random = f"; at random: {', '.join(told[False])}" if told[False] else ""
-    return f"begun with {', '.join(told[True])} of {path}{random}"
+    random = f"; random: {', '.join(found[False])}" if found[False] else ""
+    return f"initial weights from {path}: {', '.join(found[True])}{random}"
 
 
 def _copy(networks: Mapping[Any, nn.Module], into: nn.Module, path: Path) -> None:

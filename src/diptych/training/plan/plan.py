@@ -1,4 +1,4 @@
-"""The plan of a run: every choice made, the pictures found, the length known."""
+"""The plan of a run: its options with every default resolved, its pictures and its length."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -108,7 +108,7 @@ def make_plan(
 
 def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world_size: int) -> Choices:
     if config.length.time is not None:
-        parse_time(config.length.time)  # a mistake in it is told before anything else is done
+        parse_time(config.length.time)  # report a mistake in it first
     check_ranges(config)
     if config.output.tensorboard:
         require_tensorboard()
@@ -138,7 +138,7 @@ def refuse_finished_fork(plan: Plan) -> None:
 
 
 def _refuse_batch_norm(config: TrainConfig) -> None:
-    """Raises ``OptionError`` where the statistics of a batch would be of one process's part of it."""
+    """Raises ``OptionError`` where batch norm would see only one process's part of the batch."""
     networks = {"generator": config.generator, "discriminator": config.discriminator}
     given = [f"--{name}.norm instance" for name, net in networks.items() if getattr(net, "norm", "") == "batch"]
     if given and config.engine.device != "cuda":
@@ -157,13 +157,13 @@ def find_pictures_of(config: TrainConfig, display: Display) -> Split:
             f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
         )
     for folder in dict.fromkeys(domain.folder for domain in split.train):
-        if told := describe_unread(folder):
-            display.note(f"{told}: {UNREAD_CURE}")
+        if unread := describe_unread(folder):
+            display.note(f"{unread}: {UNREAD_CURE}")
     return split
 
 
 def describe(plan: Plan) -> list[str]:
-    """What the plan is, in a few lines for a person."""
+    """The plan in a few lines for a user."""
     config, data = plan.config, plan.config.data
     domains = [
         f"{name} {len(train):,} pictures" + (f" and {len(held)} held out" if len(held) else "")
@@ -191,7 +191,7 @@ def last_checkpoint(run: Run) -> Path:
     """
     files = run.checkpoint_files()
     if not files:
-        raise RunError(f"{run.folder} has no checkpoint to begin with", cure="train it first, or leave out --fork")
+        raise RunError(f"{run.folder} has no checkpoint to start from", cure="train it first, or leave out --fork")
     return files[-1]
 
 
@@ -204,7 +204,8 @@ def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfi
 
 
 def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
-    """``config`` with the choices of ``run``; its length, and what does not change the numbers, may differ."""
+    """``config`` with its open options taken from ``run``. Options that do not change the numbers may differ, and the
+    length."""
     stored = run.config()
     if config.optimiser.init_from is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
@@ -217,8 +218,8 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
     forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))
     if forbidden:
         differences = ", ".join(f"{option_name(key)} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
-        cure = "repeat the options, or give --fork NEW_RUN to go on otherwise"
-        raise RunError(f"{run.folder} was begun otherwise: {differences}", cure=cure)
+        cure = "give the same options, or --fork NEW_RUN to continue with others"
+        raise RunError(f"{run.folder} was started with other options: {differences}", cure=cure)
     _refuse_other_pictures(run, split)
     return config
 
@@ -226,8 +227,12 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
 def _refuse_other_pictures(run: Run, split: Split) -> None:
     for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
         if domain.sha256 != before["sha256"]:
-            problem = f"{domain.folder} has other pictures ({len(domain)}) than the run had ({before['number']})"
-            raise RunError(f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to go on with these")
+            problem = (
+                f"{domain.folder} has other pictures ({len(domain)}) than the run was started with ({before['number']})"
+            )
+            raise RunError(
+                f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to continue with these"
+            )
 
 
 def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
