@@ -233,7 +233,7 @@ def test_training_from_the_command_line(squares, tmp_path):
     again = run(*arguments.split(), *small.split())
     assert "is complete: 4 pictures" in again.stderr
     longer = run(*arguments.replace("--pictures 4", "--pictures 8").split(), *small.split())
-    assert "going on from" in longer.stderr
+    assert "continuing from" in longer.stderr
     assert "4 of 8 pictures" in longer.stderr
 
 

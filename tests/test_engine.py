@@ -266,8 +266,8 @@ def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "data", "message"),
     [
-        ({"accumulate": 3}, {}, "a batch of 2 cannot be computed in 3 parts: give a larger --batch-size"),
-        ({"compile": True}, {"crop_size": 0, "resize": "none"}, "without a crop, --compile would begin anew"),
+        ({"accumulate": 3}, {}, "a batch of 2 cannot be split into 3 parts: give a larger --batch-size"),
+        ({"compile": True}, {"crop_size": 0, "resize": "none"}, "without a crop, --compile would compile again"),
     ],
 )
 def test_choices_that_cannot_be_are_refused_with_their_cure(squares, tmp_path, engine, data, message):

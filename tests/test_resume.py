@@ -172,7 +172,7 @@ def test_weights_that_are_not_finite_are_never_written(squares, tmp_path):
     config = tiny(
         squares, optimiser=OptimiserConfig(batch_size=2, learning_rate=float("inf")), length=LengthConfig(pictures=2)
     )
-    with pytest.raises(RunError, match="is not finite after 2 pictures: begin again with a lower"):
+    with pytest.raises(RunError, match="is not finite after 2 pictures: start again with a lower"):
         train(config, tmp_path / "run")
     assert not any((tmp_path / "run" / "checkpoints").iterdir())
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -219,7 +219,7 @@ def test_a_damaged_checkpoint_names_the_one_before(squares, tmp_path):
     newest.write_bytes(newest.read_bytes()[:-1])
     longer = replace(config, length=LengthConfig(pictures=8))
     with pytest.raises(
-        RunError, match=f"{newest.name} is damaged.*: remove it, and the run goes on from .*{older.name}"
+        RunError, match=f"{newest.name} is damaged.*: remove it, and the run continues from .*{older.name}"
     ):
         train(longer, run.folder)
     newest.unlink()

@@ -154,7 +154,7 @@ def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):
     config = tiny(squares, method=CycleganConfig(lambda_a=float("inf"), pool_size=0))
     with pytest.raises(
-        RunError, match=r"cycle_a is not finite after 2 pictures: begin again with a lower --learning-rate"
+        RunError, match=r"cycle_a is not finite after 2 pictures: start again with a lower --learning-rate"
     ):
         train(config, tmp_path / "run")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
@@ -263,7 +263,7 @@ def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
     display.note = said.append
     second = train(replace(config, optimiser=begin), tmp_path / "second", display=display)
     networks = "generator a2b, generator b2a, discriminator a, discriminator b"
-    assert f"begun with {networks} of {tmp_path / 'imported.safetensors'}" in said
+    assert f"initial weights from {tmp_path / 'imported.safetensors'}: {networks}" in said
     before, _ = read_checksummed(first.checkpoint_file(4), "checkpoint")
     after, _ = read_checksummed(second.checkpoint_file(4), "checkpoint")
     for name in before:

@@ -1,8 +1,8 @@
 """Registries: which methods, generators and discriminators there are, by kind.
 
 A kind is a built-in name (``resnet``) or the class path of a config outside diptych (``package.module:Class``). Both
-lead to a frozen dataclass of options, whose class variable ``implementation`` is the class path of the method or network
-that the options describe. The implementation is imported when it is first built: listing options needs no torch.
+lead to a frozen dataclass of options. Its class variable ``implementation`` is the class path of the method or network
+that the options describe, which is imported when it is first built: listing options needs no torch.
 """
 
 from importlib import import_module

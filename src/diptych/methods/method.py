@@ -32,8 +32,8 @@ class Method(ABC):
     def modules(self) -> dict[str, nn.Module]:
         """The trainable modules by name, each with an optimiser of its own.
 
-        ``generators`` holds a network for each direction that is learnt, under the direction's name. ``discriminators``,
-        where there are any, holds those that judge images of one domain under the names ``a`` and ``b``.
+        ``generators`` holds a network for each learned direction, under the direction's name. ``discriminators``, if
+        there are any, holds those that judge images of one domain under the names ``a`` and ``b``.
         """
 
     def materialise(self, real: Pair[Tensor]) -> None:

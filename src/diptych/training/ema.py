@@ -1,4 +1,4 @@
-"""The exponential moving average of a module's weights, which translates more steadily than the weights of any update."""
+"""The exponential moving average of weights, which translates more steadily than the weights of any update."""
 
 import copy
 

@@ -39,8 +39,8 @@ class ImagePool:
 
 
 def redistribute(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
-    """The images of the ranks' ``pools`` for ``world_size`` ranks: unchanged where that is how many there are, otherwise
-    dealt out in turn, up to ``size`` per rank."""
+    """Distributes the images of the ranks' ``pools`` over ``world_size`` ranks, up to ``size`` per rank; unchanged where
+    the number of ranks is the same."""
     if len(pools) == world_size:
         return [list(pool) for pool in pools]
     images = [image for pool in pools for image in pool]

@@ -46,7 +46,7 @@ def with_networks(
 ) -> TrainConfig:
     """``config`` with the networks in ``origin``.
 
-    Dropout cannot be inferred from a U-Net's weights: the user's setting is kept if it differs from the method's default.
+    Dropout cannot be inferred from a U-Net's weights: a setting that differs from the method's default is kept.
 
     Raises:
         OptionError: ``config`` asks for other networks.
