@@ -39,8 +39,8 @@ class ImagePool:
 
 
 def redistribute(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
-    """Distributes the images of the ranks' ``pools`` over ``world_size`` ranks, up to ``size`` per rank; unchanged where
-    the number of ranks is the same."""
+    """The images of all ``pools``, a list for each of ``world_size`` ranks: unchanged if there are as many pools,
+    otherwise dealt out in turn, up to ``size`` per rank."""
     if len(pools) == world_size:
         return [list(pool) for pool in pools]
     images = [image for pool in pools for image in pool]
