@@ -24,6 +24,7 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
+from diptych.data.encoding import to_network
 from diptych.device import resolve_engine
 from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
 from diptych.pair import Pair
@@ -100,7 +101,8 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
             with_torch_layers(module)
     shape = (variant.batch_size, 3, variant.size, variant.size)
     noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
-    return state, state.to_network(noise)
+    device = state.device
+    return state, noise.map(lambda images: to_network(images, device.torch_device, device.memory_format))
 
 
 def with_torch_layers(module: nn.Module) -> None:

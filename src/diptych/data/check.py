@@ -13,7 +13,7 @@ from diptych.data.duplicate_report import Occurrence, duplicate_report
 from diptych.data.examine import Examined, PictureFacts
 from diptych.data.files import Domain, describe_unread
 from diptych.data.formats import UNREAD_CURE
-from diptych.data.formats.pillow import ALPHA_MODES, GREY_MODES
+from diptych.data.image import ALPHA_MODES, GREY_MODES
 from diptych.data.pairing import common_names
 from diptych.pair import Pair
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from diptych.data.encoding import PEAK, Array
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import num_frames, open_picture, orientation
-from diptych.data.image import LUMA
+from diptych.data.formats.pillow import open_picture
+from diptych.data.image import LUMA, num_frames, orientation
 from diptych.data.near_duplicates import content_hash, thumbnail
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError

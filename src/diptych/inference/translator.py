@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
 from diptych.data.encoding import Array, from_network, to_network
-from diptych.data.formats.pillow import from_pillow
-from diptych.data.image import DecodedImage, to_pillow, with_channels
+from diptych.data.image import DecodedImage, from_pillow, to_pillow, with_channels
 from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import torch
 
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.encoding import to_network
 from diptych.data.loader import Loader
 from diptych.data.sampling import epoch_size
 from diptych.data.transforms import CENTRE, crop_and_flip
@@ -56,9 +58,10 @@ def measure_speed(state: State, loader: Loader, *, seconds: float, max_updates: 
     """The speed of training: updates with learning rate 0, for ``seconds`` or ``max_updates``. A collective."""
     begun = time.perf_counter()
     durations: list[float] = []
+    convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     for batch in loader.batches(state.next_picture, every=state.batch_size):
         started = time.perf_counter()
-        losses = update(state, state.to_network(batch), learning_rate=0.0)
+        losses = update(state, batch.map(convert), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
         durations.append(time.perf_counter() - started)
         num_timed = len(durations) - WARM_UP_UPDATES

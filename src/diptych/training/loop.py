@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from diptych.config import TrainConfig
+from diptych.data.encoding import to_network
 from diptych.errors import PictureError, RunError, WeightsError
 from diptych.lock import locked
 from diptych.monitoring.meters import NonFiniteError
@@ -76,6 +77,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
     """
     world, saved = plan.world, time.monotonic()
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
+    convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     compiling: AbstractContextManager[None] = writer.compiling() if plan.config.engine.compile else nullcontext()
     while state.pictures < plan.total:
         with writer.throughput.waiting():
@@ -90,7 +92,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         assert isinstance(batch, Pair)
         before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
         with compiling:
-            losses = update(state, state.to_network(batch), learning_rate=rate)
+            losses = update(state, batch.map(convert), learning_rate=rate)
         compiling = nullcontext()
         state.window.add(losses, state.pictures)
         done = state.pictures >= plan.total

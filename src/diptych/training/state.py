@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from diptych.config import TrainConfig
-from diptych.data.encoding import to_network
 from diptych.device import Device
 from diptych.malloc import keep_freed_memory
 from diptych.methods import Execution, Method, build_method
@@ -85,11 +84,6 @@ class State:
     def next_picture(self) -> int:
         """Global index of the first image of this rank's next batch."""
         return self.pictures + self.world.rank * self.config.optimiser.batch_size
-
-    def to_network(self, batch: Pair[Tensor]) -> Pair[Tensor]:
-        """The loader's ``batch`` on the device, float32 in [-1, 1]."""
-        device, memory_format = self.device.torch_device, self.device.memory_format
-        return batch.map(lambda images: to_network(images, device, memory_format))
 
     def query_pools(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
         """What the image pools return for ``fake``, made from the images drawn from index ``count`` on."""
