@@ -1,21 +1,23 @@
-"""Directions at once: the same numbers as one after the other, every time, and only where that is so."""
+"""Parallel directions: the same numbers as one after the other, every time, and only where that is so."""
 
+import threading
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
-from diptych.training.parallel import ParallelDirections, independent
 
 from diptych.config import Pix2pixConfig, ResnetConfig, UnetConfig
 from diptych.pair import Pair
+from diptych.parallel import ParallelDirections
 from diptych.run import Run
 from diptych.training.checkpoint import gather_rank_states, restore, save_checkpoint, scatter_state
 from diptych.training.stepper import update
 from helpers.states import noise, state_of
 from helpers.system import cores
 
-MERGED = {"batch_forwards": True, "fused": True}
-AT_ONCE = MERGED | {"parallel_directions": True}
+BATCHED = {"batch_forwards": True, "fused": True}
+PARALLEL = BATCHED | {"parallel_directions": True}
 
 
 def trained(engine, *, batch_size=2, **networks):
@@ -26,19 +28,11 @@ def trained(engine, *, batch_size=2, **networks):
     return state, logged
 
 
-@pytest.fixture
-def shared_weights():
-    """Two losses of the same weight, and what lies between."""
-    weight = torch.tensor([2.0, 3.0], requires_grad=True)
-    one, other = weight.exp(), weight.sin()
-    return weight, one, other
-
-
 @pytest.mark.usefixtures("two_cores")
 def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit():
-    (state, found) = trained(AT_ONCE)
+    (state, found) = trained(PARALLEL)
     with cores(1):  # as each direction has: with more, sums are taken in another order
-        plain, expected = trained(MERGED)
+        plain, expected = trained(BATCHED)
     assert state.execution.parallel is not None
     assert plain.execution.parallel is None
     assert {name: value.item() for name, value in found.items()} == {k: v.item() for k, v in expected.items()}
@@ -49,7 +43,7 @@ def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit(
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {"accumulate": 2}])
 def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
-    (one, _), (other, _) = (trained(AT_ONCE | options) for _ in range(2))
+    (one, _), (other, _) = (trained(PARALLEL | options) for _ in range(2))
     for name, value in one.tensors().items():
         assert torch.equal(value, other.tensors()[name]), name
 
@@ -59,9 +53,9 @@ def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
 def test_training_goes_on_from_a_checkpoint_to_the_bit(tmp_path, precision):
     run = Run(tmp_path)
     run.create()
-    whole, _ = trained(AT_ONCE | {"precision": precision})
+    whole, _ = trained(PARALLEL | {"precision": precision})
     save_checkpoint(run, whole, gather_rank_states(whole))
-    resumed = state_of(AT_ONCE | {"precision": precision}, batch_size=2)
+    resumed = state_of(PARALLEL | {"precision": precision}, batch_size=2)
     scatter_state(resumed, restore(run.checkpoint_files()[-1], resumed))
     for state in (whole, resumed):
         update(state, noise(2, seed=9), learning_rate=1e-3)
@@ -85,7 +79,8 @@ ENGINES = {
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_whose_order_counts_are_computed_one_after_the_other(name):
-    (plain, _), (state, _) = (trained(engine, **NETWORKS[name]) for engine in (MERGED, AT_ONCE))
+    (plain, _), (state, _) = (trained(engine, **NETWORKS[name]) for engine in (BATCHED, PARALLEL))
+    assert state.execution.parallel is None
     for key, value in plain.tensors().items():
         assert torch.equal(value, state.tensors()[key]), key
 
@@ -93,63 +88,116 @@ def test_networks_whose_order_counts_are_computed_one_after_the_other(name):
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines_that_cannot_compute_at_once_do_not(name):
-    assert state_of(AT_ONCE | ENGINES[name]).execution.parallel is None
+    assert state_of(PARALLEL | ENGINES[name]).execution.parallel is None
 
 
 def test_one_core_computes_one_direction_after_the_other():
     with cores(1):
-        assert state_of(AT_ONCE).execution.parallel is None
+        assert state_of(PARALLEL).execution.parallel is None
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_an_update_leaves_the_number_of_threads_as_it_was():
-    trained(AT_ONCE)
+    trained(PARALLEL)
     assert torch.get_num_threads() == 2
 
 
-def test_losses_of_a_common_weight_are_independent(shared_weights):
-    _, one, other = shared_weights
-    parts = independent([one.sum(), other.sum(), one.mean()])
-    assert [len(part.losses) for part in parts] == [1, 2]
+@pytest.fixture
+def directions():
+    return ParallelDirections(nullcontext)
 
 
-def test_a_loss_of_both_joins_them(shared_weights):
-    weight, one, other = shared_weights
-    (part,) = independent([one.sum(), other.sum(), (one * other).sum()])
-    assert len(part.losses) == 3
-    assert list(part.leaves) == [weight]
-
-
-def test_gradients_of_parts_are_added_to_what_is_there(shared_weights):
-    weight, one, other = shared_weights
+def test_gradients_are_added_to_what_is_there(directions):
+    weight = torch.tensor([2.0, 3.0], requires_grad=True)
     weight.grad = torch.tensor([10.0, 20.0])
-    parts = independent([one.sum(), torch.tensor(1.0), other.sum()])
-    ParallelDirections(torch.enable_grad).backward(parts, share=0.5)
-    expected = torch.tensor([10.0, 20.0]) + 0.5 * (weight.exp() + weight.cos()).detach()
-    assert torch.allclose(weight.grad, expected)
+    directions.backward([weight.exp().sum(), 0.5 * weight.sin().sum()], [weight])
+    assert torch.allclose(weight.grad, torch.tensor([10.0, 20.0]) + (weight.exp() + 0.5 * weight.cos()).detach())
 
 
-def test_the_gradient_is_laid_out_as_its_weight():
+def test_gradients_are_added_in_the_order_of_the_losses_whichever_is_computed_first(directions):
+    """In float32, 1 + 1e8 − 1e8 is 0 from left to right, and 1 in the order of the losses."""
+    weight, ended = torch.zeros(1, requires_grad=True), threading.Event()
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor, last):
+            ctx.factor, ctx.last = factor, last
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            if ctx.last:
+                assert ended.wait(timeout=60)
+            else:
+                ended.set()
+            return ctx.factor * gradient, None, None
+
+    weight.grad = torch.tensor([-1e8])
+    directions.backward([Scaled.apply(weight, 1e8, True).sum(), Scaled.apply(weight, 1.0, False).sum()], [weight])
+    assert weight.grad.item() == 1.0
+
+
+def test_a_parameter_that_no_loss_uses_gets_no_gradient(directions):
+    used, unused = (torch.ones(2, requires_grad=True) for _ in range(2))
+    directions.backward([used.sum(), (3 * used).sum()], [used, unused])
+    assert used.grad.tolist() == [4.0, 4.0]
+    assert unused.grad is None
+
+
+def test_the_gradient_is_laid_out_as_its_weight(directions):
     weight = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
-    (part,) = independent([(weight.permute(3, 2, 1, 0) ** 2).sum()])
-    ParallelDirections(torch.enable_grad).backward([part], share=1.0)
+    directions.backward([(weight.permute(3, 2, 1, 0) ** 2).sum()], [weight])
     assert weight.grad.stride() == weight.stride()
     assert torch.equal(weight.grad, 2 * weight.detach())
 
 
-def test_both_directions_are_computed_with_gradients_only_where_wanted():
-    parallel_directions = ParallelDirections(torch.no_grad)
-    assert parallel_directions.map(Pair(1, 2), lambda x, y: (x, y), Pair(3, 4)) == Pair((1, 3), (2, 4))
-    assert parallel_directions.run([torch.is_grad_enabled] * 2) == [False, False]
+def test_members_keep_their_places_and_are_computed_at_the_same_time(directions):
+    both = threading.Barrier(2, timeout=60)
+
+    def tell(x, y):
+        both.wait()  # which returns only where both members are being computed
+        return x, y, threading.current_thread().name
+
+    (a, c, one), (b, d, other) = directions.map(Pair(1, 2), tell, Pair(3, 4))
+    assert ((a, c), (b, d)) == ((1, 3), (2, 4))
+    assert one != other
+
+
+def test_both_directions_are_computed_with_gradients_only_where_the_caller_has_them(directions):
+    def with_gradients(_):
+        return torch.is_grad_enabled()
+
+    assert directions.map(Pair(1, 2), with_gradients) == Pair(True, True)
     with torch.no_grad():
-        assert ParallelDirections(partial(torch.autocast, "cpu")).run([torch.is_grad_enabled] * 2) == [False, False]
+        assert directions.map(Pair(1, 2), with_gradients) == Pair(False, False)
 
 
-def test_an_error_in_one_direction_is_raised():
+def test_forward_passes_run_inside_the_context_and_backward_passes_outside():
+    directions = ParallelDirections(partial(torch.autocast, "cpu", torch.bfloat16))
+    product = partial(torch.matmul, torch.ones(2, 2))
+    assert directions.map(Pair(torch.ones(2, 2), torch.ones(2, 2)), product).map(lambda y: y.dtype).a == torch.bfloat16
+
+    class Told(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return gradient
+
+    seen, weight = [], torch.ones(2, requires_grad=True)
+    directions.backward([Told.apply(weight).sum(), Told.apply(weight).sum()], [weight])
+    assert seen == [False, False]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_error_in_a_direction_is_raised(directions, number):
     def fail(x):
-        if x == 2:
+        if x == number:
             raise MemoryError("no room")
         return x
 
     with pytest.raises(MemoryError, match="no room"):
-        ParallelDirections(torch.enable_grad).map(Pair(1, 2), fail)
+        directions.map(Pair(1, 2), fail)

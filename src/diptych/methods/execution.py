@@ -33,13 +33,14 @@ class Execution:
     """Compute the two directions at the same time."""
 
     @classmethod
-    def choose(
-        cls, device: Device, modules: Collection[nn.Module], *, num_directions: int, distributed: bool = False
-    ) -> "Execution":
-        """The execution that ``device.config`` asks for, as far as it leaves the numbers of ``modules`` as they are."""
+    def choose(cls, device: Device, modules: Collection[nn.Module], *, two_directions: bool) -> "Execution":
+        """The execution that ``device.config`` asks for, as far as it leaves the numbers of ``modules`` as they are.
+
+        ``two_directions``: there are two, and this process computes both on cores of its own.
+        """
         config = device.config
         batch_forwards = config.batch_forwards and not config.activation_checkpointing
-        wanted = batch_forwards and num_directions > 1 and not distributed and _wants_parallel(config)
+        wanted = batch_forwards and two_directions and _wants_parallel(config)
         parallel = None
         if wanted and not any(_depends_on_order(module) for module in modules):
             parallel = ParallelDirections(partial(device.autocast, cache_weights=False))

@@ -47,10 +47,8 @@ class State:
             for name, module in self.modules.items()
         }
         self.scaler = torch.amp.GradScaler(config.engine.device, enabled=config.engine.precision == "fp16")
-        num_directions = len(self.method.generators_by_direction())
-        self.execution = Execution.choose(
-            self.device, self.modules.values(), num_directions=num_directions, distributed=world.size > 1
-        )
+        two_directions = len(self.method.generators_by_direction()) == 2 and world.size == 1
+        self.execution = Execution.choose(self.device, self.modules.values(), two_directions=two_directions)
         if config.engine.compile:
             for module in self.modules.values():
                 for network in module.children():
