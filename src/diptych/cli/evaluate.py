@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from diptych.config import Device
+from diptych.config import DeviceName
 from diptych.config.constraints import REQUIRED, argument, option
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Evaluate:
         "Text file with the colour of one class per line, as #rrggbb. By default the colours of the true label "
         "maps, at most 64.",
     )
-    device: Device = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
+    device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
 
     def __call__(self) -> int:
         from rich.console import Console

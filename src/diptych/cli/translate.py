@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from diptych.config import Device, Direction, Precision
+from diptych.config import DeviceName, Direction, Precision
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
@@ -41,7 +41,7 @@ class Translate:
     half: Literal["left", "right"] | None = option(
         None, "Translate only this half of each picture, if the files hold pairs side by side as for pix2pix."
     )
-    device: Device = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
+    device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
     precision: Precision = option(
         "auto",
         "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "

@@ -121,7 +121,7 @@ class OptimiserConfig:
 class EngineConfig:
     """Device, precision and memory."""
 
-    device: Device = option("auto", "Device to train on; auto tries CUDA, then MPS, then the CPU.")
+    device: DeviceName = option("auto", "Device to train on; auto tries CUDA, then MPS, then the CPU.")
     precision: Precision = option(
         "auto", "Arithmetic of the networks; auto is bf16 if the hardware supports it, else fp32. Weights stay in fp32."
     )
