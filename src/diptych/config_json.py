@@ -82,7 +82,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     showing."""
     flat: dict[str, Any] = {}
     for key, value in to_json(config).items():
-        member = getattr(config, key)
+        member = getattr(config, key, None)
         if dataclasses.is_dataclass(member):
             flat |= flatten(member, f"{prefix}{key}.")
         else:
