@@ -450,7 +450,6 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
         ([run, a, str(tmp_path / "single")], "has 1 pictures to evaluate on: give at least 2"),
         ([run, a, photo, "--pairs"], "have no picture of the same name"),
-        ([run, "--pairs", "--no-pairs"], "both --pairs and --no-pairs are given"),
         ([run, "--colours", "c.txt"], "colours are given, but no label maps"),
         (
             [run, "--label-maps", "b", "--colours", str(tmp_path / "bad.txt")],

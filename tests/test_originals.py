@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from diptych.cli import main
+from diptych.cli.options import options_of
 from diptych.cli.originals import NEEDLESS, OPTIONS, VALUES
-from diptych.cli.train import all_options
+from diptych.cli.train import Train
 
 PAGE = (Path(__file__).parents[1] / "docs" / "from-the-original-code.md").read_text(encoding="utf-8")
 TABLES = "\n".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| "))
@@ -23,10 +24,10 @@ def cure_of(capsys, *words):
 
 
 def test_whatever_is_given_in_place_of_theirs_is_an_option_here():
-    known = {option.name for option in all_options()} | {option.opposite for option in all_options() if option.opposite}
+    known = {name for option in options_of(Train) for name in option.names}
     named = {word for cure in (*OPTIONS.values(), *VALUES.values()) for word in cure.split() if word.startswith("--")}
     assert named <= known
-    choices = {option.name: option.choices for option in all_options()}
+    choices = {option.name: option.choices for option in options_of(Train)}
     for (option, _), value in VALUES.items():
         assert value.partition(" ")[0] in choices[option]
 

@@ -2,10 +2,10 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import tyro
+from diptych.config import SourceConfig
+from diptych.config.constraints import option
 
 if TYPE_CHECKING:
     from diptych.training.inspection import Report
@@ -15,11 +15,11 @@ EXIT_WARNINGS, EXIT_ERRORS = 1, 2
 
 @dataclass(frozen=True)
 class Check:
-    """Say what is wrong with pictures before hours are spent on them.
+    """Find problems in the pictures before training on them.
 
-    It also says what training would choose for them, how long it would take and how much memory it needs.
+    Also shows the defaults that training would use, how long it would take and how much memory it needs.
 
-    Exit code: 0 when nothing is wrong (there may be notes), 1 with warnings (training runs, but learns less than it
+    Exit code: 0 if nothing is wrong (there may be notes), 1 with warnings (training runs, but learns less than it
     could), 2 with errors (training would stop).
 
     For example:
@@ -28,27 +28,18 @@ class Check:
       diptych check photos paintings --json
     """
 
-    a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
-    """Folder with pictures of domain A."""
-    b: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[B]")] = None
-    """Folder with pictures of domain B."""
-    root: Path | None = None
-    """In place of A and B: a folder that holds trainA, trainB and, if there are any, testA and testB."""
-    paired: bool = False
-    """The pictures are pairs, for pix2pix. Known by itself of a root whose train holds them side by side."""
-    preset: Literal["default", "paper"] = "default"
-    """What the choices and the estimate are for."""
-    estimate: bool = True
-    """Try some updates to tell how long training would take and how much memory it needs."""
-    json: bool = False
-    """Write all of it as JSON."""
+    source: SourceConfig = SourceConfig()
+    paired: bool = option(
+        False, "The pictures are pairs, for pix2pix. Detected if the root has a folder train of side-by-side pictures."
+    )
+    preset: Literal["default", "paper"] = option("default", "Preset that the defaults and the estimate are for.")
+    estimate: bool = option(True, "Run some updates to estimate the time and the memory that training needs.")
+    json: bool = option(False, "Print everything as JSON.")
 
     def __call__(self) -> int:
-        from diptych.config import SourceConfig
         from diptych.training.inspection import inspect
 
-        source = SourceConfig(a=self.a, b=self.b, root=self.root)
-        report = inspect(source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
+        report = inspect(self.source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
         severities = {finding.severity for finding in report.findings}
         code = EXIT_ERRORS if "error" in severities else EXIT_WARNINGS if "warning" in severities else 0
         if self.json:

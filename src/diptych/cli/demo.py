@@ -1,10 +1,10 @@
 """``diptych demo``."""
 
-import webbrowser
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diptych.config import LengthConfig, SourceConfig
+from diptych.config.constraints import option
 from diptych.launcher import is_main
 from diptych.presets import demo
 
@@ -13,23 +13,19 @@ SHORT_PICTURES = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train for some minutes on built-in pictures, and score it.
+    """Train for some minutes on built-in pictures, and score the result.
 
-    Held-out pictures are translated and held against the truth.
+    Held-out pictures are translated and compared with the truth.
 
     For example:
       diptych demo
       diptych demo --time 20m --run runs/longer-demo
     """
 
-    run: Path = Path("runs/demo")
-    """Folder of the run; the pictures are written beside it."""
-    time: str | None = None
-    """How long to train, such as 20m. By default 5m15s."""
-    short: bool = False
-    """Only a few updates: shows that everything works, and learns nothing."""
-    open: bool = False
-    """Show the report in the browser at the end."""
+    run: Path = option(Path("runs/demo"), "Folder of the run; the pictures are written beside it.")
+    time: str | None = option(None, "Training time, such as 20m. By default 5m15s.", "TIME")
+    short: bool = option(False, "Train only a few updates: tests that everything works, and learns nothing.")
+    open: bool = option(False, "Open the report in the browser at the end.")
 
     def __call__(self) -> int:
         from diptych.demo.pictures import unpack
@@ -55,5 +51,7 @@ class Demo:
         print(f"look at {write_report(run)}, or at {picture} alone")
         print(f"try it: diptych translate {run.folder} INPUT OUTPUT")
         if self.open:
+            import webbrowser
+
             webbrowser.open(run.report_file.resolve().as_uri())
         return 0

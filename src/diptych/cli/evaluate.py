@@ -3,11 +3,10 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import tyro
+from typing import TYPE_CHECKING, Any, Literal
 
 from diptych.config import DeviceName
+from diptych.config.constraints import REQUIRED, argument, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +21,10 @@ STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left"
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a model on pictures that it has not seen.
+    """Score a model on pictures that it was not trained on.
 
-    Beside each score stands what it must be held against. A run is scored on the pictures that it holds out, and gets
-    the result as scores.json.
+    Each score is shown beside its reference values. A run is scored on its held-out pictures, and the result is written
+    to its scores.json.
 
     For example:
       diptych evaluate runs/photos2paintings
@@ -35,26 +34,32 @@ class Evaluate:
       diptych evaluate runs/streets --root cityscapes --label-maps b
     """
 
-    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run, or its model.safetensors."""
-    a: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[A]")] = None
-    """Folder with pictures of domain A. By default, the pictures that the run holds out."""
-    b: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[B]")] = None
-    """Folder with pictures of domain B."""
-    root: Path | None = None
-    """Folder that holds testA and testB, or test with pictures side by side, in place of A B."""
-    pairs: bool | None = None
-    """Pictures of one name are pairs (those without a partner are left out), or are none. By default they are where
-    all names are common."""
-    features: Annotated[str, tyro.conf.arg(metavar="NETWORK")] = "efficientnet-lite0"
-    """What KID, FID and their kin see with: efficientnet-lite0 (extra: evaluate), inception:FILE (the standard
-    Inception as TorchScript), another TorchScript file, or module:function of yours that returns a network."""
-    label_maps: Literal["a", "b"] | None = None
-    """The domain whose pictures are label maps: score each pixel's class, by the nearest colour."""
-    colours: Path | None = None
-    """Text file with a class's colour in each line, #rrggbb. By default, those in the true label maps, at most 64."""
-    device: DeviceName = "auto"
-    """Where to compute; auto takes CUDA, then MPS, then the CPU."""
+    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    a: Path | None = argument(None, "Folder with pictures of domain A. By default the run's held-out pictures.", "[A]")
+    b: Path | None = argument(None, "Folder with pictures of domain B.", "[B]")
+    root: Path | None = option(
+        None, "Instead of A and B: a folder with testA and testB, or with a folder test of side-by-side pictures."
+    )
+    pairs: bool | None = option(
+        None,
+        "Treat pictures of the same name as pairs, and skip those without a partner. By default on if A and B have "
+        "the same names.",
+    )
+    features: str = option(
+        "efficientnet-lite0",
+        "Feature network for KID, FID and similar scores: efficientnet-lite0 (extra: evaluate), inception:FILE (the "
+        "standard Inception as TorchScript), another TorchScript file, or module:function that returns a network.",
+        "NETWORK",
+    )
+    label_maps: Literal["a", "b"] | None = option(
+        None, "Domain whose pictures are label maps. Scores the class of each pixel, found by the nearest colour."
+    )
+    colours: Path | None = option(
+        None,
+        "Text file with the colour of one class per line, as #rrggbb. By default the colours of the true label "
+        "maps, at most 64.",
+    )
+    device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
 
     def __call__(self) -> int:
         from rich.console import Console

@@ -3,31 +3,31 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write a model in the form of other software.
+    """Convert a model to the format of other software.
 
     For example:
       diptych export runs/photos2paintings --original checkpoints/photos2paintings
       diptych export model.safetensors --original checkpoints/photos2paintings
     """
 
-    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_OR_MODEL")]
-    """A run, or its model.safetensors."""
-    original: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the .pth files of the original CycleGAN code: the generators and, where they are there, the
-    discriminators."""
+    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "RUN_OR_MODEL")
+    original: Path | None = option(
+        None,
+        "Folder to write the .pth files of the original CycleGAN code to: the generators and, if the run has them, "
+        "the discriminators.",
+        "DIR",
+    )
 
     def __call__(self) -> int:
         if self.original is None:
-            raise OptionError("nothing says what to export to", cure="give --original DIR")
+            raise OptionError("no format is given", cure="give --original DIR")
 
         from rich.console import Console
 

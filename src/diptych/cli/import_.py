@@ -3,19 +3,17 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from diptych.config import Direction
+from diptych.config.constraints import REQUIRED, argument, option
 
 
 @dataclass(frozen=True)
 class Import:
-    """Turn checkpoints of the original CycleGAN code into a model.
+    """Convert checkpoints of the original CycleGAN code to a model.
 
-    Architecture and channels are read from the files, which network is which from their names, how pictures were
-    prepared from the train_opt.txt beside them.
+    The architecture and the channels are read from the files, the role of each network from the file names, and the
+    preprocessing from the train_opt.txt beside them.
 
     For example:
       diptych import latest_net_G_A.pth latest_net_G_B.pth --to runs/horse2zebra
@@ -24,13 +22,18 @@ class Import:
       diptych import G__AB_200.pth G__BA_200.pth --to runs/blog
     """
 
-    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE...")]
-    """Their .pth files: one or two generators and, to train on, the discriminators; or the folder with all of them."""
-    to: Annotated[Path, tyro.conf.arg(metavar="RUN_OR_FILE")]
-    """A new folder, which gets a model.safetensors, or a file that ends in .safetensors."""
+    files: tuple[Path, ...] = argument(
+        REQUIRED,
+        "The original .pth files: one or two generators and, to train on, the discriminators; or their folder.",
+        "FILE...",
+    )
+    to: Path = option(
+        REQUIRED, "New folder for model.safetensors, or a file name that ends in .safetensors.", "RUN_OR_FILE"
+    )
 
-    direction: Direction | None = None
-    """What a lone generator does. By default what the options file beside it says, else a2b."""
+    direction: Direction | None = option(
+        None, "Direction of a single generator. By default the one in the options file beside it, else a2b."
+    )
 
     def __call__(self) -> int:
         from rich.console import Console

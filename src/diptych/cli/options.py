@@ -1,127 +1,122 @@
-"""The options of a command as a table, read from its dataclass: what help, completion and messages are made of."""
+"""The options of a command as a table, read from its dataclass. The parser, the help and the completion use it."""
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import tyro
+from diptych.config.constraints import option_name, unwrap
+from diptych.errors import OptionError
+from diptych.registry import REGISTRIES, Registry, kind_of
 
-from diptych.config.constraints import plain
-
-Kind = Literal["switch", "choice", "int", "float", "path", "text"]
-KINDS: dict[type, Kind] = {bool: "switch", int: "int", float: "float", Path: "path", str: "text"}
-METAVARS: dict[Kind, str] = {"switch": "", "choice": "", "int": "INT", "float": "FLOAT", "path": "PATH", "text": "TEXT"}
+METAVARS: dict[Any, str] = {bool: "", int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
+"""What stands for a value in the help, by its type."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Option:
-    """An option of a command, or one of its arguments."""
+    """An option of a command, or one of its positional arguments."""
 
+    key: str
+    """The field that it sets: ``options.data.crop_size``."""
     name: str
-    """As it is typed, dashes included; of an argument, what the usage calls it."""
-    kind: Kind
+    """As it is typed: ``--crop-size``. An argument is called what the usage line calls it: ``MODEL``."""
+    type: Any
+    """bool, int, float, Path or str."""
     metavar: str
-    """What stands for the value; empty for a switch."""
-    choices: tuple[str, ...]
+    choices: tuple[Any, ...]
     default: Any
-    """None where there is none, or where it is chosen later."""
-    about: str
-    group: str
-    """What the command calls the dataclass that holds it; empty for the command itself."""
+    help: str
     heading: str
-    """What that dataclass is about."""
+    """What the config is that it belongs to."""
+    owner: str
+    """The choice that brings this option, ``--generator unet``; empty if it is always there."""
+    registry: Registry | None
+    """Of an option that chooses a method or a network: where its kinds are."""
     is_argument: bool
     is_required: bool
     is_repeated: bool
-    """Whether one or more values are taken."""
+    """Whether an argument takes one or more values."""
 
     @property
     def opposite(self) -> str:
-        """The name that turns a switch off; empty where it is none."""
+        """The name that turns a switch off; empty for other options."""
         before, dot, last = self.name.removeprefix("--").rpartition(".")
-        return f"--{before}{dot}no-{last}" if self.kind == "switch" else ""
+        return f"--{before}{dot}no-{last}" if self.type is bool else ""
+
+    @property
+    def group(self) -> str:
+        """Name of the config that it belongs to; empty for the command's own options."""
+        return self.key.rpartition(".")[0].rpartition(".")[2]
+
+    @property
+    def names(self) -> list[str]:
+        """The names that can be typed."""
+        return [self.name, self.opposite] if self.opposite else [self.name]
 
 
-def options_of(command: type[Any], default: Any = None) -> list[Option]:
-    """The arguments and options of ``command``, with the defaults of the instance ``default`` where it is given."""
-    return list(_options(command, default, prefix="--", group="", heading=""))
+def options_of(command: Any, instance: Any = None) -> list[Option]:
+    """The options of the dataclass ``command``, with the defaults of ``instance``.
+
+    Without an instance: the options of every built-in method and network.
+
+    Raises:
+        OptionError: an option has a type that the command line cannot read.
+    """
+    return list(_options(command, instance))
 
 
-def _options(kind: Any, instance: Any, *, prefix: str, group: str, heading: str) -> Iterator[Option]:
-    hints, abouts = get_type_hints(kind, include_extras=True), _docstrings(kind)
-    for field in fields(kind):
-        hint, marks = plain(hints[field.name])
-        named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
-        default = _default(field) if instance is None else getattr(instance, field.name)
-        if is_dataclass(default):
-            inside = f"{prefix}{named}." if named else prefix
-            yield from _options(type(default), default, prefix=inside, group=field.name, heading=summary(type(default)))
-        else:
-            name, about = f"{prefix}{named.replace('_', '-')}", abouts.get(field.name, "")
-            yield _option(field, hint, marks, name=name, default=default, about=about, group=group, heading=heading)
+def config_options(chooser: Option, kind: str) -> list[Option]:
+    """The options that choosing ``kind`` brings."""
+    assert chooser.registry is not None
+    return list(_options(chooser.registry.config(kind), None, f"{chooser.key}.", f"{chooser.name} {kind}"))
 
 
-def _option(
-    field: "Field[Any]",
-    hint: Any,
-    marks: tuple[Any, ...],
-    *,
-    name: str,
-    default: Any,
-    about: str,
-    group: str,
-    heading: str,
-) -> Option:
-    is_argument = tyro.conf.Positional in marks
-    is_repeated = get_origin(hint) is tuple
-    value = get_args(hint)[0] if is_repeated else hint
-    choices = tuple(map(str, get_args(value))) if get_origin(value) is Literal else ()
-    kind = "choice" if choices else KINDS[value]
-    usual = "TIME" if name == "--time" else "|".join(choices) or METAVARS[kind]
-    metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), usual)
-    return Option(
-        name=metavar.strip("[]").removesuffix("...") if is_argument else name,
-        kind=kind,
-        metavar=metavar,
-        choices=choices,
-        default=default,
-        about=about,
-        group=group,
-        heading=heading,
-        is_argument=is_argument,
-        is_required=field.default is MISSING and field.default_factory is MISSING,
-        is_repeated=is_repeated,
-    )
-
-
-def _default(field: "Field[Any]") -> Any:
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return None if field.default is MISSING else field.default
-
-
-def summary(kind: type[Any]) -> str:
+def summary(kind: Any) -> str:
     """The first line of a docstring, without its full stop."""
     return inspect.cleandoc(kind.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
-@cache  # reading the source takes most of the time that help takes
-def _docstrings(kind: Any) -> dict[str, str]:
-    """The docstring under each field of ``kind``, on one line."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
-    found = {}
-    for node, following in zip(definition.body, definition.body[1:], strict=False):
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and isinstance(following, ast.Expr)
-            and isinstance(following.value, ast.Constant)
-        ):
-            found[node.target.id] = " ".join(str(following.value.value).split())
-    return found
+def _options(kind: Any, instance: Any, prefix: str = "", owner: str = "") -> Iterator[Option]:
+    hints = get_type_hints(kind, include_extras=True)
+    for member in fields(kind):
+        hint, _ = unwrap(hints[member.name])
+        value = member.default if instance is None else getattr(instance, member.name)
+        if not is_dataclass(value):
+            yield _option(kind, member, hint, None if value is MISSING else value, prefix, owner)
+            continue
+        if hint in REGISTRIES:
+            chooser = _option(kind, member, hint, value, prefix, owner)
+            yield chooser
+            if instance is None:
+                for name in REGISTRIES[hint].kinds:
+                    yield from config_options(chooser, name)
+                continue
+        yield from _options(type(value), None if instance is None else value, f"{prefix}{member.name}.", owner)
+
+
+def _option(kind: Any, member: "Field[Any]", hint: Any, value: Any, prefix: str, owner: str) -> Option:
+    is_repeated, registry = get_origin(hint) is tuple, REGISTRIES.get(hint)
+    hint = get_args(hint)[0] if is_repeated else hint
+    choices = registry.kinds if registry else get_args(hint) if get_origin(hint) is Literal else ()
+    if not choices and hint not in METAVARS:
+        problem = f"{kind.__name__}.{member.name} has the type {hint}, which the command line cannot read"
+        raise OptionError(problem, cure="use bool, int, float, str, Path or Literal")
+    is_argument = member.metadata.get("is_argument", False)
+    metavar = member.metadata.get("metavar") or "|".join(map(str, choices)) or METAVARS[hint]
+    return Option(
+        key=f"{prefix}{member.name}",
+        name=metavar.strip("[].") if is_argument else f"--{option_name(prefix + member.name)}",
+        type=str if choices else hint,
+        metavar=metavar,
+        choices=choices,
+        default=kind_of(value) if registry else value,
+        help=member.metadata.get("help", ""),
+        heading=summary(kind),
+        owner=owner,
+        registry=registry,
+        is_argument=is_argument,
+        is_required=member.default is MISSING,
+        is_repeated=is_repeated,
+    )

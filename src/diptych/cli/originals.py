@@ -1,6 +1,5 @@
 """What those who come from the original authors' code type, and what is here in its place."""
 
-from diptych.cli.options import Option
 from diptych.interop.options_file import RESIZE
 
 OPTIONS: dict[str, str] = {
@@ -78,14 +77,14 @@ VALUES: dict[tuple[str, str], str] = {
 """Their values, by our option, where ours have other names."""
 
 
-def option_here(name: str) -> str:
-    """What to give in place of their option ``name``, as a cure; empty where it is none of theirs."""
+def our_option(name: str) -> str:
+    """The cure for the original's option ``name``; empty if it is none of theirs."""
     if name in OPTIONS:
         return f"give {OPTIONS[name]}"
     return f"leave it out, since {NEEDLESS[name]}" if name in NEEDLESS else ""
 
 
-def value_here(option: Option, value: str) -> str:
-    """What to give in place of their ``value`` of an ``option``; empty where it is none."""
-    here = VALUES.get((option.name, value), "")
-    return f"give {option.name} {here}" if here else ""
+def our_value(name: str, value: str) -> str:
+    """The cure for the original's ``value`` of our option ``name``; empty if it is none of theirs."""
+    ours = VALUES.get((name, value), "")
+    return f"give {name} {ours}" if ours else ""

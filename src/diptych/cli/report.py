@@ -1,29 +1,24 @@
 """``diptych report``."""
 
-import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
+from diptych.config.constraints import REQUIRED, argument, option
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write a run's report.html anew.
+    """Update the report.html of a run.
 
-    Pictures, scores, curves and alarms on one page that opens from disk. A run writes it by itself as it goes; this
-    brings it up to date.
+    One page with pictures, scores, curves and alarms, which opens from disk. Training writes it too.
 
     For example:
       diptych report runs/photos2paintings
       diptych report runs/photos2paintings --open
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run."""
-    open: bool = False
-    """Show it in the browser."""
+    run: Path = argument(REQUIRED, "Folder of the run.", "RUN")
+    open: bool = option(False, "Open the report in the browser.")
 
     def __call__(self) -> int:
         from diptych.report.report import write_report
@@ -32,5 +27,7 @@ class Report:
         file = write_report(Run(self.run))
         print(file)
         if self.open:
+            import webbrowser
+
             webbrowser.open(file.resolve().as_uri())
         return 0

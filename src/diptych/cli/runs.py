@@ -4,22 +4,22 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
+from diptych.config.constraints import REQUIRED, argument
+
+HEADINGS = ("run", "pictures", "done", "age", "size", "last score", "losses")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """List runs: how far each is, its age, size and last score.
+    """List runs with their progress, age, size and last score.
 
     For example:
       diptych runs
       diptych runs /data/experiments
     """
 
-    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[FOLDER]")] = Path("runs")
-    """Where to look, sub-folders included."""
+    folder: Path = argument(Path("runs"), "Folder to search, including sub-folders.", "[FOLDER]")
 
     def __call__(self) -> int:
         from rich.console import Console
@@ -27,55 +27,37 @@ class Runs:
 
         from diptych.run import find_runs
 
-        table = Table(
-            "run",
-            "pictures",
-            "done",
-            "age",
-            "size",
-            "last score",
-            "losses",
-            box=None,
-            header_style="bold",
-            pad_edge=False,
-        )
+        table = Table(*HEADINGS, box=None, header_style="bold", pad_edge=False)
         for run in find_runs(self.folder):
             facts = run.facts()
             done = f"{facts.pictures / facts.total:.0%}" if facts.total else "?"
             age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
-            table.add_row(
-                str(run.folder),
-                f"{facts.pictures:,}",
-                done,
-                age,
-                size,
-                facts.score,
-                _losses(facts.losses, ("cycle_a", "cycle_b")),
-            )
-        Console().print(table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows)
+            losses = _losses(facts.losses, ("cycle_a", "cycle_b"))
+            table.add_row(str(run.folder), f"{facts.pictures:,}", done, age, size, facts.score, losses)
+        Console(markup=False).print(table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows)
         return 0
 
 
 @dataclass(frozen=True)
 class Show:
-    """Say what a run, or a model file, is.
+    """Show the facts and options of a run or a model file.
 
     For example:
       diptych show runs/photos2paintings
       diptych show model.safetensors
     """
 
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
-    """A run, or a model.safetensors."""
+    path: Path = argument(REQUIRED, "A run, or its model.safetensors.", "PATH")
 
     def __call__(self) -> int:
         from rich.console import Console
         from rich.table import Table
 
         table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
         for name, value in self._facts():
-            table.add_row(f"[bold]{name}[/]", str(value))
-        Console(highlight=False).print(table)
+            table.add_row(name, str(value))
+        Console(highlight=False, markup=False).print(table)
         return 0
 
     def _facts(self) -> Iterable[tuple[str, object]]:

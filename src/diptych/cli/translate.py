@@ -4,11 +4,10 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from diptych.config import DeviceName, Direction, Precision
+from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
@@ -18,9 +17,9 @@ EXIT_SOME_FAILED = 1
 class Translate:
     """Translate a picture, or a folder of pictures.
 
-    Each is translated at its own size and keeps its name, bit depth and transparency.
+    Each picture is translated at its own size and keeps its name, bit depth and transparency.
 
-    Exit code: 0 when all were translated, 1 when some failed (each is named, the others are done), 2 for a mistake.
+    Exit code: 0 if all were translated, 1 if some failed (each is named, the others are done), 2 for a mistake.
 
     For example:
       diptych translate runs/photos2paintings holiday.jpg painted.jpg
@@ -28,23 +27,26 @@ class Translate:
       diptych translate model.safetensors paintings photographed --direction b2a
     """
 
-    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run, or its model.safetensors."""
-    input: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="INPUT")]
-    """A picture, or a folder of pictures with any sub-folders."""
-    output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT")]
-    """Where the translation goes: a picture, or a folder that gets the same names."""
-    direction: Direction | None = None
-    """From A to B, or back. By default a2b, or the only one that the model has."""
-    size: Literal["own", "training"] = "own"
-    """Translate at each picture's own size, or resized as in training."""
-    half: Literal["left", "right"] | None = None
-    """Of pictures that stand side by side in one file, as pix2pix learns from, translate this half alone."""
-    device: DeviceName = "auto"
-    """Where to compute; auto takes CUDA, then MPS, then the CPU."""
-    precision: Precision = "auto"
-    """Arithmetic; auto takes bf16 where the machine has it (about as exact as the rounding to 8 bits), and fp32
-    elsewhere and for pictures of 16 bits."""
+    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    input: Path = argument(REQUIRED, "A picture, or a folder of pictures, including sub-folders.", "INPUT")
+    output: Path = argument(
+        REQUIRED, "File for the translation, or a folder for translations of the same names.", "OUTPUT"
+    )
+    direction: Direction | None = option(
+        None, "Translate A to B, or B to A. By default a2b, or the only direction of the model."
+    )
+    size: Literal["own", "training"] = option(
+        "own", "Translate each picture at its own size, or resized as in training."
+    )
+    half: Literal["left", "right"] | None = option(
+        None, "Translate only this half of each picture, if the files hold pairs side by side as for pix2pix."
+    )
+    device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
+    precision: Precision = option(
+        "auto",
+        "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "
+        "fp32. Pictures of 16 bits always use fp32.",
+    )
 
     def __call__(self) -> int:
         from rich.console import Console

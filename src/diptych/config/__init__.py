@@ -1,4 +1,4 @@
-"""What a run is asked to do: frozen dataclasses, with a docstring under each option.
+"""What a run is asked to do: frozen dataclasses of options.
 
 Nothing heavy is imported here, so that ``--help`` answers at once. An option that is ``None`` is chosen when the run
 starts, from the pictures and the machine, and written to ``config.json`` as chosen.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, Self
 
-from diptych.config.constraints import NotNegative
+from diptych.config.constraints import NotNegative, option
 from diptych.config.networks import (
     DiscriminatorConfig,
     GeneratorConfig,
@@ -61,17 +61,17 @@ class CycleganConfig:
     generator: ClassVar[GeneratorConfig] = ResnetConfig()
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
 
-    gan_loss: GanLoss = "least-squares"
-    """Adversarial loss."""
-    lambda_a: NotNegative[float] = 10.0
-    """Weight of the cycle A → B → A."""
-    lambda_b: NotNegative[float] = 10.0
-    """Weight of the cycle B → A → B."""
-    lambda_identity: NotNegative[float] | None = None
-    """Weight of the identity loss, relative to lambda-a and lambda-b; 0 leaves it out. Chosen: 0.5, or 0 where the
-    domains differ in channels."""
-    pool_size: NotNegative[int] = 50
-    """Translated pictures kept per domain, from which the discriminators' fakes are drawn; 0 for none."""
+    gan_loss: GanLoss = option("least-squares", "Adversarial loss.")
+    lambda_a: NotNegative[float] = option(10.0, "Weight of the cycle consistency loss A → B → A.")
+    lambda_b: NotNegative[float] = option(10.0, "Weight of the cycle consistency loss B → A → B.")
+    lambda_identity: NotNegative[float] | None = option(
+        None,
+        "Weight of the identity loss, as a multiple of lambda-a and lambda-b; 0 turns it off. By default 0.5, or 0 "
+        "where A and B differ in channels.",
+    )
+    pool_size: NotNegative[int] = option(
+        50, "Size of the image pool: past translations per domain that the discriminators see again. 0 turns it off."
+    )
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -109,12 +109,9 @@ class Pix2pixConfig:
     generator: ClassVar[GeneratorConfig] = UnetConfig(norm="batch", dropout=True)
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(norm="batch")
 
-    gan_loss: GanLoss = "vanilla"
-    """Adversarial loss."""
-    lambda_l1: NotNegative[float] = 100.0
-    """Weight of the distance to the true picture."""
-    direction: Direction = "a2b"
-    """Learn A to B, or B to A."""
+    gan_loss: GanLoss = option("vanilla", "Adversarial loss.")
+    lambda_l1: NotNegative[float] = option(100.0, "Weight of the L1 distance to the true picture.")
+    direction: Direction = option("a2b", "Learn A to B, or B to A.")
 
     @property
     def directions(self) -> tuple[Direction, ...]:

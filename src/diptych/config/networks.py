@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, Self
 
-from diptych.config.constraints import NotNegative, Positive
+from diptych.config.constraints import NotNegative, Positive, option
 from diptych.errors import OptionError
 
 Norm = Literal["instance", "batch", "none"]
@@ -44,16 +44,16 @@ class ResnetConfig:
 
     implementation: ClassVar[str] = "diptych.networks.resnet:ResnetGenerator"
 
-    width: Positive[int] = 64
-    """Channels after the first layer (n of the paper)."""
-    num_blocks: NotNegative[int] | None = None
-    """Residual blocks. Chosen: 9 for crops of 256 pixels and more, 6 below."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution."""
-    dropout: bool = False
-    """Dropout ½ inside each residual block."""
-    upsampling: Upsampling = "transposed"
-    """How sizes double: the paper's transposed convolution, or resizing and then a convolution (no dotted pattern)."""
+    width: Positive[int] = option(64, "Channels after the first layer (n in the paper).")
+    num_blocks: NotNegative[int] | None = option(
+        None, "Residual blocks. By default 9 for crops of 256 pixels or more, else 6."
+    )
+    norm: Norm = option("instance", "Normalisation after each convolution.")
+    dropout: bool = option(False, "Dropout of one half inside each residual block.")
+    upsampling: Upsampling = option(
+        "transposed",
+        "How the size doubles: the paper's transposed convolution, or resize then convolve (no checkerboard).",
+    )
 
     @property
     def stride(self) -> int:
@@ -73,14 +73,12 @@ class UnetConfig:
 
     implementation: ClassVar[str] = "diptych.networks.unet:UnetGenerator"
 
-    width: Positive[int] = 64
-    """Channels after the first layer."""
-    num_levels: Positive[int] | None = None
-    """Halvings of the size, at least 5. Chosen: as many as the crop allows, at most 8."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution."""
-    dropout: bool = False
-    """Dropout ½ in the inner levels."""
+    width: Positive[int] = option(64, "Channels after the first layer.")
+    num_levels: Positive[int] | None = option(
+        None, "Number of times the size is halved, at least 5. By default as many as the crop size allows, at most 8."
+    )
+    norm: Norm = option("instance", "Normalisation after each convolution.")
+    dropout: bool = option(False, "Dropout of one half in the inner levels.")
 
     @property
     def stride(self) -> int:
@@ -108,12 +106,9 @@ class PatchganConfig:
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PatchganDiscriminator"
 
-    width: Positive[int] = 64
-    """Channels after the first layer."""
-    num_layers: Positive[int] = 3
-    """Stride-2 layers. 1 to 5 give patches of 16, 34, 70, 142, 286 pixels."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution but the first and last."""
+    width: Positive[int] = option(64, "Channels after the first layer.")
+    num_layers: Positive[int] = option(3, "Stride-2 layers. 1 to 5 give patches of 16, 34, 70, 142, 286 pixels.")
+    norm: Norm = option("instance", "Normalisation after each convolution except the first and the last.")
 
     @property
     def smallest_side(self) -> int:
@@ -127,10 +122,8 @@ class PixelConfig:
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PixelDiscriminator"
 
-    width: Positive[int] = 64
-    """Channels after the first layer."""
-    norm: Norm = "instance"
-    """Normalisation after the second convolution."""
+    width: Positive[int] = option(64, "Channels after the first layer.")
+    norm: Norm = option("instance", "Normalisation after the second convolution.")
 
     @property
     def smallest_side(self) -> int:
