@@ -77,14 +77,12 @@ def _from_object(kind: type[Any], value: Any, where: str) -> Any:
     return kind(**given)
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Every option of ``config`` under its dotted name, ``kind`` of each choice included; for comparing and for
-    showing."""
+def flatten(value: Any) -> dict[str, Any]:
+    """The leaves of a config or of nested JSON objects, each under its dotted name, for comparing and showing."""
     flat: dict[str, Any] = {}
-    for key, value in to_json(config).items():
-        member = getattr(config, key)
-        if dataclasses.is_dataclass(member):
-            flat |= flatten(member, f"{prefix}{key}.")
+    for key, member in to_json(value).items():
+        if isinstance(member, dict):
+            flat |= {f"{key}.{name}": leaf for name, leaf in flatten(member).items()}
         else:
-            flat[prefix + key] = value
+            flat[key] = member
     return flat
