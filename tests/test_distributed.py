@@ -139,9 +139,9 @@ def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
     assert image_pool.redistribute([pictures[:4], pictures[4:]], 2, 4) == [pictures[:4], pictures[4:]]
     assert image_pool.redistribute([pictures[:4], pictures[4:]], 1, 5) == [pictures[:5]]
     assert image_pool.redistribute([pictures], 3, 5) == [pictures[0::3], pictures[1::3], pictures[2::3]]
-    windows = [{"sums": {"gan": 1.0}, "updates": 2}, {"sums": {"gan": 4.0}, "updates": 2}]
-    assert meters.redistribute(windows, 2) == windows
-    assert meters.redistribute(windows, 3) == [{"sums": {"gan": 2.5}, "updates": 2}] * 3
+    totals = [{"gan": (1.0, 2), "gradient.generators": (3.0, 1)}, {"gan": (4.0, 2)}]
+    assert meters.redistribute(totals, 2) == totals
+    assert meters.redistribute(totals, 3) == [{"gan": (2.5, 2), "gradient.generators": (3.0, 1)}] * 3
 
 
 def test_only_the_first_process_writes_and_speaks(squares, tmp_path):

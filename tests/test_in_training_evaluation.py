@@ -17,7 +17,8 @@ from diptych.config import (
 from diptych.errors import MissingExtraError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent
-from diptych.training.loop import train
+from diptych.training.loop import open_run, train
+from diptych.training.plan.plan import make_plan
 from helpers.runs import tiny
 from helpers.squares import make_squares
 
@@ -33,7 +34,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def often(monkeypatch):
-    """No limit to the share of the time that scoring takes."""
+    """No limit to the fraction of the time that scoring takes."""
     monkeypatch.setattr("diptych.monitoring.in_training_evaluation.SCORING_FRACTION", 1e9)
 
 
@@ -117,3 +118,32 @@ def test_scores_change_nothing_that_is_learnt(data, tmp_path, often):
     ]
     (one, _), (two, _) = (read_checksummed(run.checkpoint_file(8), "checkpoint") for run in runs)
     assert all(one[name].equal(two[name]) for name in one)
+
+
+def test_an_unreadable_held_out_picture_leaves_out_its_pair(data, tmp_path):
+    options = pairs(data)
+    options["data"] = replace(options["data"], skip_unreadable=True)
+    names = sorted(file.name for file in (data / "testA").iterdir())
+    (data / "testA" / names[2]).write_bytes(b"no picture")
+    (data / "testB" / names[5]).write_bytes(b"no picture")
+    plan = make_plan(tiny(data, **options, length=LengthConfig(pictures=4)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    _, writer = open_run(plan, Silent())
+    for pictures in (writer.observer.pictures, writer.observer.evaluation.pictures):
+        assert len(pictures.a) == len(pictures.b) == 6
+        for a, b in zip(pictures.a, pictures.b, strict=True):
+            assert ((a[..., 0] > 100) == (b[..., 2] > 100)).all()  # the square is at one place in both
+    rows = {row.caption: row.pictures for row in writer.blocks[0].rows}
+    assert len(rows["A"]) == len(rows["as B"]) == len(rows["true B"]) == 6
+
+
+def test_an_unreadable_held_out_picture_without_a_partner_is_left_out_alone(data, tmp_path):
+    config = tiny(data, length=LengthConfig(pictures=4))
+    config = replace(config, data=replace(config.data, skip_unreadable=True))
+    next((data / "testA").iterdir()).write_bytes(b"no picture")
+    plan = make_plan(config, tmp_path / "run", None, Silent())
+    plan.run.create()
+    _, writer = open_run(plan, Silent())
+    assert len(writer.observer.pictures.a) == len({picture.tobytes() for picture in writer.observer.pictures.a}) == 7
+    assert len(writer.observer.pictures.b) == 8
+    assert writer.observer.evaluation.network is None  # 7 pictures are too few for KID

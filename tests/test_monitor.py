@@ -1,22 +1,23 @@
 """Every alarm fires where it must and is silent where it must not."""
 
 import io
+import json
 import math
+import pickle
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from rich.console import Console
 from torch import nn
 
-from diptych.config import LengthConfig
+from diptych.config import DataConfig, LengthConfig, PixelConfig
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import RULES, alarms
-from diptych.monitoring.meters import Window
-from diptych.monitoring.monitor import RECORDS, Monitor
+from diptych.monitoring.meters import Meters, NonFiniteError, mean_over_ranks
+from diptych.monitoring.monitor import RECORDS
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.training.loop import open_run, train
 from diptych.training.plan.plan import make_plan
@@ -59,7 +60,7 @@ def test_sound_pictures_raise_none_of_these():
     assert alarms("a2b", numbers) == []
 
 
-def test_symptoms_have_their_closed_forms():
+def test_indicators_have_their_closed_forms():
     assert indicators.luminance_correlation(X, -2 * X + 1) == pytest.approx(-1)
     assert indicators.change(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)) == 0.5
     assert indicators.spread(torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])) == pytest.approx(0.5)
@@ -133,11 +134,11 @@ def test_guessing_has_the_least_loss_of_a_discriminator_that_cannot_tell(kind, l
 def test_records_of_a_run_raise_their_alarms(squares, tmp_path, record, expected):
     plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
     plan.run.create()
-    state, outputs = open_run(plan, Silent())
-    health = Monitor(plan, state, outputs.shown, Silent())
+    _, outputs = open_run(plan, Silent())
+    monitor = outputs.observer.monitor
     for _ in range(RECORDS):
-        health.watch(record)
-    assert names(health._of_records()) == expected
+        monitor.watch(record)
+    assert names(monitor._of_records()) == expected
 
 
 @pytest.mark.parametrize(("waiting_fraction", "number"), [(0.04, 0), (0.06, 1)])
@@ -146,11 +147,11 @@ def test_waiting_for_pictures_is_told_once_and_with_the_cure_before_any_sample_i
 ):
     plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
     plan.run.create()
-    state, outputs = open_run(plan, Silent())
     console = Console(file=io.StringIO(), width=200)
-    health = Monitor(plan, state, outputs.shown, Terminal(console))
+    _, outputs = open_run(plan, Terminal(console))
+    monitor = outputs.observer.monitor
     for _ in range(2 * RECORDS):
-        health.watch({"losses": {}, "waiting_fraction": waiting_fraction})
+        monitor.watch({"losses": {}, "waiting_fraction": waiting_fraction})
     told = [line for line in console.file.getvalue().splitlines() if "training waits for pictures" in line]
     assert len(told) == number
     assert all("--num-workers" in line and "--disk-cache-gib" in line for line in told)
@@ -187,23 +188,15 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
     plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
     plan.run.create()
     state, outputs = open_run(plan, Silent())
-    health = Monitor(plan, state, outputs.shown, Silent())
-    networks = state.method.networks(state.inference_generators())
-
-    from diptych.data.transforms import CENTRE, crop_and_flip
-    from diptych.monitoring.monitor import as_batch
-
+    monitor = outputs.observer.monitor
+    generators = state.inference_generators()
     for domain, channel in (("a", 0), ("b", 2)):
-        reader = getattr(plan.loader.readers, domain)
-        known = as_batch(
-            [crop_and_flip(reader(index), CENTRE, 32) for index in range(len(reader.domain))], torch.device("cpu")
-        )
-        setattr(state.method.discriminators, domain, ByHeart(known))
-        judges = state.method.judges()
-        assert f"discriminator {domain}" in [alarm.about for alarm in health._of_discriminators(networks, judges)]
-        setattr(state.method.discriminators, domain, ByColour(channel))
-        judges = state.method.judges()
-        assert f"discriminator {domain}" not in [alarm.about for alarm in health._of_discriminators(networks, judges)]
+        for discriminator, alarming in (
+            (ByHeart(getattr(monitor.trained_on, domain)), True),
+            (ByColour(channel), False),
+        ):
+            found = monitor._of_discriminators(generators, {domain: discriminator})
+            assert [alarm.about for alarm in found] == [f"discriminator {domain}"] * alarming
 
 
 def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):
@@ -226,8 +219,66 @@ def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squ
 
 
 def test_gradients_that_overflow_are_left_out_of_the_mean():
-    window = Window()
-    window.add({"gan": torch.tensor(1.0), "gradient.generators": torch.tensor(float("inf"))}, 1)
-    window.add({"gan": torch.tensor(3.0), "gradient.generators": torch.tensor(2.0)}, 2)
-    assert window.means()["gan"] == 2
-    assert np.isfinite(window.means()["gradient.generators"])
+    meters = Meters()
+    meters.add({"gan": torch.tensor(1.0), "gradient.generators": torch.tensor(math.inf)}, 1)
+    meters.add({"gan": torch.tensor(3.0), "gradient.generators": torch.tensor(2.0)}, 2)
+    assert meters.means() == {"gan": 2.0, "gradient.generators": 2.0}
+
+
+def test_a_module_whose_every_step_overflowed_has_no_gradient_in_the_record():
+    meters = Meters()
+    for pictures in (1, 2):
+        meters.add({"gan": torch.tensor(1.0), "gradient.generators": torch.tensor(math.inf)}, pictures)
+    assert meters.means() == {"gan": 1.0}
+    assert mean_over_ranks([meters.means(), {"gan": 3.0, "gradient.generators": 5.0}]) == {
+        "gan": 2.0,
+        "gradient.generators": 5.0,
+    }
+
+
+def test_means_go_through_a_checkpoint_and_names_are_sorted():
+    meters, restored = Meters(), Meters()
+    for value in (1.0, math.nan, 2.0):
+        meters.add({"gan": torch.tensor(4.0), "gradient.generators": torch.tensor(value)}, 1)
+    restored.restore(json.loads(json.dumps(meters.totals())))
+    restored.add({"cycle": torch.tensor(1.0), "gradient.generators": torch.tensor(6.0)}, 2)
+    assert restored.means() == {"gan": 4.0, "cycle": 1.0, "gradient.generators": 3.0}
+    assert list(mean_over_ranks([restored.means()])) == ["cycle", "gan", "gradient.generators"]
+
+
+@pytest.mark.parametrize(("value", "word"), [(math.nan, "NaN"), (math.inf, "infinite"), (-math.inf, "infinite")])
+def test_the_first_loss_that_is_not_finite_is_named_with_its_kind(value, word):
+    meters = Meters()
+    meters.add({"gan": torch.tensor(1.0), "cycle": torch.tensor(2.0)}, 1)
+    meters.add({"gan": torch.tensor(1.0), "cycle": torch.tensor(value)}, 2)
+    meters.add({"gan": torch.tensor(-value), "cycle": torch.tensor(-value)}, 3)
+    with pytest.raises(NonFiniteError) as error:
+        meters.means()
+    assert str(error.value) == str(pickle.loads(pickle.dumps(error.value))) == f"cycle is {word} after 2 pictures"
+
+
+def test_a_record_without_a_gradient_is_left_out_of_what_the_alarms_see(squares, tmp_path):
+    plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
+    plan.run.create()
+    _, outputs = open_run(plan, Silent())
+    monitor = outputs.observer.monitor
+    for gradients in ({"generators": 1e6}, {"discriminators": 1.0}, {}):
+        monitor.watch({"losses": {}, "gradients": gradients})
+    assert [(alarm.name, alarm.about, alarm.value) for alarm in monitor._of_records()] == [
+        ("gradient_large", "generators", 1e6)
+    ]
+
+
+@pytest.mark.parametrize("size", [4, 8, 12, 16])
+def test_pictures_too_small_for_a_pattern_raise_no_alarm_of_one(size):
+    small = X[..., :size, :size]
+    numbers = indicators.of_translations(small, small.roll(1, dims=1), small)
+    assert all(math.isfinite(number) for number in numbers.values())
+    assert not {"relative_checkerboard", "relative_dots"} & set(names(alarms("a2b", numbers)))
+
+
+def test_a_run_with_crops_of_8_pixels_trains_past_its_checks(squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("diptych.monitoring.alarms.QUIET_PICTURES", 0)
+    config = tiny(squares, length=LengthConfig(pictures=8), data=DataConfig(load_size=8, crop_size=8))
+    run = train(replace(config, discriminator=PixelConfig(width=4)), tmp_path / "run")
+    assert run.model_file.is_file()

@@ -20,8 +20,8 @@ from diptych.config import LengthConfig, SourceConfig
 from diptych.monitoring.grid import Block, Row
 from diptych.monitoring.progress import Silent
 from diptych.report.charts import binned, nice_ticks, smoothed
+from diptych.report.collect import collect
 from diptych.report.embed import MAX_GRIDS, embed, thinned
-from diptych.report.facts import collect
 from diptych.report.report import write_report
 from diptych.run import Run
 from diptych.training.loop import train
@@ -165,9 +165,9 @@ def test_scores_stand_beside_their_anchors_with_the_protocol(run):
     run.write_json(run.scores_file, scores | {"protocol": protocol})
     text = page_of(run).text
     assert "B to A" in text
-    assert "KID (Net) ↓ 0.25 … 0.35 with 95 % confidence no better than the input 0.3 0.2 0.5 −0.001" in text
-    assert text.count("no better than the input") == 1
-    assert "Of the model at 100 pictures; the run has gone on since." in text
+    assert "KID (Net) ↓ 0.25 … 0.35 with 95 % confidence not better than the input 0.3 0.2 0.5 −0.001" in text
+    assert text.count("not better than the input") == 1
+    assert "Scores of the model after 100 pictures; the run has continued since then." in text
     assert "features.network Net features.sha256 abc" in text
 
 
@@ -181,10 +181,23 @@ def test_scores_while_training_are_a_curve(run):
     assert lines[0]["points"] == [[100, 0.3], [150, 0.1], [200, 0.2]]
 
 
+def test_charts_come_in_the_order_of_the_losses_and_lines_in_that_of_the_domains(run):
+    run.metrics_file.unlink()
+    names = ("novel", "discriminator_b", "gan_b", "gan_a", "cycle_b", "cycle_a", "discriminator_a")
+    run.log({"pictures": 100, "learning_rate": 0.1, "losses": dict.fromkeys(names, 1.0)})
+    page = page_of(run)
+    charts = [json.loads(figure["data-lines"]) for figure in page.all("figure", **{"class": "chart"})]
+    assert [[line["name"] for line in lines] for lines in charts] == [
+        *3 * [["A", "B"]], ["novel"], ["learning rate"],
+    ]  # fmt: skip
+    titles = ["Adversarial", "Cycle consistency", "Discriminator", "Novel", "Learning rate"]
+    assert [word for word in page.words if word in titles] == titles
+
+
 def test_alarms_are_told_in_plain_words_until_they_are_gone(run):
     run.log({"pictures": 100, "health": [ALARM | {"direction": "data"}]})
-    assert "No alarm." in page_of(run).text  # the grid at 200 was drawn without one
-    assert "1 before, now gone" in page_of(run).text
+    assert "No alarms." in page_of(run).text  # the grid at 200 was drawn without one
+    assert "1 earlier alarm, now gone" in page_of(run).text
     run.log({"pictures": 200, "health": [ALARM]})
     text = page_of(run).text
     assert (
@@ -193,7 +206,7 @@ def test_alarms_are_told_in_plain_words_until_they_are_gone(run):
     assert "What to try: give more pictures." in text
     assert "Last seen at 100 pictures." in text
     run.log({"pictures": 200, "health": []})
-    assert "No alarm." in page_of(run).text
+    assert "No alarms." in page_of(run).text
 
 
 @pytest.mark.parametrize("missing", ["samples", "metrics.jsonl", "model.safetensors", "pictures", "all"])
@@ -212,11 +225,13 @@ def test_a_missing_part_is_left_out(run, missing):
     text = page_of(run).text
     expected = {
         "samples": ["No samples yet."],
-        "metrics.jsonl": ["Nothing is measured yet."],
+        "metrics.jsonl": ["Nothing has been measured yet."],
         "model.safetensors": ["holds no model"],
-        "pictures": ["No pictures to compare: nowhere is not a folder"],
+        "pictures": ["There are no pictures to compare: nowhere is not a folder"],
     }
-    for words in expected.get(missing, ["No samples yet.", "Nothing is measured yet.", "Not finished · 0 of 200"]):
+    for words in expected.get(
+        missing, ["No samples yet.", "Nothing has been measured yet.", "Not finished · 0 of 200"]
+    ):
         assert words in text
     assert "No scores yet." in text
 

@@ -154,7 +154,7 @@ def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path):
     config = tiny(squares, method=CycleganConfig(lambda_a=float("inf"), pool_size=0))
     with pytest.raises(
-        RunError, match=r"cycle_a is not finite after 2 pictures: start again with a lower --learning-rate"
+        RunError, match=r"cycle_a is infinite after 2 pictures: start again with a lower --learning-rate"
     ):
         train(config, tmp_path / "run")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []

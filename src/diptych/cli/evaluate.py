@@ -9,13 +9,10 @@ from diptych.config import DeviceName
 from diptych.config.constraints import REQUIRED, argument, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.table import Table
 
     from diptych.evaluation.scores import Score
 
-LEGEND = "input: left untranslated · untrained: initial weights · real: real pictures, one half against the other"
 STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 
 
@@ -66,6 +63,7 @@ class Evaluate:
 
         from diptych.evaluation.evaluate import evaluate
         from diptych.report.report import write_report
+        from diptych.report.tables import LEGEND
         from diptych.run import Run
 
         aside = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -98,6 +96,8 @@ class Evaluate:
 def _table(title: str, scores: "list[Score]") -> "Table":
     from rich.table import Table
 
+    from diptych.report.elements import figures
+
     table = Table(title=title, **STYLE, header_style="dim")
     table.add_column("")
     for heading in ("trained", "input", "untrained", "real"):
@@ -105,31 +105,20 @@ def _table(title: str, scores: "list[Score]") -> "Table":
     for score in scores:
         arrow = {"lower": " ↓", "higher": " ↑", None: ""}[score.better]
         anchors = (score.untranslated, score.untrained, score.real)
-        table.add_row(score.name + arrow, _shown(score.trained), *map(_shown, anchors))
+        table.add_row(score.name + arrow, figures(score.trained), *map(figures, anchors))
         if score.interval is not None:
-            table.add_row("  95 % of it between", " … ".join(map(_shown, score.interval)), style="dim")
+            table.add_row("  95 % of it between", " … ".join(map(figures, score.interval)), style="dim")
     return table
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
 
 
 def _protocol(protocol: dict[str, object]) -> "Table":
     from rich.table import Table
 
+    from diptych.config_json import flatten
+
     table = Table(title="protocol", **STYLE, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")  # a hash that is cut off cannot be compared
-    for name, value in _flat(protocol):
+    for name, value in flatten(protocol).items():
         table.add_row(name, str(value))
     return table
-
-
-def _flat(value: object, name: str = "") -> "Iterator[tuple[str, object]]":
-    """The leaves of nested objects, each with its path."""
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, part in value.items():
-        yield from _flat(part, f"{name}.{key}".strip("."))

@@ -1,4 +1,4 @@
-"""Alarms: when a number means that a run is failing, said in plain words, with what to try."""
+"""Alarms: which numbers mean that a run is failing, what they mean, and what to try."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,19 +7,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rule:
-    """When a number is alarming: below ``low`` or above ``high``."""
+    """Raises an alarm for a number below ``low`` or above ``high``."""
 
     alarm: str
-    """What it means, as a person would say it."""
+    """What is wrong."""
     advice: str
+    """What to try."""
     low: float = -float("inf")
     high: float = float("inf")
 
 
 RULES: dict[str, Rule] = {
     "luminance_correlation": Rule(
-        "colours are inverted: what is light in the picture comes out dark",
-        "begin again with another --seed; raise --lambda-identity",
+        "colours are inverted: light parts of the picture become dark",
+        "start again with another --seed; raise --lambda-identity",
         low=-0.3,
     ),
     "change": Rule(
@@ -28,22 +29,22 @@ RULES: dict[str, Rule] = {
         low=0.01,
     ),
     "relative_spread": Rule(
-        "mode collapse: different pictures come out alike",
+        "mode collapse: translations of different pictures are nearly the same",
         "lower --learning-rate, raise --lambda-a and --lambda-b, or give more pictures",
         low=0.2,
     ),
     "hidden_information": Rule(
-        "the cycle closes by hidden detail: a slightly disturbed translation does not lead back",
-        "lower --lambda-a and --lambda-b; if one domain holds less, lower the cycle that passes through it",
+        "hidden information: a slightly disturbed translation cannot be translated back",
+        "lower --lambda-a and --lambda-b; if one domain shows less detail, lower the weight of the cycle through it",
         high=4.0,
     ),
     "relative_checkerboard": Rule(
-        "a checkerboard lies over the translations",
+        "the translations show a checkerboard pattern",
         "train longer, or with --generator.upsampling nearest",
         high=3.0,
     ),
     "relative_dots": Rule(
-        "a faint lattice of dots lies over the translations",
+        "the translations show a faint lattice of dots",
         "train longer, or with --generator.upsampling nearest",
         high=1.7,
     ),
@@ -53,7 +54,7 @@ RULES: dict[str, Rule] = {
         low=0.04,
     ),
     "discriminator_guess": Rule(
-        "the discriminator does worse than chance_level, so the generator learns nothing from it",
+        "the discriminator is worse than chance, so the generator learns nothing from it",
         "raise --discriminator.width, or lower --generator.width",
         high=1.15,
     ),
@@ -64,46 +65,45 @@ RULES: dict[str, Rule] = {
     ),
     "gradient_small": Rule(
         "gradients vanish",
-        "begin again with another --initialisation or --seed, or --precision fp32",
+        "start again with another --initialisation or --seed, or with --precision fp32",
         low=1e-6,
     ),
     "waiting_fraction": Rule(
         "training waits for pictures",
-        "raise --num-workers, and where it goes on after the first epoch, --cache-gib or --disk-cache-gib; or put the "
+        "raise --num-workers; if it lasts beyond the first epoch, raise --cache-gib or --disk-cache-gib; or put the "
         "pictures on a faster disk",
         high=0.05,
     ),
     "memorised_fraction": Rule(
-        "the discriminator knows its training pictures by heart",
+        "the discriminator has memorised its training pictures",
         "give more pictures, keep --flip, or stop earlier",
         high=0.6,
     ),
 }
-"""By the name of the number. Thresholds are chosen so that sound runs keep well clear of them: see docs/log.md."""
-
+"""By the name of the indicator. Sound runs stay far from the thresholds: see docs/log.md."""
 
 QUIET_FRACTION, QUIET_PICTURES = 0.2, 500
-"""The part of a run, at its beginning, in which nothing is alarming yet."""
+"""No alarm is raised in the first fifth of a run, nor in its first 500 pictures."""
 
 
 def quiet_until(total: int) -> int:
-    """The pictures after which alarms begin, in a run of ``total``."""
+    """The number of pictures after which alarms begin, in a run of ``total``."""
     return max(QUIET_PICTURES, round(QUIET_FRACTION * total))
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One alarming number."""
+    """A number that crossed a threshold."""
 
     name: str
     about: str
-    """The direction, domain or network that it is about."""
+    """The direction, discriminator, module or data that the number describes."""
     value: float
     rule: Rule
 
     @property
     def threshold(self) -> float:
-        """The bound that is crossed."""
+        """The threshold that was crossed."""
         return self.rule.low if self.value < self.rule.low else self.rule.high
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Alarm:
         return f"{self.about}: {self.rule.alarm} ({number}): {self.rule.advice}"
 
     def to_json(self) -> dict[str, Any]:
-        """As ``metrics.jsonl`` has it."""
+        """The alarm in a record of ``metrics.jsonl``."""
         return {
             "alarm": self.rule.alarm,
             "name": self.name,
@@ -124,6 +124,6 @@ class Alarm:
 
 
 def alarms(about: str, numbers: Mapping[str, float]) -> list[Alarm]:
-    """Those of the ``numbers``, by their names in ``RULES``, that are alarming."""
+    """An alarm for each of the ``numbers``, named as in ``RULES``, that crossed a threshold."""
     found = [Alarm(name, about, value, RULES[name]) for name, value in numbers.items()]
     return [alarm for alarm in found if not alarm.rule.low <= alarm.value <= alarm.rule.high]

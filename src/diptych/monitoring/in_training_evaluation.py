@@ -1,116 +1,90 @@
-"""In-training evaluation: a cheap score of held-out images, by which the best model is kept."""
+"""In-training evaluation: a cheap score of held-out pictures, by which the best model is kept."""
 
 import time
+from collections.abc import Mapping
 from statistics import mean
 from typing import Any
 
 import numpy as np
 
-from diptych.config import Direction
 from diptych.data.encoding import Array, from_network, to_network
 from diptych.data.transforms import stack
 from diptych.errors import MissingExtraError
 from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
-from diptych.evaluation.features import FeatureNetwork, Features
+from diptych.evaluation.features import FeatureNetwork
 from diptych.evaluation.metrics import l1
+from diptych.monitoring.context import RunContext
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, evaluating, sample_pictures
-from diptych.training.plan.plan import Plan
-from diptych.training.state import State
+from diptych.monitoring.samples import Forward, sample_pictures
+from diptych.pair import Direction, Pair
 
-MAX_PICTURES = 32
 SCORING_FRACTION = 0.05
-"""Of the time, what scores may take. A score that would take more is left out."""
+"""Scores that would take a larger fraction of the time are left out; the first one is always taken."""
+MAX_PICTURES = 32
 MIN_FOR_KID = 8
-"""Fewer say nothing of a distribution."""
+"""KID of fewer pictures says nothing."""
 
 
 class InTrainingEvaluation:
-    """Scores held-out pictures at the size of training; lower is better.
+    """Scores at most 32 held-out pictures of each domain at training size; lower is better.
 
-    Of pairs, the mean absolute difference to the truth, of 255. Else KID, the mean over directions, of at most 32
-    pictures; its feature network is in the extra ``evaluate``, without which there are no scores.
+    For paired data, the score is the mean absolute difference to the truth, in levels of 255. Otherwise it is KID, the
+    mean over directions; its feature network needs the extra ``evaluate``, without which there are no scores.
     """
 
-    def __init__(self, plan: Plan, state: State, display: Display) -> None:
-        self.plan, self.state = plan, state
-        self.history: list[float] = [record["score"]["value"] for record in plan.run.metrics() if "score" in record]
-        self.begun, self.spent, self.last_cost = time.monotonic(), 0.0, 0.0
-        self.paired = plan.config.method.paired
-        self.network = self._network(display)
-        if self.network is not None or self._scores_pairs:
-            data, stride = plan.config.data, plan.config.generator.stride
-            self.pictures = plan.split.test.map(
-                lambda domain, channels: sample_pictures(
-                    domain, data, channels=channels, stride=stride, number=MAX_PICTURES
-                ),
-                plan.channels,
-            )
-            self.real = None if self.network is None else self.pictures.map(self.network)
-
-    @property
-    def _scores_pairs(self) -> bool:
-        return self.paired and self.plan.config.output.score and len(self.plan.split.test.a) > 0
-
-    @property
-    def criterion(self) -> str:
-        """What the value is."""
-        return (
-            "L1 to the truth, of 255"
-            if self.network is None
-            else f"{self.network.label('KID')}, mean of the directions"
+    def __init__(self, context: RunContext, display: Display) -> None:
+        config, self.device = context.config, context.device
+        self.paired, self.seed = config.method.paired, config.optimiser.seed
+        self.history: list[float] = [record["score"]["value"] for record in context.run.metrics() if "score" in record]
+        self.started, self.spent, self.last_cost = time.monotonic(), 0.0, 0.0
+        wanted = config.output.score and all(map(len, context.split.test))
+        self.pictures: Pair[list[Array]] = (
+            sample_pictures(context.split.test, config, MAX_PICTURES) if wanted else Pair([], [])
         )
+        self.network = None if self.paired else self._load_network(display)
+        self.real = self.pictures.map(self.network) if self.network else None
 
-    def _network(self, display: Display) -> FeatureNetwork | None:
-        """The feature network, where one is needed and there is one."""
-        if self.paired or not self.plan.config.output.score or min(map(len, self.plan.split.test)) < MIN_FOR_KID:
+    def _load_network(self, display: Display) -> FeatureNetwork | None:
+        if min(map(len, self.pictures)) < MIN_FOR_KID:
             return None
         try:
-            return load_features(device=self.state.device.torch_device)
+            return load_features(device=self.device)
         except MissingExtraError as error:
             display.note(f"no scores while training: {error.problem}: {error.cure}")
             return None
 
-    def score(self) -> dict[str, Any] | None:
-        """The score of now, as ``metrics.jsonl`` has it; None where it would take too long, or there is none."""
-        if self.network is None and not self._scores_pairs:
-            return None
-        elapsed = time.monotonic() - self.begun
-        if self.history and self.spent + self.last_cost > SCORING_FRACTION * elapsed:
+    @property
+    def criterion(self) -> str:
+        """What is measured."""
+        return f"{self.network.label('KID')}, mean of the directions" if self.network else "L1 to the truth, of 255"
+
+    def score(self, generators: Mapping[Direction, Forward]) -> dict[str, Any] | None:
+        """A record of the score for ``metrics.jsonl``. None if nothing can be scored, or if it would take too long."""
+        if not (self.network or (self.paired and self.pictures.a)):
             return None
         started = time.monotonic()
-        values = self._values()
+        if self.history and self.spent + self.last_cost > SCORING_FRACTION * (started - self.started):
+            return None
+        values: dict[str, float] = {direction: self._value(generators, direction) for direction in generators}
         value = mean(values.values())
         self.last_cost = time.monotonic() - started
         self.spent += self.last_cost
         best = not self.history or value < min(self.history)
         self.history.append(value)
-        share = round(self.spent / max(time.monotonic() - self.begun, 1e-9), 4)
-        directions = {str(direction): number for direction, number in values.items()}
-        return {"criterion": self.criterion, "value": value, "best": best, "fraction_of_time": share} | directions
+        fraction = round(self.spent / max(time.monotonic() - self.started, 1e-9), 4)
+        return {"criterion": self.criterion, "value": value, "best": best, "fraction_of_time": fraction} | values
+
+    def _value(self, generators: Mapping[Direction, Forward], direction: Direction) -> float:
+        source, target = self.pictures.along(direction)
+        translations = [self._translate(generators[direction], picture) for picture in source]
+        if self.network and self.real:
+            return kid(self.real.along(direction)[1], self.network(translations), seed=self.seed)
+        return mean(map(l1, translations, target))
+
+    def _translate(self, generator: Forward, picture: Array) -> Array:
+        return np.asarray(from_network(generator(to_network(stack([picture]), self.device)))[0])
 
     def is_flat(self, patience: int) -> bool:
-        """Whether the last ``patience`` scores all were no better than one before them; never, where that is 0."""
+        """Whether none of the last ``patience`` scores is better than the best before them; never if that is 0."""
         return 0 < patience < len(self.history) and min(self.history[-patience:]) >= min(self.history[:-patience])
-
-    def _values(self) -> dict[Direction, float]:
-        networks = self.state.inference_generators()
-        values: dict[Direction, float] = {}
-        with evaluating(networks, self.state.device.autocast) as translators:
-            for direction, translate in translators.items():
-                given, wanted = self.pictures.along(direction)
-                made = [self._translated(translate, picture) for picture in given]
-                values[direction] = (
-                    mean(l1(*pair) for pair in zip(made, wanted, strict=True))
-                    if self.network is None
-                    else kid(self._real(direction), self.network(made), seed=self.plan.config.optimiser.seed)
-                )
-        return values
-
-    def _real(self, direction: Direction) -> Features:
-        assert self.real is not None
-        return self.real.along(direction)[1]
-
-    def _translated(self, translate: Forward, picture: Array) -> Array:
-        return np.asarray(from_network(translate(to_network(stack([picture]), self.state.device.torch_device)))[0])

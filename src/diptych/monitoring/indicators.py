@@ -1,6 +1,6 @@
-"""Symptoms: numbers that tell a sick translator from a sound one, each a pure function of pictures.
+"""Indicators: numbers that show how a generator fails, each a pure function of pictures.
 
-Pictures are batches ``(B, C, H, W)`` in [-1, 1]; every function returns one number.
+Pictures are batches ``(B, C, H, W)`` in [-1, 1].
 """
 
 from collections.abc import Callable
@@ -12,14 +12,18 @@ from torch import Tensor
 from diptych.data.encoding import LEVEL, rounded_to_eight_bits
 from diptych.data.image import LUMA
 
+MIN_FOR_SPREAD = 4
+"""Fewer pictures do not show how outputs differ from each other."""
+MIN_SIDE = 16
+"""Smaller pictures do not show periodic patterns, in pixels."""
 MIN_GAP = 0.2
-"""Between a discriminator's scores of real and fake: where it hardly tells them apart, it knows nothing by heart."""
+"""Between a discriminator's mean scores of real and fake. A discriminator with a smaller gap has memorised nothing."""
 DISTURBANCE = 2 * LEVEL
 """Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 
 
 def luminance(pictures: Tensor) -> Tensor:
-    """``(B, H, W)``: the luma of colour, or grey as it is."""
+    """``(B, H, W)``: the luma of colour, or the grey channel."""
     if pictures.shape[1] == 1:
         return pictures[:, 0]
     weights = torch.tensor(LUMA, dtype=pictures.dtype, device=pictures.device)
@@ -34,22 +38,22 @@ def luminance_correlation(inputs: Tensor, outputs: Tensor) -> float:
 
 
 def change(inputs: Tensor, outputs: Tensor) -> float:
-    """Mean absolute difference of input and output, of the whole range (0..1): 0 is no translation at all."""
+    """Mean absolute difference of input and output, as a fraction of the range (0..1): 0 is no translation at all."""
     return (inputs - outputs).abs().mean().item() / 2
 
 
 def spread(pictures: Tensor) -> float:
-    """Mean absolute difference between two different pictures, of the whole range (0..1): 0 is one and the same."""
+    """Mean absolute difference between two of the pictures, as a fraction of the range (0..1): 0 if all are equal."""
     flat = pictures.flatten(1)
     number = len(flat)
     return (torch.cdist(flat, flat, p=1).sum() / (number * (number - 1)) / flat.shape[1] / 2).item()
 
 
 def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor], Tensor], *, seed: int = 0) -> float:
-    """How many times worse the cycle closes when the translation is rounded to 8 bits and slightly disturbed.
+    """The error of the cycle with the translation rounded to 8 bits and slightly disturbed, over the error without.
 
-    A translator that hides the input in invisible detail loses it then (Chu, Zhmoginov, Sandler 2017, "CycleGAN, a
-    Master of Steganography"). 1 is no worse.
+    1 is no worse. A generator that hides the input in invisible detail loses it then (Chu, Zhmoginov, Sandler 2017,
+    "CycleGAN, a Master of Steganography").
     """
     noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(seed)).to(outputs)
     disturbed = rounded_to_eight_bits(outputs + DISTURBANCE * noise)
@@ -64,6 +68,8 @@ def checkerboard(pictures: Tensor) -> float:
     sampling frequency, and after two of them around a quarter (Odena, Dumoulin, Olah 2016). The larger of rows and
     columns, median over pictures.
     """
+    if min(pictures.shape[2:]) < MIN_SIDE:
+        return 1.0
     grey = luminance(pictures)
     size = min(grey.shape[1:]) // 16 * 16
     power = torch.fft.fft2(grey[:, :size, :size]).abs().square()
@@ -88,6 +94,8 @@ def dots(pictures: Tensor) -> float:
     A faint lattice over the whole picture is this one frequency and no band around it. The larger of rows and columns,
     median over pictures.
     """
+    if min(pictures.shape[2:]) < MIN_SIDE:
+        return 1.0
     grey = luminance(pictures)
     height, width = (side // 2 * 2 for side in grey.shape[1:])
     power = torch.fft.fft2(grey[:, :height, :width]).abs().square()
@@ -102,9 +110,29 @@ def _line(spectrum: Tensor) -> Tensor:
 
 
 def memorised_fraction(seen: Tensor, unseen: Tensor, fake: Tensor) -> float:
-    """How far a discriminator's scores of real pictures it never saw fall from those it trained on towards fakes.
+    """How far a discriminator scores unseen real pictures below the real pictures it was trained on, relative to fakes.
 
-    ``seen``, ``unseen`` and ``fake`` are its scores, any shape. 0: real is real; 1: what it has not seen is fake to it.
+    ``seen``, ``unseen`` and ``fake`` are its scores, of any shape. 0: unseen pictures look as real as seen ones. 1:
+    they look fake.
     """
     gap = (seen.mean() - fake.mean()).item()
     return 0.0 if gap <= MIN_GAP else (seen.mean() - unseen.mean()).item() / gap
+
+
+def of_translations(
+    inputs: Tensor, outputs: Tensor, target: Tensor, back: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, float]:
+    """The indicators of ``outputs`` by their names in ``alarms.RULES``; ``target`` are real pictures of their domain.
+
+    ``back`` translates them back. An indicator that needs more pictures, equal channels or ``back`` is left out.
+    """
+    numbers = {"luminance_correlation": luminance_correlation(inputs, outputs)}
+    if inputs.shape[1] == outputs.shape[1]:
+        numbers["change"] = change(inputs, outputs)
+    if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
+        numbers["relative_spread"] = spread(outputs) / max(spread(target), 1e-6)
+    numbers["relative_checkerboard"] = checkerboard(outputs) / checkerboard(target)
+    numbers["relative_dots"] = dots(outputs) / max(dots(target), 1.0)
+    if back is not None:
+        numbers["hidden_information"] = hidden_information(inputs, outputs, back)
+    return numbers

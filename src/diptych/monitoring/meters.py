@@ -1,96 +1,88 @@
-"""Losses between two records of the metrics: summed where they are computed, read in one go."""
+"""Running means of losses between log records. Values stay on the device; one synchronisation per record."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 GRADIENT = "gradient."
-"""What the names of gradients' norms begin with, among the names of losses."""
+"""Prefix of gradient norms among the names of losses."""
+
+Totals = dict[str, tuple[float, int]]
+"""The sum and the number of finite values by name."""
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss or a weight, named by ``term``, became NaN or infinite."""
+    """A loss or a weight became NaN or infinite: ``(name, pictures, value)``."""
 
-    def __init__(self, term: str, pictures: int) -> None:
-        self.term, self.pictures = term, pictures
-        super().__init__(f"{term} is not finite after {pictures} pictures")
+    def __init__(self, name: str, pictures: int, value: float) -> None:
+        super().__init__(name, pictures, value)  # as they are, so that it can be pickled for another process
 
-    def __reduce__(self) -> "tuple[type[NonFiniteError], tuple[str, int]]":
-        return type(self), (self.term, self.pictures)  # for other processes of the same run
-
-
-class Numbers(TypedDict):
-    """A window as JSON."""
-
-    sums: dict[str, float]
-    updates: int
+    def __str__(self) -> str:
+        name, pictures, value = self.args
+        return f"{name} is {'NaN' if math.isnan(value) else 'infinite'} after {pictures} pictures"
 
 
-class Window:
-    """The mean of each loss over the updates since the last record. Reading waits for the device, adding does not."""
+class Meters:
+    """The mean of each loss since the last record. ``add`` never waits for the device; reading does."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.updates = 0
+        self._totals: Totals = {}
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, losses: Mapping[str, Tensor], pictures: int) -> None:
-        """Takes in the losses of the update that ended at ``pictures``."""
+        """Takes the scalar ``losses`` of the update that ended at ``pictures``."""
         self._pending.append((pictures, dict(losses)))
 
     def synchronize(self) -> None:
-        """Reads all losses that are still on the device.
+        """Reads all pending values from the device at once.
+
+        A gradient norm that overflowed is left out: the gradient scaler of fp16 skips such a step.
 
         Raises:
-            NonFiniteError: one is NaN or infinite; the first of them is named.
+            NonFiniteError: a loss is NaN or infinite; the first one is named.
         """
         pending, self._pending = self._pending, []
-        if not pending:
-            return
-        values = torch.stack(
-            [loss.double() if loss.device.type != "mps" else loss for _, losses in pending for loss in losses.values()]
-        )
-        numbers = iter(values.tolist())
+        tensors = [loss for _, losses in pending for loss in losses.values()]
+        values = iter(torch.stack(tensors).tolist() if tensors else [])
         for pictures, losses in pending:
             for name in losses:
-                value = next(numbers)
-                if not math.isfinite(value):
-                    if name.startswith(GRADIENT):
-                        continue  # with a gradient scaler, a matter of course: such a step is left out
-                    raise NonFiniteError(name, pictures)
-                self.sums[name] = self.sums.get(name, 0.0) + value
-            self.updates += 1
+                value = next(values)
+                if math.isfinite(value):
+                    total, count = self._totals.get(name, (0.0, 0))
+                    self._totals[name] = total + value, count + 1
+                elif not name.startswith(GRADIENT):
+                    raise NonFiniteError(name, pictures, value)
 
     def means(self) -> dict[str, float]:
-        """The mean of each loss so far."""
+        """The mean over the finite values of each name that has any."""
+        return {name: total / count for name, (total, count) in self.totals().items()}
+
+    def totals(self) -> Totals:
+        """Sums and counts, for a checkpoint."""
         self.synchronize()
-        return {name: total / self.updates for name, total in self.sums.items()}
+        return dict(self._totals)
+
+    def restore(self, totals: Mapping[str, Sequence[float]]) -> None:
+        """Takes what ``totals`` returned, perhaps through JSON."""
+        self._totals = {name: (total, int(count)) for name, (total, count) in totals.items()}
 
     def clear(self) -> None:
-        """Begins the next window."""
-        self.sums, self.updates = {}, 0
-
-    def numbers(self) -> Numbers:
-        """The window as JSON."""
-        self.synchronize()
-        return {"sums": self.sums, "updates": self.updates}
-
-    def restore(self, numbers: Numbers) -> None:
-        """Takes what ``numbers`` gave."""
-        self.sums, self.updates = dict(numbers["sums"]), numbers["updates"]
+        """Starts over, after a record."""
+        self._totals = {}
 
 
-def mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each number over the windows of all processes."""
-    return {name: sum(window[name] for window in windows) / len(windows) for name in windows[0]}
+def mean_over_ranks(means: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each name over the ranks that have it, sorted by name."""
+    values = {name: [mean[name] for mean in means if name in mean] for name in sorted(set().union(*means))}
+    return {name: sum(numbers) / len(numbers) for name, numbers in values.items()}
 
 
-def redistribute(windows: Sequence[Numbers], world_size: int) -> list[Numbers]:
-    """The ``windows`` of as many processes as a run had, for as many as it has now: the same, or the mean for each."""
-    if len(windows) == world_size:
-        return list(windows)
-    sums = mean_of([window["sums"] for window in windows])
-    return [{"sums": sums, "updates": windows[0]["updates"]} for _ in range(world_size)]
+def redistribute(totals: Sequence[Totals], world_size: int) -> list[Totals]:
+    """The ``totals`` of a run's former ranks for its ``world_size`` ranks of today: unchanged, or the mean for each."""
+    if len(totals) == world_size:
+        return list(totals)
+    sums = mean_over_ranks([{name: total for name, (total, _) in rank.items()} for rank in totals])
+    counts = mean_over_ranks([{name: count for name, (_, count) in rank.items()} for rank in totals])
+    return [{name: (sums[name], round(counts[name])) for name in sums}] * world_size

@@ -1,80 +1,72 @@
-"""The health of a run: indicators taken at each sample grid, alarms told once in plain words and logged each time."""
+"""Raises alarms: from the metrics, from translations of held-out pictures, and from the discriminators' scores."""
 
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diptych.config import Direction
 from diptych.data.encoding import Array, to_network
-from diptych.data.loader import Reader
-from diptych.data.transforms import CENTRE, crop_and_flip, stack
+from diptych.data.transforms import stack
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import Alarm, alarms, quiet_until
+from diptych.monitoring.context import RunContext
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import MAX_COLUMNS, Forward, evaluating
-from diptych.pair import REVERSE, Pair
-from diptych.training.plan.plan import Plan
-from diptych.training.state import State
+from diptych.monitoring.samples import Forward, sample_pictures
+from diptych.pair import INTO, REVERSE, Direction, DomainName, Pair
 
 RECORDS = 5
-"""Records of the metrics over which losses, gradients and waiting are averaged."""
+"""Records of the metrics over which losses, gradient norms and waiting are averaged."""
 MIN_RECORDS = 2
-"""Fewer than these say nothing of waiting: the first holds the start."""
-MIN_FOR_SPREAD = 4
-"""Fewer pictures than these say nothing of how outputs differ from each other."""
+"""Fewer records do not show waiting: the first one holds the start of the run."""
 
 
 class Monitor:
-    """Watches a run through its records and its held-out pictures."""
+    """Watches a run. Each alarm is shown once, when it is first raised.
 
-    def __init__(self, plan: Plan, state: State, shown: Pair[list[Array]], display: Display) -> None:
-        self.plan, self.state, self.display = plan, state, display
-        self.pictures = shown.map(lambda pictures: as_batch(pictures, state.device.torch_device))
-        self.trained_on = plan.loader.readers.map(self._first)
-        known = [record for record in plan.run.metrics() if "losses" in record]
-        self.recent: deque[Mapping[str, Any]] = deque(known, maxlen=RECORDS)
-        self.told: set[tuple[str, str]] = set()
+    ``shown`` are sample pictures, held out where there are such. A resumed run goes on from the records in its log.
+    """
 
-    def _first(self, reader: Reader) -> Tensor:
-        """The first few pictures that ``reader`` has for training, as they are at the size of training."""
-        crop_size = self.plan.config.data.crop_size or 0
-        images = map(reader, range(min(MAX_COLUMNS, len(reader.domain))))
-        crops = [crop_and_flip(image, CENTRE, crop_size) for image in images]
-        return as_batch(crops, self.state.device.torch_device)
+    def __init__(self, context: RunContext, shown: Pair[list[Array]], display: Display) -> None:
+        self.context, self.display = context, display
+        self.shown = shown.map(partial(as_batch, device=context.device))
+        self.trained_on = sample_pictures(context.split.train, context.config).map(
+            partial(as_batch, device=context.device)
+        )
+        logged = [record for record in context.run.metrics() if "losses" in record]
+        self.recent: deque[Mapping[str, Any]] = deque(logged, maxlen=RECORDS)
+        self.announced: set[tuple[str, str]] = set()
 
     def watch(self, record: Mapping[str, Any]) -> None:
-        """Takes in a record of the metrics. That training waits for pictures is told at once: it costs time from the
-        beginning on."""
+        """Takes a record of the metrics. Waiting for pictures is announced at once: it costs time from the start."""
         self.recent.append(record)
         if len(self.recent) >= MIN_RECORDS:
-            self._tell(self._of_waiting())
+            self._announce(self._of_waiting())
 
-    def examine(self) -> list[Alarm]:
-        """The alarms of now; those not told before are shown."""
-        if self.state.pictures < quiet_until(self.plan.total):
+    def check(
+        self,
+        generators: Mapping[Direction, Forward],
+        discriminators: Mapping[DomainName, Forward],
+        images_seen: int,
+    ) -> list[Alarm]:
+        """The alarms after ``images_seen`` pictures of each domain: none early in a run, see ``quiet_until``."""
+        if images_seen < quiet_until(self.context.total):
             return []
         found = self._of_records()
-        method, arithmetic = self.state.method, self.state.device.autocast
-        with (
-            evaluating(self.state.inference_generators(), arithmetic) as translators,
-            evaluating(method.discriminators_by_domain(), arithmetic) as judges,
-        ):
-            for direction in translators:
-                found += self._of_pictures(translators, direction)
-            found += self._of_discriminators(translators, judges)
-        self._tell(found)
+        for direction in generators:
+            found += self._of_translations(generators, direction)
+        found += self._of_discriminators(generators, discriminators)
+        self._announce(found)
         return found
 
-    def _tell(self, found: list[Alarm]) -> None:
-        """Shows those that were not shown before."""
+    def _announce(self, found: list[Alarm]) -> None:
         for alarm in found:
-            if (alarm.name, alarm.about) not in self.told:
-                self.told.add((alarm.name, alarm.about))
+            if (alarm.name, alarm.about) not in self.announced:
+                self.announced.add((alarm.name, alarm.about))
                 self.display.note(f"alarm: {alarm}")
 
     def _of_waiting(self) -> list[Alarm]:
@@ -85,52 +77,47 @@ class Monitor:
         if not self.recent:
             return []
         found = []
-        chance = chance_level(self.plan.config.method.gan_loss)
-        for name in self.recent[-1]["losses"]:
+        chance = chance_level(self.context.config.method.gan_loss)
+        for name, loss in self._recent_means("losses").items():
             if name.startswith("discriminator"):
-                share = mean(record["losses"][name] for record in self.recent) / chance
-                found += alarms(name.replace("_", " "), {"discriminator_loss": share, "discriminator_guess": share})
-        for name in self.recent[-1].get("gradients", {}):
-            norm = mean(record["gradients"][name] for record in self.recent)
+                ratio = loss / chance
+                found += alarms(name.replace("_", " "), {"discriminator_loss": ratio, "discriminator_guess": ratio})
+        for name, norm in self._recent_means("gradients").items():
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()
 
-    def _of_pictures(self, translators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
-        inputs, target = self.pictures.along(direction)
-        outputs = translators[direction](inputs)
-        numbers = {"luminance_correlation": indicators.luminance_correlation(inputs, outputs)}
-        if inputs.shape[1] == outputs.shape[1]:
-            numbers["change"] = indicators.change(inputs, outputs)
-        if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
-            numbers["relative_spread"] = indicators.spread(outputs) / max(indicators.spread(target), 1e-6)
-        numbers["relative_checkerboard"] = indicators.checkerboard(outputs) / indicators.checkerboard(target)
-        numbers["relative_dots"] = indicators.dots(outputs) / max(indicators.dots(target), 1.0)
-        if REVERSE[direction] in translators:
-            back = translators[REVERSE[direction]]
-            numbers["hidden_information"] = indicators.hidden_information(inputs, outputs, back)
-        return alarms(direction, numbers)
+    def _recent_means(self, key: str) -> dict[str, float]:
+        """The mean of each number under ``key``, over the recent records that have it."""
+        groups = [record.get(key, {}) for record in self.recent]
+        names = dict.fromkeys(name for group in groups for name in group)
+        return {name: mean(group[name] for group in groups if name in group) for name in names}
+
+    def _of_translations(self, generators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
+        inputs, target = self.shown.along(direction)
+        outputs, back = generators[direction](inputs), generators.get(REVERSE[direction])
+        return alarms(direction, indicators.of_translations(inputs, outputs, target, back))
 
     def _of_discriminators(
-        self, translators: Mapping[Direction, Forward], judges: Mapping[str, Forward]
+        self, generators: Mapping[Direction, Forward], discriminators: Mapping[DomainName, Forward]
     ) -> list[Alarm]:
-        """What each discriminator of one domain says of held-out pictures beside those it trained on."""
-        if not all(len(domain) for domain in self.plan.split.test):
+        """Compares each discriminator's scores of held-out pictures with those of pictures it was trained on."""
+        if not all(len(domain) for domain in self.context.split.test):
             return []
         found = []
-        for domain, judge in judges.items():
-            into: Direction = "b2a" if domain == "a" else "a2b"
-            unseen, source = self.pictures if domain == "a" else self.pictures.swapped
+        for domain, discriminator in discriminators.items():
+            source, unseen = self.shown.along(INTO[domain])
             seen: Tensor = getattr(self.trained_on, domain)
-            scores = (judge(pictures) for pictures in (seen, unseen, translators[into](source)))
+            scores = (discriminator(pictures) for pictures in (seen, unseen, generators[INTO[domain]](source)))
             found += alarms(f"discriminator {domain}", {"memorised_fraction": indicators.memorised_fraction(*scores)})
         return found
 
 
 def as_batch(pictures: list[Array], device: torch.device) -> Tensor:
-    """``pictures`` ``(H, W, C)`` of any sizes as one batch ``(B, C, h, w)`` in [-1, 1]: the middles that all have."""
+    """``pictures`` ``(H, W, C)`` as one batch ``(B, C, h, w)`` in [-1, 1], cropped around the centre to the smallest
+    height and width."""
     height, width = (min(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    middles = [
+    crops = [
         picture[(picture.shape[0] - height) // 2 :, (picture.shape[1] - width) // 2 :][:height, :width]
         for picture in pictures
     ]
-    return to_network(stack(middles), device)
+    return to_network(stack(crops), device)

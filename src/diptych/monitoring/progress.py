@@ -1,9 +1,8 @@
-"""What a person sees while a run trains."""
+"""Progress in the terminal while a run trains."""
 
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -12,17 +11,17 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 LINE_SECONDS = 30.0
-"""Between two lines of progress where the output is no terminal."""
+"""Interval of progress lines if the output is not a terminal."""
 
 
 class Display(Protocol):
-    """Where a run tells how it goes."""
+    """Shows the progress of a run."""
 
     def note(self, message: str) -> None:
-        """Says something once."""
+        """Shows a message."""
 
     def start(self, pictures: int, total: int) -> None:
-        """Training begins (again) after ``pictures`` of ``total``."""
+        """Training starts, or resumes, after ``pictures`` of ``total``."""
 
     def advance(self, pictures: int) -> None:
         """Training is at ``pictures``."""
@@ -30,14 +29,15 @@ class Display(Protocol):
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_fraction: float
     ) -> None:
-        """Training is at ``pictures``, with the mean ``losses`` of late and the share of time it waited for data."""
+        """Shows the numbers of a log record: speed, mean ``losses``, and the fraction of the time (0..1) that training
+        waited for data."""
 
     def stop(self) -> None:
-        """Training ends, well or not."""
+        """Training ended or failed."""
 
 
 class Silent:
-    """A display that shows nothing, for Python code."""
+    """Shows nothing: for Python code."""
 
     def note(self, message: str) -> None: ...
     def start(self, pictures: int, total: int) -> None: ...
@@ -49,7 +49,7 @@ class Silent:
 
 
 class Terminal:
-    """A progress bar with speed, time left and each loss; a line now and then where the output is no terminal."""
+    """A progress bar with speed, time left and each loss; a line every 30 seconds if the output is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stderr)
@@ -84,7 +84,7 @@ class Terminal:
             self._line(pictures)
 
     def _line(self, pictures: int) -> None:
-        """A line of progress, where the output is no terminal."""
+        """Prints a line if the output is not a terminal."""
         self.last_line = time.monotonic()
         if self.live is None:
             total = self.progress.tasks[self.task].total or pictures
@@ -103,11 +103,3 @@ class Terminal:
         if self.live is not None:
             self.live.stop()
             self.live = None
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

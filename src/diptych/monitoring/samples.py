@@ -1,18 +1,20 @@
-"""The samples of a run: held-out pictures, their translations, and what comes back."""
+"""Sample pictures of a run: held-out pictures, their translations and reconstructions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diptych.config import DataConfig, Direction
+from diptych.config import Direction, TrainConfig
 from diptych.data.encoding import Array, from_network, to_network
 from diptych.data.files import Domain, by_hash
-from diptych.data.loader import Reader
+from diptych.data.loader import USABLE, Reader
 from diptych.data.transforms import CENTRE, crop_and_flip, stack
+from diptych.errors import PictureError
 from diptych.monitoring.grid import Block, Row
 from diptych.pair import REVERSE, Pair
 
@@ -20,56 +22,62 @@ MAX_COLUMNS = 8
 
 Name = TypeVar("Name", bound=str)
 Forward = Callable[[Tensor], Tensor]
-"""A network as a function: of a batch ``(B, C, H, W)`` in [-1, 1], the same in fp32; nothing can be learnt from it."""
+"""Inference callable: ``(B, C, H, W)`` in [-1, 1] to the same, float32, without gradients."""
 
 
-def sample_pictures(
-    domain: Domain, data: DataConfig, *, channels: int, stride: int, number: int = MAX_COLUMNS
-) -> list[Array]:
-    """A few pictures of ``domain`` at the size of training, each ``(H, W, channels)`` uint8, always the same ones."""
-    reader = Reader(domain, data, channels=channels, stride=stride)
-    indices = [domain.files.index(file) for file in by_hash(domain.files)[:number]]
-    return [crop_and_flip(reader(index), CENTRE, data.crop_size or 0) for index in indices]
+def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MAX_COLUMNS) -> Pair[list[Array]]:
+    """At most ``number`` pictures of each domain at training size, ``(H, W, channels)`` uint8, always the same ones.
+
+    With ``--skip-unreadable``, unreadable pictures are left out; if the method is paired, their partners are too.
+
+    Raises:
+        PictureError: a picture cannot be read, or none of a domain can.
+    """
+    data, stride = config.data, config.generator.stride
+    channels = Pair(data.channels_a or 0, data.channels_b or 0)
+    readers = domains.map(lambda domain, number: Reader(domain, data, channels=number, stride=stride), channels)
+    if config.method.paired:
+        rows = _readable(*readers, number=number)
+        return Pair([a for a, _ in rows], [b for _, b in rows])
+    return readers.map(lambda reader: [picture for (picture,) in _readable(reader, number=number)])
+
+
+def _readable(*readers: Reader, number: int) -> list[list[Array]]:
+    """The first ``number`` rows, by hash of the names, of which each of the ``readers`` can read its picture."""
+    domain, crop_size = readers[0].domain, readers[0].data.crop_size or 0
+    indices = {file: index for index, file in enumerate(domain.files)}
+    rows = ([reader.read(indices[file]) for reader in readers] for file in by_hash(domain.files))
+    complete = ([crop_and_flip(picture, CENTRE, crop_size) for picture in row if picture is not None] for row in rows)
+    found = list(islice((row for row in complete if len(row) == len(readers)), number))
+    if not found:
+        raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)
+    return found
 
 
 def sample_blocks(
-    translators: Mapping[Direction, Forward],
+    generators: Mapping[Direction, Forward],
     pictures: Pair[list[Array]],
     names: Pair[str],
     device: torch.device,
     *,
     paired: bool = False,
 ) -> list[Block]:
-    """Real, translated, back again and identity, a row each, for every direction that ``translators`` has.
-
-    Of ``paired`` pictures, the true translation as well.
-    """
-    blocks = [_block(translators, direction, pictures, names, device) for direction in translators]
-    if paired:
-        for direction, block in zip(translators, blocks, strict=True):
-            _, name = names.along(direction)
-            _, truth = pictures.along(direction)
-            block.rows.append(Row(f"true {name}", truth))
+    """Translates ``pictures``: a block for each direction, with rows for real, translated, reconstructed and identity
+    pictures, and for the true translations if they are ``paired``."""
+    blocks = []
+    for direction, translate in generators.items():
+        (source, target), (real, truth) = names.along(direction), pictures.along(direction)
+        inputs = [to_network(stack([picture]), device) for picture in real]
+        fakes = [translate(x) for x in inputs]
+        rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]
+        if reverse := generators.get(REVERSE[direction]):
+            rows.append(Row(f"{source} reconstructed", [_array(reverse(fake)) for fake in fakes]))
+            if all(x.shape == fake.shape for x, fake in zip(inputs, fakes, strict=True)):
+                rows.append(Row(f"{source}, identity", [_array(reverse(x)) for x in inputs]))
+        if paired:
+            rows.append(Row(f"true {target}", truth))
+        blocks.append(Block(f"{source} to {target}", rows))
     return blocks
-
-
-def _block(
-    translators: Mapping[Direction, Forward],
-    direction: Direction,
-    pictures: Pair[list[Array]],
-    names: Pair[str],
-    device: torch.device,
-) -> Block:
-    translate, reverse = translators[direction], translators.get(REVERSE[direction])
-    (source, target), (real, _) = names.along(direction), pictures.along(direction)
-    inputs = [to_network(stack([picture]), device) for picture in real]
-    fakes = [translate(x) for x in inputs]
-    rows = [Row(source, real), Row(f"as {target}", [_array(fake) for fake in fakes])]
-    if reverse is not None:
-        rows.append(Row(f"{source} again", [_array(reverse(fake)) for fake in fakes]))
-        if all(x.shape == fake.shape for x, fake in zip(inputs, fakes, strict=True)):
-            rows.append(Row(f"{source} as {source}", [_array(reverse(x)) for x in inputs]))
-    return Block(f"{source} to {target}", rows)
 
 
 def _array(batch: Tensor) -> Array:
@@ -78,21 +86,21 @@ def _array(batch: Tensor) -> Array:
 
 @contextmanager
 def evaluating(
-    networks: Mapping[Name, nn.Module], arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
+    networks: Mapping[Name, nn.Module], autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 ) -> Iterator[dict[Name, Forward]]:
-    """While this lasts, ``networks`` are in evaluation mode; gives them as functions that compute in ``arithmetic``."""
+    """Inside, ``networks`` are in evaluation mode; yields them as inference callables that run under ``autocast``."""
 
-    def computing(network: nn.Module) -> Forward:
+    def forward_of(network: nn.Module) -> Forward:
         @torch.no_grad()
-        def compute(pictures: Tensor) -> Tensor:
-            with arithmetic():
+        def forward(pictures: Tensor) -> Tensor:
+            with autocast():
                 return network(pictures).float()  # type: ignore[no-any-return]
 
-        return compute
+        return forward
 
     modes = [(network, network.training) for network in networks.values()]
     try:
-        yield {name: computing(network.eval()) for name, network in networks.items()}
+        yield {name: forward_of(network.eval()) for name, network in networks.items()}
     finally:
         for network, mode in modes:
             network.train(mode)

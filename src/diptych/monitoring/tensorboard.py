@@ -1,4 +1,4 @@
-"""TensorBoard event files, for those who ask."""
+"""TensorBoard event files (``--tensorboard``)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from diptych.errors import MissingExtraError
 
 
 def require_tensorboard() -> None:
-    """Raises ``MissingExtraError`` where TensorBoard is not installed."""
+    """Raises ``MissingExtraError`` if TensorBoard is not installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
@@ -18,10 +18,10 @@ def require_tensorboard() -> None:
 
 
 class TensorBoard:
-    """Writes event files into ``folder``; what an earlier process wrote after ``pictures`` is superseded."""
+    """Writes event files into ``folder``. Events that an earlier process wrote after ``pictures`` are hidden."""
 
     def __init__(self, folder: Path, pictures: int) -> None:
-        """Raises ``MissingExtraError`` where TensorBoard is not installed."""
+        """Raises ``MissingExtraError`` if TensorBoard is not installed."""
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 

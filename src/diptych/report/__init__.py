@@ -1,1 +1,1 @@
-"""``report.html``: all of a run on one page that needs nothing else, to open from disk."""
+"""``report.html``: one page about a run that opens from disk and loads nothing else."""

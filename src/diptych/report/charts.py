@@ -1,4 +1,4 @@
-"""Curves as inline SVG: the raw line faint, a smooth one over it."""
+"""Line charts as inline SVG: raw values faint, smoothed values over them."""
 
 import json
 import math
@@ -12,9 +12,9 @@ WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 10, 164
 MAX_POINTS = 240
 MIN_SMOOTHED = 12
-"""Fewer points are shown as they are."""
+"""Fewer points are not smoothed."""
 SMOOTHED_FRACTION = 0.06
-"""The share of the points on either side that a smooth one is the mean of."""
+"""A smoothed point is the mean over this fraction of all points on either side."""
 
 CURSOR = f'<line class="cursor" y1="{TOP}" y2="{BOTTOM}" x1="0" x2="0" visibility="hidden"/>'
 
@@ -23,7 +23,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its name in the legend, and its points in order of x."""
+    """A line: its name in the legend, and its points in order of x."""
 
     name: str
     points: list[Point]
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over pictures on common axes."""
+    """Lines over the number of pictures, on common axes."""
 
     title: str
     lines: list[Line]
@@ -40,7 +40,7 @@ class Chart:
 
 
 def draw_chart(chart: Chart) -> str:
-    """``chart`` as a ``figure`` with its legend, one style for each line."""
+    """An HTML ``figure`` of ``chart`` with its legend."""
     lines = [Line(line.name, binned(line.points)) for line in chart.lines]
     end = max(x for line in lines for x, _ in line.points) or 1.0
     ticks = nice_ticks([y for line in lines for _, y in line.points])
@@ -96,7 +96,7 @@ def _x_axis(end: float) -> Iterator[str]:
 
 
 def nice_ticks(values: list[float]) -> list[float]:
-    """Some 4 round numbers at equal distances that span ``values``; from 0 where these come near it."""
+    """About 4 round numbers at equal distances that span ``values``; they start at 0 if ``values`` come near it."""
     low, high = min(values), max(values)
     if 0 <= low < 0.6 * high or low == high >= 0:
         low = 0.0
@@ -116,14 +116,14 @@ def number(value: float) -> str:
 
 
 def binned(points: list[Point], limit: int = MAX_POINTS) -> list[Point]:
-    """At most ``limit`` points, each the mean of neighbours; the last keeps its place."""
+    """At most ``limit`` points, each the mean of neighbours; the last one keeps its x."""
     size = math.ceil(len(points) / limit)
     bins = [points[start : start + size] for start in range(0, len(points), size)]
     return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in bins]
 
 
 def smoothed(points: list[Point]) -> list[Point]:
-    """Each point's y as the mean over its neighbours, as many on both sides as there are."""
+    """Replaces each y by the mean over its neighbours; at the ends there are fewer of them."""
     reach = max(1, round(SMOOTHED_FRACTION * len(points)))
     made = []
     for index, (x, _) in enumerate(points):

@@ -1,4 +1,4 @@
-"""Pieces of HTML that the page's parts share. ``text`` is escaped here, ``html`` is taken as it is."""
+"""Pieces of HTML for all parts of the page. ``text`` is escaped here; ``html`` is inserted unchanged."""
 
 from collections.abc import Iterable
 from html import escape
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def name(text: str) -> str:
-    """The name of a domain, of any script, set apart from the direction of the text around it."""
+    """The name of a domain in any script, isolated from the direction of the text around it."""
     return f"<bdi>{escape(text)}</bdi>"
 
 
@@ -16,27 +16,32 @@ def note(html: str) -> str:
 
 
 def empty(text: str) -> str:
-    """What stands where there is nothing to show."""
+    """A message in place of a part that has nothing to show."""
     return f'<p class="empty">{escape(text)}</p>'
 
 
 def scrolling(html: str, *, text: str, key: str) -> str:
-    """A region that scrolls sideways by itself where the page is narrow; ``text`` says what it is."""
+    """A region that scrolls sideways on a narrow page; ``text`` describes it to screen readers."""
     return f'<div class="sheet" id="{key}" tabindex="0" role="region" aria-label="{escape(text)}">{html}</div>'
 
 
 def details(text: str, html: str) -> str:
-    """``html`` folded away under ``text``."""
+    """``html``, folded under the heading ``text``."""
     return f"<details><summary>{escape(text)}</summary>{html}</details>"
 
 
 def code(text: str) -> str:
-    """A command or code, to copy."""
+    """A command or code, with a button that copies it."""
     button = '<button type="button" hidden>Copy</button>'
     return f'<div class="code"><pre tabindex="0"><code>{escape(text)}</code></pre>{button}</div>'
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> str:
-    """Names and values."""
+    """A list of names and values."""
     cells = "".join(f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>" for key, value in rows)
     return f"<dl>{cells}</dl>"
+
+
+def figures(value: Any) -> str:
+    """A number in three digits; a dash for anything else."""
+    return f"{value:.3g}".replace("-", "−") if isinstance(value, int | float) else "–"

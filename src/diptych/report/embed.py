@@ -1,4 +1,4 @@
-"""Pictures inside the page: WebP as data URIs, each within its share of the page's size."""
+"""Pictures inside the page: WebP as data URIs, each within a limit of bytes."""
 
 import base64
 import io
@@ -21,14 +21,14 @@ GRID_BYTES, COMPARED_BYTES, LEAD_BYTES = 700_000, 150_000, 1_000_000
 """Before base64, which adds a third: at most 16 MB in all, so that the page stays below 20."""
 GRID_SIZE, COMPARED_SIZE = (1800, 3600), (640, 640)
 SMALL = 128
-"""Pictures up to this side are kept without loss."""
+"""Pictures up to this side are encoded without loss."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture as the page holds it."""
+    """An encoded picture and its size in pixels."""
 
     uri: str
     width: int
@@ -36,7 +36,7 @@ class Embedded:
 
 
 def thinned(items: Sequence[T], number: int = MAX_GRIDS) -> list[T]:
-    """At most ``number`` of ``items`` at even distances, the first and the last among them."""
+    """At most ``number`` of ``items``, evenly spaced, with the first and the last."""
     if len(items) <= number:
         return list(items)
     return [items[round(place * (len(items) - 1) / (number - 1))] for place in range(number)]
@@ -52,7 +52,7 @@ def embed_grid(path: Path) -> Embedded:
 
 
 def embed_lead(path: Path) -> tuple[Embedded, str]:
-    """The picture at ``path`` that the page opens with, and the description inside it.
+    """The picture at ``path`` for the top of the page, and the description stored in it.
 
     Raises:
         OSError: it cannot be read.
@@ -78,7 +78,7 @@ def embed_array(values: Array) -> Embedded:
 
 
 def embed(picture: Image.Image, limit: int) -> Embedded:
-    """``picture`` in at most ``limit`` bytes: where they do not do at a good quality, at a lower one and smaller."""
+    """Encodes ``picture`` in at most ``limit`` bytes: at lower quality and smaller if need be."""
     lossless, quality = max(picture.size) <= SMALL, 85
     while True:
         file = io.BytesIO()

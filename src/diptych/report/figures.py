@@ -1,27 +1,19 @@
-"""The page's pictures: what it opens with, before and after, and the sample grids over time."""
+"""The page's pictures: the lead, before and after, and the sample grids over time."""
 
 from html import escape
 
 from diptych.monitoring.grid import Block
+from diptych.report.collect import ReportData
 from diptych.report.elements import empty, name, note, scrolling
-from diptych.report.embed import (
-    MAX_COMPARED,
-    SMALL,
-    Embedded,
-    embed_array,
-    embed_grid,
-    embed_lead,
-    thinned,
-)
-from diptych.report.facts import Facts
+from diptych.report.embed import MAX_COMPARED, SMALL, Embedded, embed_array, embed_grid, embed_lead, thinned
 
 
-def lead(facts: Facts) -> str:
-    """What the page opens with, where the run has such a picture."""
-    if facts.picture is None:
+def lead(data: ReportData) -> str:
+    """The picture at the top of the page, if the run has one."""
+    if data.picture is None:
         return ""
     try:
-        picture, description = embed_lead(facts.picture)
+        picture, description = embed_lead(data.picture)
     except OSError:
         return ""
     lines = "<br>".join(map(name, description.splitlines()))
@@ -29,12 +21,16 @@ def lead(facts: Facts) -> str:
     return f'<figure class="lead">{sheet}<figcaption>{lines}</figcaption></figure>'
 
 
-def comparisons(facts: Facts) -> str:
-    """Pictures under their translations, with a handle between the two."""
-    blocks = [_comparisons(block) for block in facts.blocks]
+def comparisons(data: ReportData) -> str:
+    """Sample pictures and their translations, with a handle between the two."""
+    blocks = [_comparisons(block) for block in data.blocks]
     if not any(blocks):
-        return empty("No pictures to compare" + (f": {facts.no_blocks}" if facts.no_blocks else " yet."))
-    which = "Pictures held out of training." if facts.held_out else "Nothing is held out: these are training pictures."
+        return empty("There are no pictures to compare" + (f": {data.no_blocks}" if data.no_blocks else " yet."))
+    which = (
+        "These pictures were held out of training."
+        if data.held_out
+        else "These are training pictures: none are held out."
+    )
     return note(f"{which} Drag the handle, or use the arrow keys.") + "".join(blocks)
 
 
@@ -50,7 +46,7 @@ def _comparisons(block: Block) -> str:
 
 def _comparison(source: str, target: str, given: Embedded, made: Embedded, which: str) -> str:
     small = " small" if max(given.width, given.height) <= SMALL else ""
-    label = escape(f"{source}, picture {which}: how much of the input is shown beside its translation")
+    label = escape(f"{source}, picture {which}: position of the boundary between input and translation")
     return (
         f'<div class="compare{small}" style="aspect-ratio:{given.width}/{given.height}">'
         f"{_image(made, f'{source} {target}, picture {which}')}"
@@ -60,13 +56,13 @@ def _comparison(source: str, target: str, given: Embedded, made: Embedded, which
     )
 
 
-def samples_over_time(facts: Facts) -> str:
-    """The sample grids with a slider; without a script, the newest."""
+def samples_over_time(data: ReportData) -> str:
+    """The sample grids with a slider. Without JavaScript, the newest one."""
     shown: list[tuple[int, Embedded]] = []
-    for pictures, path in thinned(facts.grids):
+    for pictures, path in thinned(data.grids):
         try:
             shown.append((pictures, embed_grid(path)))
-        except OSError:  # cut off by a kill or a full disk
+        except OSError:  # truncated by a kill or a full disk
             continue
     if not shown:
         return empty("No samples yet.")
@@ -78,8 +74,8 @@ def samples_over_time(facts: Facts) -> str:
     limits = f'min="0" max="{last}" value="{last}" step="1"' + ("" if last else " disabled")
     slider = f'<input type="range" id="time" {limits} aria-label="samples over time">'
     output = f'<output for="time">{shown[-1][0]:,} pictures</output>'
-    left_out = f"{len(shown)} of {len(facts.grids)} sample grids; all are in <code>samples/</code>."
-    below = note(left_out) if len(shown) < len(facts.grids) else ""
+    left_out = f"{len(shown)} of {len(data.grids)} sample grids. All of them are in <code>samples/</code>."
+    below = note(left_out) if len(shown) < len(data.grids) else ""
     return f'<p class="time">{slider}{output}</p>{scrolling(images, text="samples", key="grids")}{below}'
 
 

@@ -1,6 +1,6 @@
 "use strict";
 
-// Before and after: the pointer moves the handle anywhere in the picture, the keyboard moves the range inside it.
+// Before and after: the pointer moves the handle; the arrow keys move the range input inside the frame.
 for (const frame of document.querySelectorAll(".compare")) {
   const range = frame.querySelector("input");
   const show = () => frame.style.setProperty("--at", range.value + "%");
@@ -22,7 +22,7 @@ for (const frame of document.querySelectorAll(".compare")) {
   show();
 }
 
-// Over time: one of the grids is shown.
+// Over time: the slider selects the sample grid.
 const time = document.getElementById("time");
 if (time) {
   const grids = [...document.querySelectorAll("#grids img")];
@@ -36,7 +36,7 @@ if (time) {
   show();
 }
 
-// Curves: the legend shows the numbers under the pointer, and the last ones without it.
+// Charts: the legend shows the values under the pointer, otherwise the last ones.
 const short = (value) => {
   if (Math.abs(value) >= 1e6) return Number((value / 1e6).toPrecision(3)) + "M";
   if (Math.abs(value) >= 1e4) return Number((value / 1e3).toPrecision(3)) + "k";
@@ -69,7 +69,7 @@ for (const chart of document.querySelectorAll(".chart")) {
   });
 }
 
-// How long ago the page was written.
+// The age of the page.
 for (const written of document.querySelectorAll("time")) {
   const minutes = (Date.now() - Date.parse(written.dateTime)) / 60000;
   const [size, unit] = minutes < 90 ? [1, "minute"] : minutes < 60 * 36 ? [60, "hour"] : [60 * 24, "day"];
@@ -77,7 +77,7 @@ for (const written of document.querySelectorAll("time")) {
   written.append(` (${ago})`);
 }
 
-// Copying, where the browser lets a page from disk do it.
+// Copy buttons, if the browser allows them on a page from disk.
 if (navigator.clipboard) {
   for (const button of document.querySelectorAll(".code button")) {
     button.hidden = false;

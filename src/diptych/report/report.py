@@ -1,4 +1,4 @@
-"""Writing ``report.html`` into a run's folder, and the held-out pictures for it where nobody hands them over."""
+"""Writes ``report.html`` into a run folder, and translates sample pictures for it if none are given."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,19 +10,19 @@ from diptych.errors import UserError
 from diptych.model import load_model
 from diptych.monitoring.grid import Block
 from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
-from diptych.report.facts import collect
+from diptych.report.collect import collect
 from diptych.report.page import draw_page
 from diptych.run import Run
 
 
 def write_report(run: Run, blocks: Sequence[Block] | None = None) -> Path:
-    """Writes the report of ``run`` as it is now, and returns where.
+    """Writes the report of ``run``, and returns its path.
 
-    ``blocks`` are its sample pictures and their translations; by default the run's model makes them.
+    ``blocks`` are sample pictures and their translations; by default, the run's model translates them now.
 
     Raises:
         RunError: its ``config.json`` cannot be read.
-        OSError: the disk is full or may not be written; the report is as it was.
+        OSError: the disk is full or may not be written; the old report stays.
     """
     no_blocks = ""
     if blocks is None:
@@ -37,15 +37,12 @@ def write_report(run: Run, blocks: Sequence[Block] | None = None) -> Path:
 
 
 def translate_samples(run: Run) -> list[Block]:
-    """The sample pictures of ``run``, and what its model makes of them.
+    """Translates the sample pictures of ``run`` with its model.
 
     Raises:
         UserError: there is no model yet, or its pictures are gone.
     """
     model, config = load_model(run.folder), run.config()
-    data, stride = model.card.data, model.card.generator.stride
-    pictures = run.split().shown.map(
-        lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), model.card.channels
-    )
-    with evaluating(model.networks) as translators:
-        return sample_blocks(translators, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)
+    pictures = sample_pictures(run.split().shown, config)
+    with evaluating(model.networks) as generators:
+        return sample_blocks(generators, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)

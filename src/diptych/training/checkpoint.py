@@ -25,7 +25,7 @@ class RankState(NamedTuple):
     """What one rank has of its own."""
 
     pools: Pair[list[Tensor]]
-    window: meters.Numbers
+    window: meters.Totals
 
 
 def gather_rank_states(state: State) -> list[RankState]:
@@ -36,7 +36,7 @@ def gather_rank_states(state: State) -> list[RankState]:
     """
     state.world.all_gather(state.window.synchronize)
     pools = state.pools.map(lambda pool: [image.cpu() for image in pool.images])
-    return state.world.gather(RankState(pools, state.window.numbers()))
+    return state.world.gather(RankState(pools, state.window.totals()))
 
 
 def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, best: bool = False) -> None:
@@ -51,8 +51,8 @@ def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, bes
         for prefix, pool in zip(POOLS, rank_state.pools, strict=True):
             tensors |= {f"{prefix}.{rank}.{index}": image for index, image in enumerate(pool)}
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise meters.NonFiniteError(name, state.pictures)
+        if not (finite := tensor.isfinite()).all():
+            raise meters.NonFiniteError(name, state.pictures, tensor[~finite][0].item())
     numbers = state.numbers() | {"windows": [rank_state.window for rank_state in rank_states]}
     file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
     write_checksummed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})

@@ -113,7 +113,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
 def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:
     """The state to train from, of the last checkpoint or a new one, and the writer of the run folder."""
     state = State(plan.config, plan.world)
-    rank_states = [RankState(Pair([], []), state.window.numbers()) for _ in range(plan.world.size)]
+    rank_states = [RankState(Pair([], []), state.window.totals()) for _ in range(plan.world.size)]
     rank_states = plan.world.on_main(partial(_restore, plan, state, display)) or rank_states
     scatter_state(state, rank_states)
     writer = RunWriter(plan, state, display)

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: metrics, sample grids, checkpoints and the model."""
+"""Writes the run folder during training: config, metrics, sample grids, report, checkpoints and models."""
 
 import shlex
 import sys
@@ -6,22 +6,23 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from diptych.atomic import atomic_write
-from diptych.data.encoding import Array, Encoding
+from diptych.data.encoding import Encoding
 from diptych.errors import RunError
 from diptych.model import ModelCard, save_model, versions
+from diptych.monitoring.context import RunContext
 from diptych.monitoring.grid import Block, draw_grid
-from diptych.monitoring.in_training_evaluation import InTrainingEvaluation
-from diptych.monitoring.meters import GRADIENT, mean_of
-from diptych.monitoring.monitor import Monitor
+from diptych.monitoring.meters import GRADIENT, mean_over_ranks
+from diptych.monitoring.metrics_log import MetricsLog
+from diptych.monitoring.observer import Observer
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
+from diptych.monitoring.samples import Forward, evaluating
 from diptych.monitoring.tensorboard import TensorBoard
 from diptych.monitoring.throughput import Throughput
-from diptych.pair import Pair
+from diptych.pair import Direction, DomainName
 from diptych.registry import kind_of
 from diptych.report.report import write_report
 from diptych.training.checkpoint import RankState, gather_rank_states, save_checkpoint
@@ -30,225 +31,211 @@ from diptych.training.state import State
 
 
 class RunWriter:
-    """The run folder's files, written from ``state``: by the first process, to which the others give what they have."""
-
-    shown: Pair[list[Array]]
-    health: Monitor
-    scoring: InTrainingEvaluation
-    tensorboard: TensorBoard | None
+    """Writes what ``state`` becomes. Every rank calls ``log``, ``sample_and_score`` and ``save``, which gather from all
+    ranks; rank 0 alone writes."""
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
-        self.plan, self.state, self.run, self.display, self.world = plan, state, plan.run, display, plan.world
+        self.plan, self.state, self.run, self.display = plan, state, plan.run, display
         self.throughput = Throughput(state.pictures)
-        self.unlogged: list[dict[str, Any]] = []
+        self.metrics = MetricsLog(plan.run, display)
         self.blocks: list[Block] = []
-        """The newest samples."""
+        """The newest samples; a resumed run has none at first."""
+
+    @cached_property
+    def observer(self) -> Observer:
+        """For rank 0: it reads the held-out pictures and loads a feature network."""
+        return Observer(context_of(self.plan, self.state), self.display)
+
+    @cached_property
+    def tensorboard(self) -> TensorBoard | None:
+        wanted = self.plan.config.output.tensorboard
+        return TensorBoard(self.run.tensorboard, self.state.pictures) if wanted else None
 
     def open(self) -> None:
-        """Reads what is shown and scored, in the first process; begins what a new run writes."""
-        plan, state = self.plan, self.state
-        data, stride = plan.config.data, plan.config.generator.stride
-        self.shown = plan.split.shown.map(
-            lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), plan.channels
-        )
-        self.health = Monitor(plan, state, self.shown, self.display)
-        self.tensorboard = TensorBoard(self.run.tensorboard, state.pictures) if plan.config.output.tensorboard else None
-        self.scoring = InTrainingEvaluation(plan, state, self.display)
-        self._write_config()
-        if state.pictures == 0:
-            with state.device.force_eager():
-                self._draw()
+        """In rank 0: writes ``config.json`` and the first samples of a new run.
 
-    def _write_config(self) -> None:
-        """Writes ``config.json``."""
-        pictures = {
-            domain.name: {"folder": str(domain.folder), "number": len(domain), "sha256": domain.sha256}
-            for domain in self.plan.split.train
-        }
-        held = {domain.name: [file.as_posix() for file in domain.files] for domain in self.plan.split.test}
-        about = {
-            "versions": versions(),
-            "total": self.plan.total,
-            "processes": self.world.size,
-            "pictures": pictures,
-            "held_out": held,
-        }
-        parent = str(self.plan.parent) if self.plan.parent else None
-        before = self.run.about() if self.run.exists else {}
-        begun = {"begun": now(), "parent": parent, "command": command()}
-        kept = {key: before.get(key, value) for key, value in begun.items()}
-        self.run.write_config(self.plan.config, kept | about)
+        Raises:
+            PictureError: a held-out picture cannot be read.
+        """
+        observer = self.observer
+        write_config(self.plan)
+        if self.state.pictures == 0:
+            with self._forwards() as (generators, _):
+                self._write_samples(observer.sample(generators))
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Around the first update, which compiles: says so, and keeps it out of the speed."""
+        """Around the first update if it compiles: says so, and leaves that time out of the speed."""
         self.display.note("compiling in the first update, which takes a minute or two")
-        begun = time.monotonic()
+        started = time.monotonic()
         yield
-        self.display.note(f"compiled, and the first update made, in {time.monotonic() - begun:.0f} s")
-        self.throughput.start(self.state.pictures)
+        self.display.note(f"compiled in {time.monotonic() - started:.0f} s, the first update included")
+        self.throughput.restart(self.state.pictures)
+
+    @contextmanager
+    def _forwards(self) -> Iterator[tuple[dict[Direction, Forward], dict[DomainName, Forward]]]:
+        """The generators by direction and the discriminators by domain for inference, without compilation."""
+        state, device = self.state, self.state.device
+        with (
+            device.force_eager(),
+            evaluating(state.inference_generators(), device.autocast) as generators,
+            evaluating(state.method.discriminators_by_domain(), device.autocast) as discriminators,
+        ):
+            yield generators, discriminators
 
     def log(self, learning_rate: float) -> None:
-        """Adds a record to the metrics, with the mean of each loss since the last one over all processes.
+        """Adds a record to the metrics: each loss is the mean since the last record, over all ranks.
 
         Raises:
-            NonFiniteError: one became NaN or infinite.
+            NonFiniteError: a loss became NaN or infinite.
         """
-        means = mean_of(self.world.all_gather(self.state.window.means))
+        means = mean_over_ranks(self.state.world.all_gather(self.state.window.means))
         self.state.window.clear()
-        if self.world.is_main:
+        if self.state.world.is_main:
             self._log(learning_rate, means)
 
     def _log(self, learning_rate: float, means: Mapping[str, float]) -> None:
-        state = self.state
-        speed, waited = self.throughput.read(state.pictures)
+        pictures = self.state.pictures
+        speed, waiting_fraction = self.throughput.read(pictures)
         losses = {name: value for name, value in means.items() if not name.startswith(GRADIENT)}
         gradients = {name.removeprefix(GRADIENT): value for name, value in means.items() if name.startswith(GRADIENT)}
         record = {
-            "pictures": state.pictures,
-            "epoch": state.pictures / self.plan.epoch_size,
+            "pictures": pictures,
+            "epoch": pictures / self.plan.epoch_size,
             "learning_rate": learning_rate,
             "pictures_per_second": round(speed, 3),
-            "waiting_fraction": round(waited, 4),
+            "waiting_fraction": round(waiting_fraction, 4),
             "losses": losses,
             "gradients": gradients,
         }
-        self.health.watch(record)
-        self._append(record)
+        self.observer.monitor.watch(record)
+        self.metrics.append(record)
         if self.tensorboard:
-            self.tensorboard.log(
-                state.pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed}
-            )
-        self.display.show(state.pictures, speed, losses, waiting_fraction=waited)
-
-    def _append(self, record: dict[str, Any]) -> None:
-        """Adds ``record`` to the metrics; where the disk is full, together with the next one."""
-        self.unlogged.append(record)
-        try:
-            while self.unlogged:
-                self.run.log(self.unlogged[0])
-                self.unlogged.pop(0)
-        except OSError as error:
-            self.display.note(f"metrics are kept for later: {describe(error)}")
+            self.tensorboard.log(pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed})
+        self.display.show(pictures, speed, losses, waiting_fraction=waiting_fraction)
 
     def sample_and_score(self) -> bool:
-        """Draws samples, tells of alarms and scores, and keeps the best moment; whether scores get no better."""
-        best, flat = self.world.on_main(self._sample_and_score)
-        if best:
+        """Writes samples, alarms and a score, and keeps the best model. Returns whether the score stays flat for as
+        long as ``stop_when_flat`` allows."""
+        is_best, is_flat = self.state.world.on_main(self._sample_and_score)
+        if is_best:
             self.save(best=True)
-        return flat
+        return is_flat
 
     def _sample_and_score(self) -> tuple[bool, bool]:
-        """Whether the score of now is the best so far, and whether scores get no better."""
-        with self.state.device.force_eager():
-            self._draw()
-            self._examine()
-            return self._score(), self.scoring.is_flat(self.plan.config.length.stop_when_flat)
+        pictures, evaluation = self.state.pictures, self.observer.evaluation
+        with self._forwards() as (generators, discriminators):
+            blocks, alarms, score = self.observer.observe(generators, discriminators, pictures)
+        if alarms:
+            self.metrics.append({"pictures": pictures, "health": [alarm.to_json() for alarm in alarms]})
+        if score:
+            self.metrics.append({"pictures": pictures, "score": score})
+            cost = f"scoring takes {score['fraction_of_time']:.1%} of the time"
+            self.display.note(f"score {score['value']:.4g} ({score['criterion']}; lower is better; {cost})")
+        self._write_samples(blocks)
+        return bool(score and score["best"]), evaluation.is_flat(self.plan.config.length.stop_when_flat)
 
-    def _examine(self) -> None:
-        """Takes the run's indicators, tells new alarms and logs them all."""
-        if found := self.health.examine():
-            alarms = [alarm.to_json() for alarm in found]
-            self._append({"pictures": self.state.pictures, "health": alarms})
-            self._report()
-
-    def _draw(self) -> None:
-        """Draws the sample grid of now, and writes the report."""
-        networks = self.state.inference_generators()
-        with evaluating(networks, self.state.device.autocast) as translators:
-            paired = self.plan.config.method.paired
-            self.blocks = sample_blocks(
-                translators, self.shown, self.plan.names, self.state.device.torch_device, paired=paired
-            )
-        grid = draw_grid(self.blocks)
+    def _write_samples(self, blocks: list[Block]) -> None:
+        """Writes the sample grid and the report."""
+        self.blocks, grid, pictures = blocks, draw_grid(blocks), self.state.pictures
         if self.tensorboard:
-            self.tensorboard.draw(self.state.pictures, grid)
+            self.tensorboard.draw(pictures, grid)
         try:
-            with atomic_write(self.run.samples / f"{self.state.pictures:09d}.png") as aside:
+            with atomic_write(self.run.samples / f"{pictures:09d}.png") as aside:
                 grid.save(aside, format="png")
         except OSError as error:
-            self.display.note(f"no sample grid at {self.state.pictures:,} pictures: {describe(error)}")
-        self._report()
+            self.display.note(f"no sample grid at {pictures:,} pictures: {error.strerror or error}")
+        self._write_report()
 
-    def _score(self) -> bool:
-        """Scores held-out pictures; whether they are the best so far."""
-        score = self.scoring.score()
-        if score is None:
-            return False
-        self._append({"pictures": self.state.pictures, "score": score})
-        share = f"scoring takes {score['fraction_of_time']:.1%} of the time"
-        self.display.note(f"score {score['value']:.4g} ({score['criterion']}; lower is better; {share})")
-        return bool(score["best"])
+    def _write_report(self) -> None:
+        try:
+            write_report(self.run, self.blocks or None)
+        except OSError as error:
+            self.display.note(f"no report at {self.state.pictures:,} pictures: {error.strerror or error}")
 
     def note_flat(self) -> None:
-        """Says that the run stops because its score no longer gets better."""
-        if not self.world.is_main:
-            return
-        patience, best = self.plan.config.length.stop_when_flat, min(self.scoring.history)
-        self.display.note(
-            f"stopped at {self.state.pictures:,} pictures: {patience} scores without a better one ({best:.4g}, "
-            f"{self.scoring.criterion}); the best is kept as {self.run.best_model_file}"
-        )
-
-    def _report(self) -> None:
-        try:
-            write_report(self.run, self.blocks or None)  # a run that goes on has drawn none yet; the model does
-        except OSError as error:
-            self.display.note(f"no report at {self.state.pictures:,} pictures: {describe(error)}")
+        """Says that the run stops because its score no longer improves."""
+        if self.state.world.is_main:
+            patience, evaluation = self.plan.config.length.stop_when_flat, self.observer.evaluation
+            self.display.note(
+                f"stopped at {self.state.pictures:,} pictures: the last {patience} scores are no better than "
+                f"{min(evaluation.history):.4g} ({evaluation.criterion}); the best model is {self.run.best_model_file}"
+            )
 
     def save(self, *, last: bool = False, best: bool = False) -> None:
-        """Writes a checkpoint and the model of now, perhaps as the ``best``; on a full disk, what was there stays.
+        """Writes a checkpoint and the model, or replaces the ``best`` ones. If the disk is full, older files stay.
 
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
-            RunError: the disk is full, and this is the ``last`` chance or the config says to stop.
+            RunError: the disk is full, and this is the ``last`` checkpoint, or the config says to stop.
         """
         rank_states = gather_rank_states(self.state)
-        self.world.on_main(lambda: self._save(rank_states, last=last, best=best))
+        self.state.world.on_main(partial(self._save, rank_states, last=last, best=best))
 
     def _save(self, rank_states: list[RankState], *, last: bool, best: bool) -> None:
+        output = self.plan.config.output
         try:
-            self._write(rank_states, best=best)
+            save_checkpoint(self.run, self.state, rank_states, best=best)
+            file = self.run.best_model_file if best else self.run.model_file
+            save_model(file, self.state.inference_generators(), card_of(self.plan, self.state))
             if last:
-                self._report()
+                self._write_report()
         except OSError as error:
-            problem = f"no checkpoint at {self.state.pictures:,} pictures: {describe(error)}"
-            if last or self.plan.config.output.on_full_disk == "stop":
-                raise RunError(
-                    problem, cure="make room and run the same command; it goes on from the last one"
-                ) from None
-            self.display.note(
-                f"{problem}; going on, and trying again in {self.plan.config.output.save_minutes:g} minutes"
-            )
+            problem = f"no checkpoint at {self.state.pictures:,} pictures: {error.strerror or error}"
+            if last or output.on_full_disk == "stop":
+                cure = "free some space and run the same command: it resumes from the last checkpoint"
+                raise RunError(problem, cure=cure) from None
+            self.display.note(f"{problem}; training goes on, and tries again in {output.save_minutes:g} minutes")
 
-    def _write(self, rank_states: list[RankState], *, best: bool) -> None:
-        config, state = self.plan.config, self.state
-        save_checkpoint(self.run, state, rank_states, best=best)
-        card = ModelCard(
-            method=kind_of(config.method),
-            generator=config.generator,
-            encodings=self.plan.channels.map(Encoding),
-            names=self.plan.names,
-            data=config.data,
-            pictures=state.pictures,
-            ema=bool(state.ema),
-        )
-        file = self.run.best_model_file if best else self.run.model_file
-        save_model(file, state.inference_generators(), card)
+
+def context_of(plan: Plan, state: State) -> RunContext:
+    """What monitoring needs to know about the run of ``plan``."""
+    return RunContext(
+        config=plan.config,
+        run=plan.run,
+        names=plan.names,
+        split=plan.split,
+        total=plan.total,
+        device=state.device.torch_device,
+    )
+
+
+def card_of(plan: Plan, state: State) -> ModelCard:
+    """What the model file says of itself."""
+    return ModelCard(
+        method=kind_of(plan.config.method),
+        generator=plan.config.generator,
+        encodings=plan.channels.map(Encoding),
+        names=plan.names,
+        data=plan.config.data,
+        pictures=state.pictures,
+        ema=state.ema is not None,
+    )
+
+
+def write_config(plan: Plan) -> None:
+    """Writes ``config.json``. A resumed run keeps when and how it was started."""
+    started = {
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parent": str(plan.parent) if plan.parent else None,
+        "command": command(),
+    }
+    before = plan.run.about() if plan.run.exists else {}
+    about = {
+        "versions": versions(),
+        "total": plan.total,
+        "processes": plan.world.size,
+        "pictures": {
+            domain.name: {"folder": str(domain.folder), "number": len(domain), "sha256": domain.sha256}
+            for domain in plan.split.train
+        },
+        "held_out": {domain.name: [file.as_posix() for file in domain.files] for domain in plan.split.test},
+    }
+    plan.run.write_config(plan.config, {key: before.get(key, value) for key, value in started.items()} | about)
 
 
 def command() -> str:
-    """What was typed to start this process."""
+    """The command line that started this process."""
     program = Path(sys.argv[0])
     is_ours = program.name == "diptych" or program.parts[-2:] == ("diptych", "__main__.py")
     return shlex.join(["diptych" if is_ours else sys.argv[0], *sys.argv[1:]])
-
-
-def describe(error: OSError) -> str:
-    """What the operating system says of a failed write, in its own words."""
-    return error.strerror or str(error)
-
-
-def now() -> str:
-    """The time of now in UTC, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -12,7 +12,7 @@ from diptych.config import TrainConfig
 from diptych.device import Device
 from diptych.malloc import keep_freed_memory
 from diptych.methods import Execution, Method, build_method
-from diptych.monitoring.meters import Window
+from diptych.monitoring.meters import Meters
 from diptych.networks import initialise
 from diptych.pair import Direction, Pair
 from diptych.rng import Stream, torch_seed
@@ -59,7 +59,7 @@ class State:
         self.pools = streams.map(partial(ImagePool, self.method.pool_size, options.seed))
         self.pictures = 0
         """Pictures per domain seen so far."""
-        self.window = Window()
+        self.window = Meters()
         if self.device.torch_device.type == "cpu":
             keep_freed_memory()
 

@@ -1,4 +1,4 @@
-"""What the report says of a run, collected from its folder. A part that is missing or damaged is left out."""
+"""Collects what the report shows from a run folder. A part that is missing or damaged is left out."""
 
 import json
 import math
@@ -19,8 +19,8 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """A run, as it is now."""
+class ReportData:
+    """All that the page shows of a run."""
 
     folder: Path
     names: Pair[str]
@@ -34,32 +34,32 @@ class Facts:
     total: int
     epoch: float | None
     curves: dict[str, list[Point]]
-    """Learning rate, speed, each loss (``losses.<name>``) and what held-out pictures score (``score.<direction>``, and
-    their mean ``score.value``) over pictures."""
+    """Over pictures: learning rate, speed, each loss (``losses.<name>``), the score of held-out pictures in each
+    direction (``score.<direction>``), and its mean over directions (``score.value``)."""
     criterion: str
-    """What that score is; lower is better."""
+    """What the score measures; lower is better."""
     grids: list[tuple[int, Path]]
-    """The sample grids with the number of pictures seen, in order."""
+    """The files of the sample grids in order, each after the number of pictures seen."""
     blocks: Sequence[Block]
-    """Held-out pictures (first row) and their translations (second row), a block for each direction."""
+    """A block for each direction: sample pictures in the first row, their translations in the second."""
     no_blocks: str
-    """Why there are none."""
+    """Why there are no blocks."""
     scores: dict[str, Any] | None
     alarms: list[dict[str, Any]]
-    """Those of now."""
+    """The alarms at the last sampling point."""
     past_alarms: list[tuple[int, dict[str, Any]]]
-    """Those no longer seen, each with when it last was."""
+    """Earlier alarms that are gone, each after the number of pictures at which it was last raised."""
     picture: Path | None
-    """What the page opens with, where there is such a picture."""
+    """The picture at the top of the page, if there is one."""
 
     @property
     def held_out(self) -> bool:
-        """Whether the pictures shown are ones that the run does not train on."""
+        """Whether the pictures shown were held out of training."""
         return all(self.about.get("held_out", {}).values())
 
 
-def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
-    """The facts of ``run``.
+def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> ReportData:
+    """Reads the folder of ``run``.
 
     Raises:
         RunError: its ``config.json`` cannot be read.
@@ -74,7 +74,7 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> Facts:
     reached = max([last.get("pictures", 0), *(pictures for pictures, _ in grids), *saved])
     alarms, past = _alarms(records, since=grids[-1][0] if grids else 0)
     only: Direction | None = options.get("method.direction")
-    return Facts(
+    return ReportData(
         folder=run.folder,
         names=domain_names(config.source),
         directions=("a2b", "b2a") if only is None else (only,),
@@ -112,10 +112,10 @@ def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
 def _alarms(
     records: list[dict[str, Any]], *, since: int
 ) -> tuple[list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]:
-    """The alarms of the last look, and those before that are gone; a look without alarm may leave no record."""
-    looks = [(int(record["pictures"]), record["health"]) for record in records if "health" in record]
-    newest = looks[-1][1] if looks and looks[-1][0] >= since else []
-    seen = {_key(alarm): (pictures, alarm) for pictures, alarms in looks for alarm in alarms}
+    """The current alarms, and those that are gone. The last check, at ``since``, left no record if it raised none."""
+    checks = [(int(record["pictures"]), record["health"]) for record in records if "health" in record]
+    newest = checks[-1][1] if checks and checks[-1][0] >= since else []
+    seen = {_key(alarm): (pictures, alarm) for pictures, alarms in checks for alarm in alarms}
     for alarm in newest:
         seen.pop(_key(alarm), None)
     return newest, list(seen.values())

@@ -1,0 +1,24 @@
+"""The metrics log: appends to ``metrics.jsonl``, and survives a full disk."""
+
+from typing import Any
+
+from diptych.monitoring.progress import Display
+from diptych.run import Run
+
+
+class MetricsLog:
+    """Appends records in order. A record that cannot be written is kept, and written before the next one."""
+
+    def __init__(self, run: Run, display: Display) -> None:
+        self.run, self.display = run, display
+        self.unwritten: list[dict[str, Any]] = []
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds ``record``; its ``pictures`` says when."""
+        self.unwritten.append(record)
+        try:
+            while self.unwritten:
+                self.run.log(self.unwritten[0])
+                self.unwritten.pop(0)
+        except OSError as error:
+            self.display.note(f"metrics are kept for later: {error.strerror or error}")

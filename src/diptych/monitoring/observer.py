@@ -1,0 +1,39 @@
+"""What is done at each sampling point of a run: sample grids, alarms and scores of held-out pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from diptych.monitoring.alarms import Alarm
+from diptych.monitoring.context import RunContext
+from diptych.monitoring.grid import Block
+from diptych.monitoring.in_training_evaluation import InTrainingEvaluation
+from diptych.monitoring.monitor import Monitor
+from diptych.monitoring.progress import Display
+from diptych.monitoring.samples import Forward, sample_blocks, sample_pictures
+from diptych.pair import Direction, DomainName
+
+
+class Observer:
+    """Reads the pictures to sample and to score once, then observes the run as often as asked.
+
+    Raises:
+        PictureError: a held-out picture cannot be read.
+    """
+
+    def __init__(self, context: RunContext, display: Display) -> None:
+        self.context = context
+        self.pictures = sample_pictures(context.split.shown, context.config)
+        self.monitor = Monitor(context, self.pictures, display)
+        self.evaluation = InTrainingEvaluation(context, display)
+
+    def sample(self, generators: Mapping[Direction, Forward]) -> list[Block]:
+        """The sample pictures and their translations, for the sample grid and the report."""
+        paired = self.context.config.method.paired
+        return sample_blocks(generators, self.pictures, self.context.names, self.context.device, paired=paired)
+
+    def observe(
+        self, generators: Mapping[Direction, Forward], discriminators: Mapping[DomainName, Forward], images_seen: int
+    ) -> tuple[list[Block], list[Alarm], dict[str, Any] | None]:
+        """Samples, alarms and the score, if there is one, after ``images_seen`` pictures of each domain."""
+        alarms = self.monitor.check(generators, discriminators, images_seen)
+        return self.sample(generators), alarms, self.evaluation.score(generators)
