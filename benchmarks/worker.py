@@ -25,7 +25,8 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.device import resolve_engine
-from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
+from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
+from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
 from diptych.training.state import State
 from diptych.training.stepper import update
@@ -52,7 +53,7 @@ class Variant:
     batch_size: int = 1
     engine: dict[str, Any] = field(default_factory=dict)
     own_layers: bool = True
-    """The layers of networks/cpu.py in place of torch's."""
+    """Our own layers (networks/convolutions.py and norms.py) in place of torch's."""
     keep_memory: bool = True
 
 

@@ -14,8 +14,9 @@ from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.metrics import l1
+from diptych.inference.forward import Forward, inference_forwards
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, evaluating, sample_pictures
+from diptych.monitoring.samples import sample_pictures
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 
@@ -97,7 +98,7 @@ class InTrainingEvaluation:
     def _values(self) -> dict[Direction, float]:
         networks = self.state.inference_generators()
         values: dict[Direction, float] = {}
-        with evaluating(networks, self.state.device.autocast) as translators:
+        with inference_forwards(networks, self.state.device) as translators:
             for direction, translate in translators.items():
                 given, wanted = self.pictures.along(direction)
                 made = [self._translated(translate, picture) for picture in given]

@@ -12,11 +12,12 @@ from diptych.config import Direction
 from diptych.data.encoding import Array, to_network
 from diptych.data.loader import Reader
 from diptych.data.transforms import CENTRE, crop_and_flip, stack
+from diptych.inference.forward import Forward, inference_forwards
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import Alarm, alarms, quiet_until
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import MAX_COLUMNS, Forward, evaluating
+from diptych.monitoring.samples import MAX_COLUMNS
 from diptych.pair import REVERSE, Pair
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
@@ -59,10 +60,10 @@ class Monitor:
         if self.state.pictures < quiet_until(self.plan.total):
             return []
         found = self._of_records()
-        method, arithmetic = self.state.method, self.state.device.autocast
+        method, device = self.state.method, self.state.device
         with (
-            evaluating(self.state.inference_generators(), arithmetic) as translators,
-            evaluating(method.discriminators_by_domain(), arithmetic) as judges,
+            inference_forwards(self.state.inference_generators(), device) as translators,
+            inference_forwards(method.discriminators_by_domain(), device) as judges,
         ):
             for direction in translators:
                 found += self._of_pictures(translators, direction)

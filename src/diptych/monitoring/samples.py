@@ -1,26 +1,21 @@
 """The samples of a run: held-out pictures, their translations, and what comes back."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diptych.config import DataConfig, Direction
 from diptych.data.encoding import Array, from_network, to_network
 from diptych.data.files import Domain, by_hash
 from diptych.data.loader import Reader
 from diptych.data.transforms import CENTRE, crop_and_flip, stack
+from diptych.inference.forward import Forward
 from diptych.monitoring.grid import Block, Row
 from diptych.pair import REVERSE, Pair
 
 MAX_COLUMNS = 8
-
-Name = TypeVar("Name", bound=str)
-Forward = Callable[[Tensor], Tensor]
-"""A network as a function: of a batch ``(B, C, H, W)`` in [-1, 1], the same in fp32; nothing can be learnt from it."""
 
 
 def sample_pictures(
@@ -74,25 +69,3 @@ def _block(
 
 def _array(batch: Tensor) -> Array:
     return np.asarray(from_network(batch)[0])
-
-
-@contextmanager
-def evaluating(
-    networks: Mapping[Name, nn.Module], arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> Iterator[dict[Name, Forward]]:
-    """While this lasts, ``networks`` are in evaluation mode; gives them as functions that compute in ``arithmetic``."""
-
-    def computing(network: nn.Module) -> Forward:
-        @torch.no_grad()
-        def compute(pictures: Tensor) -> Tensor:
-            with arithmetic():
-                return network(pictures).float()  # type: ignore[no-any-return]
-
-        return compute
-
-    modes = [(network, network.training) for network in networks.values()]
-    try:
-        yield {name: computing(network.eval()) for name, network in networks.items()}
-    finally:
-        for network, mode in modes:
-            network.train(mode)

@@ -1,4 +1,4 @@
-"""Padding, upsampling, and a convolution that is fast on a CPU. Exported graphs hold torch's own layers."""
+"""Padding, upsampling, and a convolution that is fast on a CPU."""
 
 from typing import Any
 
@@ -7,11 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.config import Upsampling
-
-
-def is_exporting() -> bool:
-    """Whether this forward pass is recorded by ``torch.export`` or TorchScript, as both ONNX exporters do."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+from diptych.networks.exporting import is_exporting
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):

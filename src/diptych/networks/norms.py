@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.config import Norm
+from diptych.networks.exporting import is_exporting
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -36,7 +37,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or is_exporting():
             return F.instance_norm(x, eps=self.eps)
         if is_channels_last(x):
             exact = x if x.dtype == torch.float64 else x.float()

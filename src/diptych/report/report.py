@@ -7,9 +7,10 @@ import torch
 
 from diptych.atomic import atomic_write
 from diptych.errors import UserError
+from diptych.inference.forward import inference_forwards
 from diptych.model import load_model
 from diptych.monitoring.grid import Block
-from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
+from diptych.monitoring.samples import sample_blocks, sample_pictures
 from diptych.report.facts import collect
 from diptych.report.page import draw_page
 from diptych.run import Run
@@ -47,5 +48,5 @@ def translate_samples(run: Run) -> list[Block]:
     pictures = run.split().shown.map(
         lambda domain, channels: sample_pictures(domain, data, channels=channels, stride=stride), model.card.channels
     )
-    with evaluating(model.networks) as translators:
+    with inference_forwards(model.networks) as translators:
         return sample_blocks(translators, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)

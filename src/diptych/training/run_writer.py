@@ -12,13 +12,14 @@ from typing import Any
 from diptych.atomic import atomic_write
 from diptych.data.encoding import Array, Encoding
 from diptych.errors import RunError
+from diptych.inference.forward import inference_forwards
 from diptych.model import ModelCard, save_model, versions
 from diptych.monitoring.grid import Block, draw_grid
 from diptych.monitoring.in_training_evaluation import InTrainingEvaluation
 from diptych.monitoring.meters import GRADIENT, mean_of
 from diptych.monitoring.monitor import Monitor
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
+from diptych.monitoring.samples import sample_blocks, sample_pictures
 from diptych.monitoring.tensorboard import TensorBoard
 from diptych.monitoring.throughput import Throughput
 from diptych.pair import Pair
@@ -155,7 +156,7 @@ class RunWriter:
     def _draw(self) -> None:
         """Draws the sample grid of now, and writes the report."""
         networks = self.state.inference_generators()
-        with evaluating(networks, self.state.device.autocast) as translators:
+        with inference_forwards(networks, self.state.device) as translators:
             paired = self.plan.config.method.paired
             self.blocks = sample_blocks(
                 translators, self.shown, self.plan.names, self.state.device.torch_device, paired=paired
