@@ -26,7 +26,8 @@ from diptych.config import (
 )
 from diptych.data.encoding import to_network
 from diptych.device import resolve_engine
-from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
+from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
+from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
 from diptych.training.state import State
 from diptych.training.stepper import update
@@ -53,7 +54,7 @@ class Variant:
     batch_size: int = 1
     engine: dict[str, Any] = field(default_factory=dict)
     own_layers: bool = True
-    """The layers of networks/cpu.py in place of torch's."""
+    """Our own layers (networks/convolutions.py and norms.py) in place of torch's."""
     keep_memory: bool = True
 
 

@@ -147,7 +147,9 @@ def test_what_extends_diptych_from_outside_trains_from_the_command_line(desk, tm
             words += [*shlex.split(short), *([] if "--run" in words else ["--run", "runs/outside"])]
         words = [word.replace("runs/photos2paintings", "runs/outside") for word in words]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-        done = subprocess.run([sys.executable, "-m", "diptych", *words], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "diptych", *words], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, (command, done.stderr)
     assert Run(Path("runs/outside")).config().generator.width == 8
 

@@ -24,7 +24,8 @@ from diptych.config import (
 from diptych.device import resolve_engine
 from diptych.errors import OptionError
 from diptych.monitoring.progress import Silent
-from diptych.networks.cpu import ColumnsConv2d, InstanceNorm2d, ReflectionPad2d
+from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
+from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.checkpoint import gather_rank_states, restore, save_checkpoint

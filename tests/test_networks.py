@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from diptych.config import PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
-from diptych.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator, initialise
+from diptych.networks import build_discriminator, build_generator, initialise
+from diptych.networks.norms import InstanceNorm2d
+from diptych.networks.stages import Layer
+from diptych.registry import DISCRIMINATORS, GENERATORS
 
 SMALL_GENERATORS = [
     *(
@@ -61,8 +64,8 @@ def test_patchgan_sees_patches_of_the_stated_size(layers, field):
 
 
 def test_every_network_of_the_registry_is_held_to_the_contract():
-    assert {type(config) for config in SMALL_GENERATORS} == set(GENERATORS)
-    assert {type(config) for config in SMALL_DISCRIMINATORS} == set(DISCRIMINATORS)
+    assert {type(config) for config in SMALL_GENERATORS} == set(GENERATORS.built_in.values())
+    assert {type(config) for config in SMALL_DISCRIMINATORS} == set(DISCRIMINATORS.built_in.values())
 
 
 @pytest.mark.parametrize("config", SMALL_GENERATORS, ids=repr)
@@ -147,3 +150,78 @@ def test_resizing_upsamplings_leave_no_dots_on_a_flat_picture():
         with torch.no_grad():
             inside = network(torch.full((1, 3, 64, 64), 0.5))[:, :, 24:40, 24:40]
         assert bool((inside.std(dim=(2, 3)) < 1e-6).all()) == flat
+
+
+# -- stages: the forward pass in steps
+
+
+def built(config, channels=3):
+    torch.manual_seed(0)
+    network = build_generator(config, channels, channels)
+    initialise(network, "normal")
+    return network
+
+
+def run(stages, x):
+    tensors = (x,)
+    for stage in stages:
+        tensors = stage(tensors)
+    return tensors
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("config", SMALL_GENERATORS, ids=repr)
+def test_all_stages_in_order_are_the_forward_pass_to_the_bit(config, layout):
+    network, side = built(config), max(8, config.stride)
+    for height, width in ((side, side), (side, 3 * side)):
+        x = (torch.rand(2, 3, height, width) * 2 - 1).contiguous(memory_format=layout)
+        for training in (True, False):
+            network.train(training)
+            torch.manual_seed(1)  # dropout
+            expected = network(x)
+            torch.manual_seed(1)
+            (found,) = run(network.stages(), x)
+            assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("config", SMALL_GENERATORS, ids=repr)
+def test_every_layer_that_norms_is_a_stage_of_its_own(config):
+    network = built(config)
+    norms = (InstanceNorm2d, nn.BatchNorm2d)
+    layers = [stage.module for stage in network.stages() if isinstance(stage, Layer)]
+    assert [m for m in layers if isinstance(m, norms)] == sorted(
+        (m for m in network.modules() if isinstance(m, norms)), key=layers.index
+    )
+    assert not any(isinstance(inner, norms) for layer in layers for inner in layer.modules() if inner is not layer)
+
+
+@pytest.mark.parametrize("config", SMALL_GENERATORS, ids=repr)
+def test_features_are_the_tensors_after_their_stages_and_gradients_flow_to_the_input(config):
+    network = built(config).eval()
+    x = (torch.rand(2, 3, config.stride * 2, config.stride * 2) * 2 - 1).requires_grad_()
+    stages = network.stages()
+    layers = [len(stages) // 2, 0, len(stages) - 1]
+    features = network.features(x, layers)
+    for number, feature in zip(layers, features, strict=True):
+        assert torch.equal(feature, run(stages[: number + 1], x)[-1])
+        (gradient,) = torch.autograd.grad(feature.square().sum(), x, retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() > 0
+    assert torch.equal(features[2], network(x))
+
+
+@pytest.mark.parametrize("config", [SMALL_GENERATORS[0], SMALL_GENERATORS[-6]], ids=repr)
+def test_features_compute_nothing_after_the_last_layer_and_refuse_what_is_no_stage(config):
+    network = built(config)
+    stages = network.stages()
+    last = len(stages) // 2
+    computed = []
+    for number, stage in enumerate(stages):
+        if isinstance(stage, Layer):
+            stage.module.register_forward_hook(lambda *_, number=number: computed.append(number))
+    network.features(torch.rand(1, 3, config.stride * 2, config.stride * 2), [1, last])
+    assert computed == [number for number in range(last + 1) if isinstance(stages[number], Layer)]
+    for number in (-1, len(stages)):
+        with pytest.raises(IndexError, match=f"no stage {number}: there are stages 0 to {len(stages) - 1}"):
+            network.features(torch.rand(1, 3, 64, 64), [number])
+    assert network.features(torch.rand(1, 3, 64, 64), []) == []

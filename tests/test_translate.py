@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,15 +16,17 @@ from PIL import Image
 
 from diptych.checksummed import write_checksummed
 from diptych.cli import main
-from diptych.config import DataConfig, ResnetConfig, UnetConfig
+from diptych.config import DataConfig, EngineConfig, ResnetConfig, UnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.files import find_domain
 from diptych.data.formats.pillow import read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.loader import Loader, Reader
 from diptych.data.survey import survey
+from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError, UserError
 from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.forward import TorchForward, inference_forwards
 from diptych.inference.translator import Translator, pad_to_stride
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_generator
@@ -108,7 +111,7 @@ def test_the_translation_is_what_the_network_gives_rounded_to_the_nearest(transl
     values = noise(64, 96, 3)
     real = torch.from_numpy(values).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
-        exact = (translator.network(real)[0].permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
+        exact = (translator.forward(real)[0].permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
     assert np.abs(translator(values) - exact).max() <= 0.5 + 1e-4
 
 
@@ -127,9 +130,9 @@ def test_of_pictures_side_by_side_a_half_is_translated(model, tmp_path):
 def test_what_looks_like_a_pair_is_told_once_of_a_pix2pix_model(model, tmp_path):
     for name in ("one.png", "two.png"):
         Image.fromarray(noise(80, 40, 3)).save(tmp_path / name)
-    translator = Translator.load(model)
+    loaded = Translator.load(model)
     for method, expected in (("cyclegan", 0), ("pix2pix", 1)):
-        translator.card = replace(translator.card, method=method)
+        translator = Translator(loaded.forward, replace(loaded.card, method=method), "a2b")
         told = []
         translate_files(translator, plan_outputs(tmp_path, tmp_path.parent / method), report=told.append)
         assert sum("is twice as wide as it is high: if it is a pair side by side" in line for line in told) == expected
@@ -167,7 +170,7 @@ def test_padding_reflects_and_where_that_cannot_reach_repeats_the_edge(size, str
 
 def test_what_is_cut_back_is_the_place_of_the_picture(translator):
     # A generator that gives back what it gets shows where padding and cutting put each pixel.
-    echo = Translator(torch.nn.Identity(), translator.card, "a2b", translator.engine)
+    echo = Translator(lambda batch: batch, translator.card, "a2b")
     for size in SIZES:
         for dtype in (np.uint8, np.uint16):
             values = noise(*size, 3, dtype=dtype)
@@ -210,7 +213,7 @@ def test_a_pillow_image_comes_back_in_its_mode_or_the_nearest(model, given, got)
     "values", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
 def test_arrays_that_are_no_pictures_are_refused(model, values):
-    with pytest.raises(PictureError, match=r"is no picture: give \(H, W\) or \(H, W, 1 or 3\) of uint8 or uint16"):
+    with pytest.raises(PictureError, match=r"is not an image: give \(H, W\) or \(H, W, 1 or 3\) of uint8 or uint16"):
         Translator.load(model)(values)
 
 
@@ -232,6 +235,97 @@ def test_training_size_is_that_of_the_crops_and_alpha_goes_with_it(model):
     assert made.values.shape == (32, 32, 3)
     assert made.alpha.shape == (32, 32)
     assert made.note == "hm"
+
+
+# -- batches, threads, memory
+
+
+def test_a_batch_gives_what_each_image_gives_alone(translator):
+    images = [noise(32, 40, 3), noise(5, 3, 3), noise(32, 40, 3, dtype=np.uint16), noise(32, 40), noise(32, 40, 3)]
+    calls = []
+    forward, deep = translator.forward, translator.full_precision
+    recorded = Translator(
+        lambda batch: (calls.append(len(batch)), forward(batch))[1],
+        translator.card,
+        "a2b",
+        full_precision=lambda batch: (calls.append(-len(batch)), deep(batch))[1],
+    )
+    batch = recorded.translate_batch(images)
+    assert calls == [3, 1, -1]  # by size and dtype
+    for image, translated in zip(images, batch, strict=True):
+        alone = translator(image)
+        assert (translated.shape, translated.dtype) == (alone.shape, alone.dtype)
+        step = 1 if image.dtype == np.uint8 else 16  # rounding; a batch may sum in another order
+        assert np.abs(translated.astype(int) - alone).max() <= step
+    assert recorded.translate_batch([]) == []
+
+
+def test_a_batch_may_mix_types_of_image(model):
+    translator, values = Translator.load(model), noise(16, 12, 3)
+    pillow, array, picture = translator.translate_batch([Image.fromarray(values), values, DecodedImage(values)])
+    assert isinstance(pillow, Image.Image)
+    np.testing.assert_array_equal(np.asarray(pillow), array)
+    np.testing.assert_array_equal(picture.values, array)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # bf16, since threads share autocast's weight cache
+def test_two_threads_may_share_a_translator(model, precision):
+    translator = Translator.load(model, precision=precision)
+    images = [noise(48 + 4 * index, 40, 3) for index in range(12)]
+    expected = [translator(image) for image in images]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(translator, images))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def failing(translator, error):
+    def forward(batch):
+        raise error
+
+    return Translator(forward, translator.card, "a2b")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_too_little_memory_is_a_mistake_with_a_cure(translator, error):
+    with pytest.raises(PictureError, match="20×10 pixels need more memory than there is: give a smaller image"):
+        failing(translator, error)(noise(20, 10, 3))
+    with pytest.raises(PictureError, match="2 images of 20×10 pixels need more memory.*: give fewer at a time"):
+        failing(translator, error).translate_batch([noise(20, 10, 3)] * 2)
+
+
+def test_too_little_memory_is_recognised_by_the_cpu_allocators_own_error(translator):
+    with pytest.raises(PictureError, match="need more memory than there is"):
+        Translator(lambda batch: torch.empty(10**15), translator.card, "a2b")(noise(20, 10, 3))
+
+
+def test_another_error_that_speaks_of_memory_is_not_hidden(translator):
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        failing(translator, error)(noise(20, 10, 3))
+
+
+def test_forwards_compute_without_gradient_in_evaluation_mode_which_is_restored():
+    convolution, x = torch.nn.Conv2d(3, 3, 1), torch.ones(1, 3, 8, 8, requires_grad=True)
+    networks = {name: torch.nn.Sequential(convolution, torch.nn.Dropout()) for name in ("a2b", "b2a")}
+    networks["b2a"].eval()
+    with inference_forwards(networks) as forwards:
+        for forward in forwards.values():
+            assert torch.equal(forward(x), convolution(x))
+            assert not forward(x).requires_grad
+    assert [network.training for network in networks.values()] == [True, False]
+
+
+def test_the_precision_of_a_forward_is_the_devices_unless_full_is_wanted():
+    torch.manual_seed(0)
+    network, x = build_generator(RESNET, 3, 3).eval(), torch.rand(1, 3, 16, 16)
+    device = Device(resolve_engine(EngineConfig(device="cpu", precision="bf16")))
+    with torch.no_grad():
+        exact = network(x)
+    assert torch.equal(TorchForward(network, device, full_precision=True)(x), exact)
+    rounded = TorchForward(network, device)(x)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().max() < 0.05
 
 
 # -- folders

@@ -16,10 +16,11 @@ from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import find_palette, read_palette
-from diptych.evaluation.measure import Measured, Translate, Truth, measure, translating, unchanged
+from diptych.evaluation.measure import Measured, Translate, Truth, measure, unchanged
 from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, Subjects, remarks, score
 from diptych.evaluation.untrained import untrained
+from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
 from diptych.registry import METHODS
@@ -125,7 +126,7 @@ def _direction(
 
     def both_ways(model: Model) -> tuple[Translate, Translate | None]:
         there, back = (
-            translating(model, way, cast(DeviceName, network.device.type)) if way in model.networks else None
+            Translator.of(model, way, device=cast(DeviceName, network.device.type)) if way in model.networks else None
             for way in (direction, REVERSE[direction])
         )
         assert there is not None

@@ -7,25 +7,16 @@ from functools import cached_property
 
 import numpy as np
 
-from diptych.config import DeviceName, Direction
 from diptych.data.encoding import Array
-from diptych.data.image import DecodedImage, with_channels
+from diptych.data.image import with_channels
 from diptych.data.transforms import resize
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
 from diptych.evaluation.metrics import l1, psnr, ssim
-from diptych.inference.translator import Translator
-from diptych.model import Model
 
 Translate = Callable[[Array], Array]
 """``(H, W, channels in)`` uint8 to ``(H, W, channels out)`` uint8."""
-
-
-def translating(model: Model, direction: Direction, device: DeviceName) -> Translate:
-    """What ``model`` makes of a picture, in fp32, so that scores are the same wherever they are taken."""
-    translator = Translator.of(model, direction, device=device)
-    return lambda picture: translator.translate(DecodedImage(picture)).values
 
 
 def unchanged(channels: int) -> Translate:

@@ -1,1 +1,1 @@
-"""Using a model: one picture, or a folder of them."""
+"""Inference: translate images with a trained model."""

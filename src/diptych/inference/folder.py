@@ -1,4 +1,4 @@
-"""Translating a picture or a folder of pictures on disk, names and sub-folders kept."""
+"""Translate an image file, or a folder of them; names and sub-folders are kept."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -22,19 +22,19 @@ SCALE_WARNING = 2.0
 
 @dataclass
 class Outcome:
-    """What became of the pictures."""
+    """The result of translating several files."""
 
     num_translated: int = 0
     failed: list[str] = field(default_factory=list)
-    """What is wrong with each picture that was not translated."""
+    """One message for each image that was not translated."""
 
 
 def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Each picture of ``source`` (a picture, or a folder) with where its translation goes.
+    """Pairs (image, path of its translation) for ``source``, an image or a folder.
 
     Raises:
-        PictureError: nothing to translate.
-        OptionError: two translations would have one name, or one would replace a picture that is read.
+        PictureError: there is nothing to translate.
+        OptionError: two translations would share a path, or one would overwrite an input.
     """
     if not source.exists():
         cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
@@ -69,7 +69,7 @@ def _refuse_collisions(pairs: list[tuple[Path, Path]]) -> None:
     for source, target in pairs:
         if target.resolve() in sources:
             raise OptionError(f"{target} would be written over a picture that is read", cure="give another output")
-        # Names that differ in case or in the form of their accents are one name on many disks.
+        # Many file systems ignore case and how accents are encoded.
         name = unicodedata.normalize("NFC", str(target)).casefold()
         if name in taken:
             raise OptionError(f"{taken[name]} and {source} would both become {target}", cure="rename one of them")
@@ -85,14 +85,14 @@ def translate_files(
     report: Callable[[str], None] = lambda _: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Translates each picture to its place, as ``plan_outputs`` has it; one that fails is reported and the rest done.
+    """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
-    ``half`` is that of each picture which is translated; by default all of it. ``report`` is told of failures, of what
-    a person might not expect of a picture, and once of a scale unlike training's and of what looks like a pair;
-    ``advance`` is called after each picture.
+    ``half`` translates only that half of each image. ``report`` gets a line for each failure and surprise (such as
+    frames that were ignored), one if the scale is far from training's, and one if an image looks like a pair.
+    ``advance`` is called after each image.
 
     Raises:
-        UserError: the disk is full, or may not be written.
+        UserError: the disk is full or read-only.
     """
     outcome, warned = Outcome(), set[Callable[..., str]]()
     for folder in dict.fromkeys(target.parent for _, target in pairs):
@@ -121,7 +121,7 @@ def translate_files(
 
 @contextmanager
 def _disk_mistakes(path: Path) -> Iterator[None]:
-    """What goes wrong in writing ``path``, told in a line. The others would go wrong too, so it ends the work."""
+    """Turns an ``OSError`` in writing ``path`` into a ``UserError``: the other files would fail as well."""
     try:
         yield
     except OSError as error:
@@ -130,7 +130,7 @@ def _disk_mistakes(path: Path) -> Iterator[None]:
 
 
 def _translated(translator: Translator, picture: DecodedImage, size: Size) -> DecodedImage:
-    return translator.translate(translator.at_training_size(picture) if size == "training" else picture)
+    return translator(translator.at_training_size(picture) if size == "training" else picture)
 
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:

@@ -1,14 +1,14 @@
-"""A trained generator as a function from picture to picture."""
+"""A trained generator as a function from image to image."""
 
-import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
 from diptych.data.encoding import Array, from_network, to_network
@@ -16,25 +16,32 @@ from diptych.data.image import DecodedImage, from_pillow, to_pillow, with_channe
 from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
+from diptych.inference.forward import Forward, TorchForward, is_out_of_memory
 from diptych.model import Model, ModelCard, load_model
 
 MIN_SIDE = 8
 
-AnyPicture = TypeVar("AnyPicture", Image.Image, Array)
+AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage)
 
 
 class Translator:
-    """Translates pictures of one domain to the other, each at its own size.
+    """Translates images of one domain to the other, each at its own size.
 
-    ``translator(image)`` takes and returns a Pillow image, or a numpy array ``(H, W)`` or ``(H, W, 1 or 3)`` of uint8
-    or uint16, of the same size, bit depth and channels. Only where the model's domains differ in channels are the
-    channels those of the target domain (and a Pillow image has 8 bits where that is colour). Transparency is kept; what
-    is translated then lies on white. Pillow's other modes come back as the nearest of L, LA, RGB and RGBA.
+    ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
+    ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If the model's domains
+    differ in their channels, the result has the target domain's (and a colour Pillow image has 8 bits). Transparency
+    is kept; the network sees a transparent image on white. Pillow's other modes become the nearest of L, LA, RGB and
+    RGBA.
+
+    Threads may share a translator.
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard, direction: Direction, device: Device) -> None:
-        self.network, self.card, self.direction, self.device = network.eval(), card, direction, device
-        device.to(self.network)
+    def __init__(
+        self, forward: Forward, card: ModelCard, direction: Direction, *, full_precision: Forward | None = None
+    ) -> None:
+        """``forward`` translates 8-bit images, ``full_precision`` deeper ones (by default ``forward``)."""
+        self.forward, self.full_precision = forward, full_precision or forward
+        self.card, self.direction = card, direction
         self.channels_in, self.channels_out = card.channels.along(direction)
         self.source, self.target = card.names.along(direction)
 
@@ -49,12 +56,12 @@ class Translator:
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
-        ``precision`` is of pictures of 8 bits; with ``auto`` it is bf16 where the machine has it, sooner and about as
-        exact as the rounding to 8 bits. Deeper pictures are always translated in fp32.
+        ``precision`` is that of 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
+        the rounding to 8 bits. Deeper images are always translated in fp32.
 
         Raises:
-            WeightsError: missing, damaged, of another kind, or of a later version.
-            OptionError: the model has no such direction, or the machine no such device or precision.
+            WeightsError: the file is missing, damaged, no model, or of a later version.
+            OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
         return cls.of(load_model(Path(path)), direction, device=device, precision=precision)
 
@@ -62,86 +69,83 @@ class Translator:
     def of(
         cls, model: Model, direction: Direction, *, device: DeviceName = "cpu", precision: Precision = "fp32"
     ) -> "Translator":
-        """The translator of a loaded model's ``direction``.
+        """The translator for ``direction`` of a loaded model, whose network moves to the device.
 
         Raises:
-            OptionError: the model has no such direction, or the machine no such device or precision.
+            OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
         if set(model.card.channels) - {1, 3}:
             a, b = model.card.channels
             raise OptionError(
-                f"pictures have 1 or 3 channels, and this model's {a} and {b}",
+                f"images have 1 or 3 channels, and this model's {a} and {b}",
                 cure="call its networks in Python, by diptych.model.load_model",
             )
         target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
-        return cls(model.networks[direction], model.card, direction, target)
+        network = model.networks[direction].eval()
+        target.to(network)
+        exact = TorchForward(network, target, full_precision=True)
+        return cls(TorchForward(network, target), model.card, direction, full_precision=exact)
 
-    def __call__(self, image: AnyPicture) -> AnyPicture:
+    def __call__(self, image: AnyImage) -> AnyImage:
         """``image`` translated.
 
         Raises:
-            PictureError: a type of pixel that is not translated, or too large for the memory.
+            PictureError: not an image, or too large for the memory.
         """
-        if isinstance(image, Image.Image):
-            made = self.translate(from_pillow(image))
-            return to_pillow(made.values, made.alpha)
-        flat = image.ndim == 2
-        if (
-            image.dtype not in (np.uint8, np.uint16)
-            or image.ndim not in (2, 3)
-            or (not flat and image.shape[2] not in (1, 3))
-            or image.size == 0
-        ):
-            raise PictureError(
-                f"an array {image.shape} of {image.dtype} is no picture",
-                cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
-            )
-        values = self.translate(DecodedImage(image[:, :, None] if flat else image)).values
-        return values[:, :, 0] if flat and values.shape[2] == 1 else values
+        return self.translate_batch([image])[0]
 
-    def translate(self, picture: DecodedImage) -> DecodedImage:
-        """``picture`` translated, its transparency kept.
+    def translate_batch(self, images: Sequence[AnyImage]) -> list[AnyImage]:
+        """``images`` translated. Those of one size and depth go through the network as one batch.
 
         Raises:
-            PictureError: too large for the memory.
+            PictureError: not an image, or too large for the memory.
         """
-        values = picture.values
-        batch = to_network(
-            stack([with_channels(values, self.channels_in)]), self.device.torch_device, self.device.memory_format
-        )
-        exact = picture.encoding.is_deep  # bf16 rounds to 8 bits
-        try:
-            with contextlib.nullcontext() if exact else self.device.autocast():
-                output = self.generate(batch)
-        except (RuntimeError, MemoryError) as error:
-            if "memory" not in str(error) and not isinstance(error, MemoryError):
-                raise
-            size = f"{values.shape[1]}×{values.shape[0]} pixels"
-            raise PictureError(f"{size} need more memory than there is", cure="give a smaller picture") from None
-        made: Array = from_network(output, picture.encoding.dtype)[0]
-        keeps_channels = self.channels_in == self.channels_out
-        return DecodedImage(with_channels(made, values.shape[2]) if keeps_channels else made, picture.alpha)
+        decoded = [_decoded(image) for image in images]
+        alike: dict[object, list[int]] = defaultdict(list)
+        for index, image in enumerate(decoded):
+            alike[image.values.shape[:2], image.encoding.dtype].append(index)
+        outputs: dict[int, Array] = {}
+        for indices in alike.values():
+            outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
+        return [_like(image, DecodedImage(outputs[i], decoded[i].alpha)) for i, image in enumerate(images)]
 
-    @torch.no_grad()
-    def generate(self, batch: Tensor) -> Tensor:
-        """The generator's output for ``(B, C, H, W)`` in [-1, 1] of any height and width, at the same size."""
+    def _translate_alike(self, images: list[DecodedImage]) -> list[Array]:
+        """The translations of images of one size and depth."""
+        height, width = images[0].values.shape[:2]
+        encoding = images[0].encoding
+        forward = self.full_precision if encoding.is_deep else self.forward  # bf16 rounds to 8 bits
+        try:
+            batch = to_network(stack([with_channels(image.values, self.channels_in) for image in images]))
+            outputs = from_network(self._at_any_size(forward, batch), encoding.dtype)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            several = len(images) > 1
+            what = f"{len(images)} images of {width}×{height} pixels" if several else f"{width}×{height} pixels"
+            cure = "give fewer at a time" if several else "give a smaller image"
+            raise PictureError(f"{what} need more memory than there is", cure=cure) from None
+        if self.channels_in != self.channels_out:
+            return list(outputs)
+        return [with_channels(output, image.encoding.channels) for output, image in zip(outputs, images, strict=True)]
+
+    def _at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
+        """``forward(batch)`` for ``(B, C, H, W)`` of any height and width: padded before, cropped after."""
         height, width = batch.shape[2:]
         padded = pad_to_stride(batch, self.card.generator.stride)
         top, left = (padded.shape[2] - height) // 2, (padded.shape[3] - width) // 2
-        output: Tensor = self.network(padded)
-        return output[:, :, top : top + height, left : left + width]
+        return forward(padded)[:, :, top : top + height, left : left + width]
 
     def at_training_size(self, picture: DecodedImage) -> DecodedImage:
-        """``picture`` and its transparency as ``fit_whole`` makes them."""
+        """``picture`` and its transparency at the size that training saw: see ``fit_whole``."""
         values = fit_whole(picture.values, self.card.data, stride=self.card.generator.stride)
         height, width = values.shape[:2]
         alpha = None if picture.alpha is None else resize(picture.alpha[:, :, None], width, height)[:, :, 0]
         return DecodedImage(values, alpha, picture.note)
 
     def scale_of(self, picture: DecodedImage) -> float:
-        """How many times larger ``picture`` is than those of training were, after resizing (if any, else 1)."""
+        """The size of ``picture`` divided by that of training; 1 if training did not resize."""
         data = self.card.data
         if data.resize == "none" or not data.load_size:
             return 1.0
@@ -150,9 +154,39 @@ class Translator:
         return side / data.load_size
 
 
+def _decoded(image: Image.Image | Array | DecodedImage) -> DecodedImage:
+    """``image``, of any type that a translator takes.
+
+    Raises:
+        PictureError: an array of another shape or dtype.
+    """
+    if isinstance(image, DecodedImage):
+        return image
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    values = image[:, :, None] if image.ndim == 2 else image
+    if image.dtype not in (np.uint8, np.uint16) or values.ndim != 3 or values.shape[2] not in (1, 3) or not image.size:
+        raise PictureError(
+            f"an array {image.shape} of {image.dtype} is not an image",
+            cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
+        )
+    return DecodedImage(values)
+
+
+def _like(image: AnyImage, decoded: DecodedImage) -> AnyImage:
+    """``decoded`` in the type of ``image``."""
+    if isinstance(image, DecodedImage):
+        return decoded
+    if isinstance(image, Image.Image):
+        return to_pillow(decoded.values, decoded.alpha)
+    return decoded.values[:, :, 0] if image.ndim == 2 and decoded.values.shape[2] == 1 else decoded.values
+
+
 def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
-    """``(B, C, H, W)`` padded on all sides to multiples of ``stride`` and at least 8: by reflection where it reaches,
-    else by repeating the edge."""
+    """``(B, C, H, W)`` padded on all sides, to multiples of ``stride`` and at least 8.
+
+    By reflection; or by repeating the edge, if the image is smaller than the padding.
+    """
     sides = []
     for side in (batch.shape[3], batch.shape[2]):
         extra = max(MIN_SIDE, -(-side // stride) * stride) - side

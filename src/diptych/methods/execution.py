@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from diptych.config import EngineConfig
 from diptych.device import Device
-from diptych.networks.layers import running_statistics_kept
+from diptych.networks.norms import running_statistics_kept
 from diptych.pair import Pair
 from diptych.parallel import ParallelDirections
 

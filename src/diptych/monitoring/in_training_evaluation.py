@@ -14,9 +14,10 @@ from diptych.evaluation.distances import kid
 from diptych.evaluation.feature_networks import load_features
 from diptych.evaluation.features import FeatureNetwork
 from diptych.evaluation.metrics import l1
+from diptych.inference.forward import Forward
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, sample_pictures
+from diptych.monitoring.samples import sample_pictures
 from diptych.pair import Direction, Pair
 
 SCORING_FRACTION = 0.05

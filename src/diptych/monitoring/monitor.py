@@ -11,12 +11,13 @@ from torch import Tensor
 
 from diptych.data.encoding import Array, to_network
 from diptych.data.transforms import stack
+from diptych.inference.forward import Forward
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import Alarm, alarms, quiet_until
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, sample_pictures
+from diptych.monitoring.samples import sample_pictures
 from diptych.pair import INTO, REVERSE, Direction, DomainName, Pair
 
 RECORDS = 5

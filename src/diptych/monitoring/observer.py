@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from diptych.inference.forward import Forward
 from diptych.monitoring.alarms import Alarm
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.grid import Block
 from diptych.monitoring.in_training_evaluation import InTrainingEvaluation
 from diptych.monitoring.monitor import Monitor
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, sample_blocks, sample_pictures
+from diptych.monitoring.samples import sample_blocks, sample_pictures
 from diptych.pair import Direction, DomainName
 
 

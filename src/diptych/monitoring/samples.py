@@ -1,13 +1,11 @@
 """Sample pictures of a run: held-out pictures, their translations and reconstructions."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diptych.config import Direction, TrainConfig
 from diptych.data.encoding import Array, from_network, to_network
@@ -15,14 +13,11 @@ from diptych.data.files import Domain, by_hash
 from diptych.data.loader import USABLE, Reader
 from diptych.data.transforms import CENTRE, crop_and_flip, stack
 from diptych.errors import PictureError
+from diptych.inference.forward import Forward
 from diptych.monitoring.grid import Block, Row
 from diptych.pair import REVERSE, Pair
 
 MAX_COLUMNS = 8
-
-Name = TypeVar("Name", bound=str)
-Forward = Callable[[Tensor], Tensor]
-"""Inference callable: ``(B, C, H, W)`` in [-1, 1] to the same, float32, without gradients."""
 
 
 def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MAX_COLUMNS) -> Pair[list[Array]]:
@@ -82,25 +77,3 @@ def sample_blocks(
 
 def _array(batch: Tensor) -> Array:
     return np.asarray(from_network(batch)[0])
-
-
-@contextmanager
-def evaluating(
-    networks: Mapping[Name, nn.Module], autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> Iterator[dict[Name, Forward]]:
-    """Inside, ``networks`` are in evaluation mode; yields them as inference callables that run under ``autocast``."""
-
-    def forward_of(network: nn.Module) -> Forward:
-        @torch.no_grad()
-        def forward(pictures: Tensor) -> Tensor:
-            with autocast():
-                return network(pictures).float()  # type: ignore[no-any-return]
-
-        return forward
-
-    modes = [(network, network.training) for network in networks.values()]
-    try:
-        yield {name: forward_of(network.eval()) for name, network in networks.items()}
-    finally:
-        for network, mode in modes:
-            network.train(mode)

@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out. ``build_generator`` and ``build_discriminator`` make them from their configs."""
+"""Generators and discriminators, built from their configs."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""How the weights of a network begin."""
+"""Initial weights."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ GAIN = 0.02
 
 
 def initialise(network: nn.Module, initialisation: Initialisation) -> None:
-    """Draws every weight of ``network`` anew, in place, from torch's global generator.
+    """Draws the weights of ``network`` in place, from torch's global random number generator.
 
     Convolutions: normal(0, 0.02), or Xavier normal or orthogonal with gain 0.02, or Kaiming normal by fan-in; biases 0.
     Batch norm: weight normal(1, 0.02), bias 0. Source: the paper, appendix 7.1, and the authors' code.

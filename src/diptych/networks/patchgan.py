@@ -1,9 +1,9 @@
-"""The discriminators: by patch and by pixel."""
+"""The discriminators: PatchGAN and PixelGAN."""
 
 from torch import Tensor, nn
 
 from diptych.config import PatchganConfig, PixelConfig
-from diptych.networks.layers import needs_bias, norm_layer
+from diptych.networks.norms import needs_bias, norm_layer
 
 MAX_WIDTH_FACTOR = 8
 

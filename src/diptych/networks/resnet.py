@@ -3,15 +3,15 @@
 from torch import Tensor, nn
 
 from diptych.config import ResnetConfig
-from diptych.networks.cpu import ColumnsConv2d, ReflectionPad2d
-from diptych.networks.layers import needs_bias, norm_layer, upsample
+from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d, upsample
+from diptych.networks.norms import needs_bias, norm_layer
+from diptych.networks.stages import Add, Keep, Stage, Staged, stages_of
 
 NUM_DOWNSAMPLINGS = 2
 
 
-class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions whose result is added to the input; no activation after the sum. ``(B, C, H, W)``, same
-    out."""
+class ResidualBlock(Staged):
+    """Two 3×3 convolutions with a skip connection, no activation after the sum: ``(B, C, H, W)`` to the same."""
 
     def __init__(self, channels: int, config: ResnetConfig) -> None:
         super().__init__()
@@ -30,17 +30,20 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv_block(x)  # type: ignore[no-any-return]
 
+    def stages(self) -> list[Stage]:
+        return [Keep(), *stages_of(self.conv_block), Add()]
 
-class ResnetGenerator(nn.Module):
+
+class ResnetGenerator(Staged):
     """Encoder, residual blocks, decoder: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1].
 
-    H and W are multiples of 4 and at least 8. Keys of the state dict are the authors'.
+    H and W are multiples of 4 and at least 8. The state dict has the authors' keys.
     Source: the paper, appendix 7.2, after Johnson et al. 2016.
     """
 
     def __init__(self, config: ResnetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        assert config.num_blocks is not None, "the number of blocks is chosen before a network is built"
+        assert config.num_blocks is not None, "resolve the config first"
         width, bias = config.width, needs_bias(config.norm)
         layers: list[nn.Module] = [
             ReflectionPad2d(3),
@@ -68,3 +71,6 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x).to(x.dtype)  # type: ignore[no-any-return]
+
+    def stages(self) -> list[Stage]:
+        return stages_of(self.model)

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from diptych.config import UnetConfig
-from diptych.networks.layers import needs_bias, norm_layer
+from diptych.networks.norms import needs_bias, norm_layer
+from diptych.networks.stages import Concatenate, Keep, Stage, Staged, stages_of
 
 MIN_LEVELS = 5
 
 
-class SkipLevel(nn.Module):
-    """One level: down by 2, whatever lies inside, up by 2; its input, activated, is concatenated to its output.
+class SkipLevel(Staged):
+    """One level: down by 2, the inner levels, up by 2; the activated input is concatenated with the result.
 
     ``(B, outer, H, W)`` to ``(B, 2 * outer, H, W)``.
     """
@@ -29,13 +30,16 @@ class SkipLevel(nn.Module):
         self.model = nn.Sequential(*down, *middle, *up, *([nn.Dropout(0.5)] if dropout else []))
 
     def forward(self, x: Tensor) -> Tensor:
-        # The authors' first activation works in place, so what skips across is the activated input.
+        # The authors' first activation works in place, so their skip connection carries the activated input.
         activated = self.model[0](x)
         return torch.cat([activated, self.model[1:](activated)], dim=1)
 
+    def stages(self) -> list[Stage]:
+        return [*stages_of(self.model[:1]), Keep(), *stages_of(self.model[1:]), Concatenate()]
 
-class OutermostLevel(nn.Module):
-    """The level that meets the pictures: a bare convolution down, tanh at the end, nothing skips around it."""
+
+class OutermostLevel(Staged):
+    """The level next to the image: no norm, no skip connection, and tanh at the end."""
 
     def __init__(self, config: UnetConfig, in_channels: int, out_channels: int, inside: nn.Module) -> None:
         super().__init__()
@@ -51,18 +55,21 @@ class OutermostLevel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)  # type: ignore[no-any-return]
 
+    def stages(self) -> list[Stage]:
+        return stages_of(self.model)
 
-class UnetGenerator(nn.Module):
+
+class UnetGenerator(Staged):
     """U-Net: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1]; H and W are multiples of 2^levels.
 
-    Built from the innermost level outwards; keys of the state dict are the authors'.
+    Built from the innermost level outwards. The state dict has the authors' keys.
     Source: Isola et al. 2017 (pix2pix), appendix 6.1.1.
     """
 
     def __init__(self, config: UnetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         num_levels, width = config.num_levels, config.width
-        assert num_levels is not None, "the number of levels is chosen before a network is built"
+        assert num_levels is not None, "resolve the config first"
         assert num_levels >= MIN_LEVELS, num_levels
         level = SkipLevel(8 * width, 8 * width, config, None, dropout=False)
         for _ in range(num_levels - MIN_LEVELS):
@@ -73,3 +80,6 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x).to(x.dtype)  # type: ignore[no-any-return]
+
+    def stages(self) -> list[Stage]:
+        return stages_of(self.model)

@@ -7,9 +7,10 @@ import torch
 
 from diptych.atomic import atomic_write
 from diptych.errors import UserError
+from diptych.inference.forward import inference_forwards
 from diptych.model import load_model
 from diptych.monitoring.grid import Block
-from diptych.monitoring.samples import evaluating, sample_blocks, sample_pictures
+from diptych.monitoring.samples import sample_blocks, sample_pictures
 from diptych.report.collect import collect
 from diptych.report.page import draw_page
 from diptych.run import Run
@@ -44,5 +45,5 @@ def translate_samples(run: Run) -> list[Block]:
     """
     model, config = load_model(run.folder), run.config()
     pictures = sample_pictures(run.split().shown, config)
-    with evaluating(model.networks) as generators:
+    with inference_forwards(model.networks) as generators:
         return sample_blocks(generators, pictures, model.card.names, torch.device("cpu"), paired=config.method.paired)

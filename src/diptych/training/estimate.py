@@ -23,9 +23,10 @@ from diptych.data.loader import Loader
 from diptych.data.sampling import epoch_size
 from diptych.data.transforms import CENTRE, crop_and_flip
 from diptych.errors import OptionError, UserError
+from diptych.inference.forward import inference_forwards
 from diptych.monitoring.in_training_evaluation import SCORING_FRACTION
 from diptych.monitoring.progress import Display, Silent
-from diptych.monitoring.samples import MAX_COLUMNS, evaluating, sample_blocks
+from diptych.monitoring.samples import MAX_COLUMNS, sample_blocks
 from diptych.pair import Pair
 from diptych.training.plan.length import parse_time, total_pictures
 from diptych.training.plan.plan import NUM_SAMPLES, Plan, make_plan, refuse_finished_fork
@@ -115,7 +116,7 @@ def _seconds_of_samples(state: State, loader: Loader) -> float:
     crop_size, device = state.config.data.crop_size or 0, state.device
     pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
     durations = []
-    with device.force_eager(), evaluating(state.inference_generators(), device.autocast) as translators:
+    with device.force_eager(), inference_forwards(state.inference_generators(), device) as translators:
         for _ in range(2):
             begun = time.perf_counter()
             sample_blocks(translators, pictures, Pair("a", "b"), device.torch_device)

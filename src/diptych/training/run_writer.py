@@ -12,6 +12,7 @@ from pathlib import Path
 from diptych.atomic import atomic_write
 from diptych.data.encoding import Encoding
 from diptych.errors import RunError
+from diptych.inference.forward import Forward, inference_forwards
 from diptych.model import ModelCard, save_model, versions
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.grid import Block, draw_grid
@@ -19,7 +20,6 @@ from diptych.monitoring.meters import GRADIENT, mean_over_ranks
 from diptych.monitoring.metrics_log import MetricsLog
 from diptych.monitoring.observer import Observer
 from diptych.monitoring.progress import Display
-from diptych.monitoring.samples import Forward, evaluating
 from diptych.monitoring.tensorboard import TensorBoard
 from diptych.monitoring.throughput import Throughput
 from diptych.pair import Direction, DomainName
@@ -78,8 +78,8 @@ class RunWriter:
         state, device = self.state, self.state.device
         with (
             device.force_eager(),
-            evaluating(state.inference_generators(), device.autocast) as generators,
-            evaluating(state.method.discriminators_by_domain(), device.autocast) as discriminators,
+            inference_forwards(state.inference_generators(), device) as generators,
+            inference_forwards(state.method.discriminators_by_domain(), device) as discriminators,
         ):
             yield generators, discriminators
 
@@ -209,7 +209,7 @@ def card_of(plan: Plan, state: State) -> ModelCard:
         names=plan.names,
         data=plan.config.data,
         pictures=state.pictures,
-        ema=state.ema is not None,
+        ema=bool(state.ema),
     )
 
 

@@ -1,0 +1,55 @@
+"""The function that inference needs of a network, and how a PyTorch network becomes one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from diptych.device import Device
+
+Name = TypeVar("Name", bound=str)
+
+Forward = Callable[[Tensor], Tensor]
+"""A network for inference: ``(B, C, H, W)`` in [-1, 1] to the same in float32, without gradient."""
+
+
+@dataclass(frozen=True)
+class TorchForward:
+    """A PyTorch network, in evaluation mode, as a ``Forward``. Threads may share it."""
+
+    network: nn.Module
+    device: Device | None = None
+    """Where and in which precision to compute; by default where the network is, in its own precision."""
+    full_precision: bool = False
+    """Ignore the precision of ``device``: compute in float32."""
+
+    @torch.no_grad()
+    def __call__(self, batch: Tensor) -> Tensor:
+        if self.device is None:
+            return self.network(batch).float()  # type: ignore[no-any-return]
+        batch = batch.to(self.device.torch_device, memory_format=self.device.memory_format)
+        with nullcontext() if self.full_precision else self.device.autocast():
+            return self.network(batch).float()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def inference_forwards(
+    networks: Mapping[Name, nn.Module], device: Device | None = None
+) -> Iterator[dict[Name, Forward]]:
+    """Inside, ``networks`` are in evaluation mode and given as ``Forward``s; after it, in their previous modes."""
+    modes = [(network, network.training) for network in networks.values()]
+    try:
+        yield {name: TorchForward(network.eval(), device) for name, network in networks.items()}
+    finally:
+        for network, training in modes:
+            network.train(training)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the device or the CPU has too little memory."""
+    # torch's allocators for the CPU and MPS raise a bare RuntimeError.
+    words = ("DefaultCPUAllocator: ", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)

@@ -1,0 +1,95 @@
+"""Padding, upsampling, and a convolution that is fast on a CPU."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diptych.config import Upsampling
+from diptych.networks.exporting import is_exporting
+
+
+class ReflectionPad2d(nn.ReflectionPad2d):
+    """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
+
+    Autocast on a CPU would convert bf16 to float32 and back.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if is_exporting():
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x)
+
+
+class ResizeConv2d(nn.Module):
+    """Doubles height and width by resizing, then convolves 3×3, so that all output pixels sum equally many terms.
+
+    ``(B, in, H, W)`` to ``(B, out, 2H, 2W)``.
+    Source: Odena, Dumoulin, Olah 2016, Deconvolution and Checkerboard Artifacts.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> None:
+        super().__init__()
+        self.resize = nn.Upsample(scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
+        self.pad = ReflectionPad2d(1)
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.pad(self.resize(x)))  # type: ignore[no-any-return]
+
+
+def upsample(in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> nn.Module:
+    """A layer that doubles height and width: the paper's transposed convolution, or ``ResizeConv2d``."""
+    if mode == "transposed":
+        return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=bias)
+    return ResizeConv2d(in_channels, out_channels, mode=mode, bias=bias)
+
+
+class ColumnsConv2d(nn.Conv2d):
+    """A convolution to few channels, fast on a CPU: ``(B, in, H, W)`` to ``(B, out, H - k + 1, W - k + 1)``.
+
+    Processors compute 16 or 32 output channels at once, so most of a convolution to 3 channels is wasted. Here each
+    column of the k×k kernel makes its own ``out`` channels, k·out in all, which are then shifted and summed: the same
+    products in another order, summed in float32 or float64.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or is_exporting():
+            return super().forward(x)
+        columns = self.weight.permute(3, 0, 1, 2)  # (k, out, in, k)
+        partial = F.conv2d(x, columns.flatten(0, 1).unsqueeze(3))
+        total: Tensor = ShiftedSum.apply(partial.view(len(x), *columns.shape[:2], *partial.shape[2:]))  # type: ignore[no-untyped-call]
+        return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
+
+
+class ShiftedSum(torch.autograd.Function):
+    """Sums ``(B, k, C, H, W + k - 1)`` over its second dimension, member i shifted left by i: ``(B, C, H, W)``.
+
+    The sum is in float32 or float64. Autograd's own backward would fill k tensors of the input's size with zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape, ctx.dtype = x.shape, x.dtype
+        first, *others = _shifted(x)
+        total = first.to(torch.promote_types(x.dtype, torch.float32), copy=True)
+        for other in others:
+            total += other
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # Differentiable itself: autograd records these copies where a graph of the gradient is wanted.
+        gradient = gradients[0].new_zeros(ctx.shape, dtype=ctx.dtype)
+        for view in _shifted(gradient):
+            view.copy_(gradients[0])
+        return gradient
+
+
+def _shifted(x: Tensor) -> list[Tensor]:
+    """The k parts of ``(B, k, C, H, W + k - 1)`` that ``ShiftedSum`` sums, as views ``(B, C, H, W)``."""
+    num = x.shape[1]
+    width = x.shape[4] - num + 1
+    return [x[:, index, ..., index : index + width] for index in range(num)]

@@ -1,0 +1,81 @@
+"""Normalisation layers."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diptych.config import Norm
+from diptych.networks.exporting import is_exporting
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Instance norm without parameters or running statistics, batch norm with both, or nothing (paper, appendix
+    7.2)."""
+    match norm:
+        case "instance":
+            return InstanceNorm2d(channels)
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "none":
+            return nn.Identity()
+
+
+def needs_bias(norm: Norm) -> bool:
+    """Whether the convolutions before a norm have a bias: with instance norm only, as in the authors' code."""
+    return norm == "instance"
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """Instance norm: ``(B, C, H, W)`` to the same, each channel of each image with mean 0 and variance 1.
+
+    Works around a wrong gradient on the CPU (torch 2.13, eager): torch's backward assumes contiguous tensors where the
+    batch is 1. Other devices, compiled and exported graphs use torch's own layer.
+    Source: Ulyanov et al. 2016, equation 2.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or is_exporting():
+            return F.instance_norm(x, eps=self.eps)
+        if is_channels_last(x):
+            exact = x if x.dtype == torch.float64 else x.float()
+            variance, mean = torch.var_mean(exact, (2, 3), keepdim=True, correction=0)
+            return self.normalise(exact, variance, mean).to(x.dtype)
+        output = F.instance_norm(x, eps=self.eps)
+        if output.requires_grad:
+            output.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return output
+
+    def normalise(self, x: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
+        """``x`` normalised by given statistics, each ``(B, C, 1, 1)``, in their dtype."""
+        return (x - mean) * torch.rsqrt(variance + self.eps)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether ``(B, C, H, W)`` is stored with the channels of a pixel side by side, and in no other order as well."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def running_statistics_kept(
+    network: nn.Module,
+) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+    """Two contexts for ``torch.utils.checkpoint``: for the forward pass, and for its recomputation.
+
+    The recomputation leaves the running statistics of batch norm as they are: the forward pass has updated them.
+    """
+    return contextlib.nullcontext(), _frozen_statistics(network)
+
+
+@contextlib.contextmanager
+def _frozen_statistics(network: nn.Module) -> Iterator[None]:
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        yield
+    finally:
+        for norm, (momentum, num_batches) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, num_batches
