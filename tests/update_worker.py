@@ -20,6 +20,7 @@ from diptych.config import (
     ResnetConfig,
     TrainConfig,
 )
+from diptych.device import Engine
 from diptych.pair import Pair
 from diptych.training.distributed import connect
 from diptych.training.state import State

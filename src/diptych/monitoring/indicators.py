@@ -121,7 +121,7 @@ def of_translations(
 ) -> dict[str, float]:
     """The indicators of ``outputs``, by their names in ``alarms.RULES``, beside real pictures of the ``target`` domain.
 
-    ``back`` translates them back. Too few pictures to compare, or other channels: without the indicator that needs them.
+    ``back`` translates them back. Indicators that need it, as many channels, or more pictures are left out without.
     """
     numbers = {"luminance_correlation": luminance_correlation(inputs, outputs)}
     if inputs.shape[1] == outputs.shape[1]:
