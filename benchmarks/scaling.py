@@ -38,7 +38,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         engine=resolve_engine(EngineConfig(device="cpu", compile=compiled)),
     )
     processes = connect()
-    state = State(config, Engine(config.engine), processes)
+    state = State(config, processes)
     pictures = torch.rand(2, 1, 3, size, size, generator=torch.Generator().manual_seed(processes.rank)) * 2 - 1
     print("ready", flush=True)
     for line in sys.stdin:
