@@ -87,7 +87,7 @@ class Worker:
 def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
     """A fresh state for ``variant`` and a batch of noise to train it on."""
     if not variant.keep_memory:
-        engines.keep_freed_memory = lambda: False  # type: ignore[attr-defined]
+        engines.keep_freed_memory = lambda: False
     config = TrainConfig(
         method=CycleganConfig(lambda_identity=0.5),
         generator=ResnetConfig(width=variant.width, num_blocks=variant.num_blocks),
