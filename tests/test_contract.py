@@ -13,11 +13,13 @@ import torch
 from diptych import Translator
 from diptych.checksummed import read_checksummed
 from diptych.config import LengthConfig, TrainConfig
+from diptych.methods import Execution
 from diptych.model import load_model
 from diptych.pair import Pair
-from diptych.registry import METHODS
+from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
 from diptych.training.loop import train
 from diptych.training.state import build_from
+from helpers.methods import flat
 from helpers.runs import tiny
 
 SMALLER = {"width": 2, "num_blocks": 1, "num_levels": 5, "num_layers": 1}
@@ -31,14 +33,14 @@ def small(kind, norm):
 def config_of(method, generator, discriminator, norm, root) -> TrainConfig:
     return tiny(
         root,
-        method=METHODS[method](),
-        generator=small(GENERATORS[generator], norm),
-        discriminator=small(DISCRIMINATORS[discriminator], norm),
+        method=METHODS.config(method)(),
+        generator=small(GENERATORS.config(generator), norm),
+        discriminator=small(DISCRIMINATORS.config(discriminator), norm),
         length=LengthConfig(pictures=4),
     )
 
 
-EVERY = list(itertools.product(METHODS, GENERATORS, DISCRIMINATORS))
+EVERY = list(itertools.product(METHODS.kinds, GENERATORS.kinds, DISCRIMINATORS.kinds))
 
 
 @pytest.fixture
@@ -67,29 +69,54 @@ def test_every_method_with_every_network_does_all_that_a_run_needs(method, gener
         for shape in ((1, 1), (5, 40), (37, 64)):
             picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
             assert translator(picture).shape == picture.shape
-        saved = {f"ema.{direction}.{key}": value for key, value in network.state_dict().items()}
+        saved = {f"ema.generators.{direction}.{key}": value for key, value in network.state_dict().items()}
         assert all(torch.equal(expected[name], value) for name, value in saved.items())
+
+
+def method_of(method, generator, discriminator, norm):
+    """The method with initial weights, and batches to train it on."""
+    config = config_of(method, generator, discriminator, norm, None)
+    data = replace(config.data, channels_a=3, channels_b=3)
+    resolved = {"method": config.method.resolved((3, 3)), "generator": config.generator.resolved(32)}
+    torch.manual_seed(0)
+    real = Pair(*(torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2)))
+    return build_from(replace(config, data=data, **resolved)), real
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
-    config = config_of(method, generator, discriminator, norm, None)
-    method_config = config.method.resolved((3, 3))
-    data = replace(config.data, channels_a=3, channels_b=3)
-    built = build_from(replace(config, method=method_config, generator=config.generator.resolved(32), data=data))
-    torch.manual_seed(0)
-    real = Pair(*(torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2)))
-    modules = {built.generators: built.discriminators, built.discriminators: built.generators}
-    stepped = []
-    for module, losses in built.update(built.generators, built.discriminators, real, lambda fake: fake):
-        for each in modules:
-            each.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
-        assert all(p.grad is None for p in modules[module].parameters())
-        assert all(p.requires_grad for each in modules for p in each.parameters()) or module is built.generators
-        stepped.append(module)
-    assert set(stepped) == set(modules)
-    assert len(stepped) == 2
-    assert all(p.requires_grad for each in modules for p in each.parameters())
+    built, real = method_of(method, generator, discriminator, norm)
+    modules, stepped = built.modules(), []
+    for name, groups in built.update(real, lambda fake: fake, Execution()):
+        for module in modules.values():
+            module.zero_grad(set_to_none=True)
+        sum(flat(groups).values()).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in modules[name].parameters())
+        others = [module for other, module in modules.items() if other != name]
+        assert all(p.grad is None for module in others for p in module.parameters())
+        stepped.append(name)
+    assert sorted(stepped) == sorted(modules)
+    assert all(p.requires_grad for module in modules.values() for p in module.parameters())
+
+
+def graph_of(loss):
+    """The nodes of the autograd graph of ``loss``, except those that accumulate the gradient of a parameter."""
+    found, open_nodes = set(), [loss.grad_fn]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is not None and node not in found and not hasattr(node, "variable"):
+            found.add(node)
+            open_nodes += [following for following, _ in node.next_functions]
+    return found
+
+
+@pytest.mark.parametrize("execution", [Execution(), Execution(batch_forwards=True)], ids=["one by one", "batched"])
+@pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
+def test_losses_of_different_groups_share_nothing_but_parameters(method, generator, discriminator, execution):
+    built, real = method_of(method, generator, discriminator, "instance")
+    for _, groups in built.update(real, lambda fake: fake, execution):
+        graphs = [set().union(*(graph_of(loss) for loss in group.values())) for group in groups.values()]
+        assert all(graphs)
+        assert all(one.isdisjoint(other) for one, other in itertools.combinations(graphs, 2))
+        sum(flat(groups).values()).backward()

@@ -21,7 +21,7 @@ def run(pool: ImagePool, start: int, stop: int) -> list[int]:
 def test_pictures_come_back_as_they_are_until_the_pool_is_full():
     pool = ImagePool(50, seed=0, stream=Stream.POOL_A)
     assert run(pool, 0, 50) == list(range(50))
-    assert [int(picture) for picture in pool.pictures] == list(range(50))
+    assert [int(picture) for picture in pool.images] == list(range(50))
 
 
 def test_a_full_pool_returns_a_stored_picture_half_of_the_time():
@@ -36,7 +36,7 @@ def test_the_stored_picture_is_chosen_uniformly():
     run(pool, 0, 8)
     places = np.zeros(8)
     for count in range(8, 8008):
-        before = [int(picture) for picture in pool.pictures]
+        before = [int(picture) for picture in pool.images]
         (number,) = run(pool, count, count + 1)
         if number != count:
             places[before.index(number)] += 1
@@ -48,9 +48,9 @@ def test_what_is_returned_from_the_pool_is_replaced_by_what_came_and_all_else_st
     pool = ImagePool(5, seed=2, stream=Stream.POOL_A)
     run(pool, 0, 5)
     for count in range(5, 300):
-        before = [int(picture) for picture in pool.pictures]
+        before = [int(picture) for picture in pool.images]
         (number,) = run(pool, count, count + 1)
-        after = [int(picture) for picture in pool.pictures]
+        after = [int(picture) for picture in pool.images]
         assert after == ([count if old == number else old for old in before] if number != count else before)
 
 
@@ -58,14 +58,14 @@ def test_every_picture_is_returned_at_most_once_or_still_stored():
     # Nothing is lost and nothing is shown twice: what went in is what came out and what is inside, but for the first.
     pool = ImagePool(10, seed=3, stream=Stream.POOL_A)
     returned = run(pool, 0, 1000)[10:]
-    stored = [int(picture) for picture in pool.pictures]
+    stored = [int(picture) for picture in pool.images]
     assert sorted(returned + stored) == list(range(1000))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 def test_the_pool_is_a_function_of_seed_and_count_and_not_of_the_batch_size(batch_size):
     one, many = (ImagePool(20, seed=4, stream=Stream.POOL_A) for _ in range(2))
-    batches = [many.exchange(numbered(start, start + batch_size), start) for start in range(0, 210, batch_size)]
+    batches = [many.query(numbered(start, start + batch_size), start) for start in range(0, 210, batch_size)]
     assert torch.cat(batches).flatten().int().tolist() == run(one, 0, 210)
 
 
@@ -79,18 +79,18 @@ def test_a_pool_with_the_same_pictures_goes_on_the_same():
     whole = run(through, 0, 200)
     run(stopped, 0, 100)
     resumed = ImagePool(10, seed=5, stream=Stream.POOL_A)
-    resumed.pictures = list(stopped.pictures)
+    resumed.images = list(stopped.images)
     assert run(resumed, 100, 200) == whole[100:]
 
 
 def test_size_zero_passes_through():
     pool, batch = ImagePool(0, seed=0, stream=Stream.POOL_A), numbered(0, 4)
     assert pool.query(batch, 0) is batch
-    assert pool.pictures == []
+    assert pool.images == []
 
 
 def test_a_stored_picture_does_not_change_with_the_batch_that_it_came_in():
     pool, batch = ImagePool(3, seed=0, stream=Stream.POOL_A), numbered(0, 3)
     pool.query(batch, 0)
     batch.fill_(9)
-    assert [int(picture) for picture in pool.pictures] == [0, 1, 2]
+    assert [int(picture) for picture in pool.images] == [0, 1, 2]

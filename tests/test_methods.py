@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from diptych.config import CycleganConfig, Pix2pixConfig, PixelConfig, ResnetConfig
-from diptych.methods import build_method
+from diptych.methods import Execution, build_method
 from diptych.pair import Pair
+from diptych.registry import kind_of
+from helpers.methods import losses_of
 
 A, B = 0.2, 0.7  # the pictures: one value everywhere
 G, F, D_A, D_B = 2.0, 0.5, 3.0, 5.0  # what each network multiplies by
@@ -32,18 +34,10 @@ def built(config, channels=3):
     return build_method(config, *small, Pair(channels, channels))
 
 
-def losses_of(method, real, exchange=lambda fake: fake):
-    """Every term of one update by its name, without any descent."""
-    logged = {}
-    for _, losses in method.update(method.generators, method.discriminators, real, exchange):
-        logged |= {name: loss.item() for name, loss in losses.items()}
-    return logged
-
-
 def cyclegan(**options):
     method = built(CycleganConfig(**options))
-    method.generators.a2b, method.generators.b2a = Times(G), Times(F)
-    method.discriminators.a, method.discriminators.b = Times(D_A), Times(D_B)
+    method.generators.update({"a2b": Times(G), "b2a": Times(F)})
+    method.discriminators.update({"a": Times(D_A), "b": Times(D_B)})
     return method
 
 
@@ -97,8 +91,8 @@ class TimesOther(Times):
 @pytest.mark.parametrize(("direction", "given", "wanted"), [("a2b", A, B), ("b2a", B, A)])
 def test_every_term_of_pix2pix_has_its_closed_form(direction, given, wanted):
     method = built(Pix2pixConfig(lambda_l1=13.0, direction=direction, gan_loss="least-squares"))
-    setattr(method.generators, direction, Times(G))
-    method.discriminators.joint = TimesOther(D_B)
+    method.generators[direction] = Times(G)
+    method.discriminators["joint"] = TimesOther(D_B)
     assert losses_of(method, Pair(picture(A), picture(B))) == pytest.approx(
         {
             "gan": (given + D_B * G * given - 1) ** 2,
@@ -108,32 +102,41 @@ def test_every_term_of_pix2pix_has_its_closed_form(direction, given, wanted):
     )
 
 
-def test_networks_and_judges_go_by_their_direction_and_domain():
+def numbers(networks):
+    return {name: network.number.item() for name, network in networks.items()}
+
+
+def test_generators_go_by_their_direction_and_discriminators_by_their_domain():
     method = cyclegan(lambda_identity=0.0)
-    networks, judges = method.networks(method.generators), method.judges()
-    assert {name: network.number.item() for name, network in networks.items()} == {"a2b": G, "b2a": F}
-    assert {name: network.number.item() for name, network in judges.items()} == {"a": D_A, "b": D_B}
+    assert numbers(method.generators_by_direction()) == {"a2b": G, "b2a": F}
+    assert numbers(method.discriminators_by_domain()) == {"a": D_A, "b": D_B}
+    averages = {"generators": nn.ModuleDict({"a2b": Times(8.0), "b2a": Times(9.0)})}
+    assert numbers(method.generators_by_direction(method.modules() | averages)) == {"a2b": 8.0, "b2a": 9.0}
 
 
-@pytest.mark.parametrize("config", [CycleganConfig(lambda_identity=0.0), Pix2pixConfig()], ids=lambda c: c.kind)
+def test_a_discriminator_of_pairs_belongs_to_no_domain():
+    assert built(Pix2pixConfig()).discriminators_by_domain() == {}
+
+
+@pytest.mark.parametrize("config", [CycleganConfig(lambda_identity=0.0), Pix2pixConfig()], ids=kind_of)
 def test_networks_take_and_give_the_channels_of_their_domains(config):
     method = build_method(config, ResnetConfig(width=2, num_blocks=1), PixelConfig(width=2), Pair(1, 3))
     real = Pair(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8))
-    for direction, network in method.networks(method.generators).items():
-        given, wanted = real if direction == "a2b" else real.swapped
-        assert network(given).shape == wanted.shape
+    for direction, network in method.generators_by_direction().items():
+        source, target = real.along(direction)
+        assert network(source).shape == target.shape
     assert len(losses_of(method, real)) > 0
 
 
-def test_with_batch_norm_no_two_batches_are_merged():
-    method = build_method(
-        CycleganConfig(lambda_identity=0.5),
-        ResnetConfig(width=2, num_blocks=1, norm="batch"),
-        PixelConfig(width=2, norm="batch"),
-        Pair(3, 3),
-    )
-    real = Pair(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
-    apart = method.generators.a2b(real.a)
-    assert torch.equal(method.generators(real).fake.b, apart)
-    scores = method.discriminators.a(real.a)
-    assert torch.equal(method.discriminators(real, real.swapped).real.a, scores)
+@pytest.mark.parametrize(("norm", "num_passes"), [("instance", 1), ("batch", 2)])
+def test_two_batches_are_one_forward_pass_except_with_batch_norm(norm, num_passes):
+    small = ResnetConfig(width=2, num_blocks=1, norm=norm), PixelConfig(width=2, norm=norm)
+    method = build_method(CycleganConfig(lambda_identity=0.5), *small, Pair(3, 3))
+    real, passes = Pair(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)), []
+    network = method.discriminators["a"]
+    expected = [network(batch) for batch in real]
+    network.register_forward_hook(lambda *_: passes.append(1))
+    found = Execution(batch_forwards=True).forward(network, *real)
+    assert len(passes) == num_passes
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import load_file
 
 from diptych.config import CycleganConfig, PatchganConfig, Pix2pixConfig, PixelConfig, ResnetConfig, UnetConfig
-from diptych.methods import build_method
+from diptych.methods import Execution, build_method
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
+from helpers.methods import flat
 from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 
 GENERATORS = [name for name, entry in INDEX.items() if entry["kind"] == "generator"]
@@ -70,25 +71,26 @@ def build(options):
     return build_method(config, generator, discriminator, Pair(3, 3))
 
 
-def assert_equal_training(name, method, networks, compare):
+def assert_equal_training(name, method, networks, compare, execution=Execution()):
     """Trains ``method`` in float64 on the stored pictures; ``compare`` sees each step's losses, ours and theirs."""
     entry, stored = INDEX[name], load_file(REFERENCE / INDEX[name]["file"])
-    modules = torch.nn.ModuleDict({"generators": method.generators, "discriminators": method.discriminators}).double()
+    modules = torch.nn.ModuleDict(method.modules()).double()
     for theirs, ours in networks.items():
         prefix = f"initial.{theirs}."
         state = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
         modules.get_submodule(ours).load_state_dict(state)
     lr, betas = entry["options"]["lr"], (entry["options"]["beta1"], 0.999)
-    optimisers = {module: torch.optim.Adam(module.parameters(), lr, betas) for module in modules.values()}
+    optimisers = {name: torch.optim.Adam(module.parameters(), lr, betas) for name, module in modules.items()}
 
     for step, expected in enumerate(entry["losses"]):
         real = Pair(*(picture(stored[f"real_{domain}"][step], torch.float64) for domain in "AB"))
         logged = {}
-        for module, losses in method.update(method.generators, method.discriminators, real, lambda fake: fake):
+        for module, groups in method.update(real, lambda fake: fake, execution):
+            terms = flat(groups)
             optimisers[module].zero_grad()
-            sum(losses.values()).backward()
+            sum(terms.values()).backward()
             optimisers[module].step()
-            logged |= {name: loss.item() for name, loss in losses.items()}
+            logged |= {name: loss.item() for name, loss in terms.items()}
         compare(logged, expected)
 
     for theirs, ours in networks.items():
@@ -96,17 +98,16 @@ def assert_equal_training(name, method, networks, compare):
             assert (value - stored[f"final.{theirs}.{key}"]).abs().max() < 1e-6, (theirs, key)
 
 
-@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("batch_forwards", [True, False])
 @pytest.mark.parametrize("name", ["cyclegan_paper", "cyclegan_no_identity_vanilla_batch2"])
-def test_cyclegan_trains_as_the_authors_do(name, merge):
-    method = build(INDEX[name]["options"])
-    method.generators.merge = method.discriminators.merge = merge
+def test_cyclegan_trains_as_the_authors_do(name, batch_forwards):
+    method, execution = build(INDEX[name]["options"]), Execution(batch_forwards=batch_forwards)
 
     def compare(logged, expected):
         found = {theirs: logged.get(ours, 0.0) for theirs, ours in CYCLEGAN_LOSSES.items()}
         assert found == pytest.approx(expected, rel=1e-6)
 
-    assert_equal_training(name, method, CYCLEGAN_NETWORKS, compare)
+    assert_equal_training(name, method, CYCLEGAN_NETWORKS, compare, execution)
 
 
 def test_pix2pix_trains_as_the_authors_do():

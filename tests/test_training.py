@@ -121,7 +121,7 @@ def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
 @pytest.mark.parametrize(("given", "drawn"), [(None, 4), (20, 4), (2, 2)])
 def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, given, drawn):
     """Of 3 seconds, samples of 0.07 seconds are drawn 4 times, or fewer."""
-    monkeypatch.setattr("diptych.training.plan.length._seconds_of_samples", lambda *_: 0.07)
+    monkeypatch.setattr("diptych.training.estimate._seconds_of_samples", lambda *_: 0.07)
     config = tiny(squares, length=LengthConfig(time="3s"), output=OutputConfig(num_samples=given))
     said = []
     display = Silent()
@@ -133,7 +133,7 @@ def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, 
 
 
 def test_a_time_without_room_for_an_update_is_refused(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr("diptych.training.plan.length._seconds_of_samples", lambda *_: 3.0)
+    monkeypatch.setattr("diptych.training.estimate._seconds_of_samples", lambda *_: 3.0)
     with pytest.raises(
         OptionError, match=r"3s has no time for an update, of which one takes .* s, and samples 3 s: give more"
     ):

@@ -1,0 +1,17 @@
+"""Methods: what one update yields."""
+
+from diptych.methods import Execution
+
+
+def flat(groups):
+    """Every loss by its name, whatever its group."""
+    return {name: loss for group in groups.values() for name, loss in group.items()}
+
+
+def losses_of(method, real, query=lambda fake: fake, execution=Execution()):
+    """The value of every loss of one update by its name, without an optimiser step."""
+    return {
+        name: loss.item()
+        for _, groups in method.update(real, query, execution)
+        for name, loss in flat(groups).items()
+    }
