@@ -29,8 +29,11 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
-    """A run that has learnt to turn orange squares into blue ones and back; not to be changed."""
-    from diptych.config import LengthConfig, OptimiserConfig, SourceConfig
+    """A run that has learnt to turn orange squares into blue ones and back; not to be changed.
+
+    In fp32, so that it is about the same on every processor: by itself, one with bf16 would take that.
+    """
+    from diptych.config import EngineConfig, LengthConfig, OptimiserConfig, SourceConfig
     from diptych.training.loop import train
     from helpers.runs import TINY
 
@@ -41,6 +44,7 @@ def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
         discriminator=replace(TINY.discriminator, width=16),
         optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3, ema=0.9),
         length=LengthConfig(pictures=1600),
+        engine=EngineConfig(precision="fp32"),
     )
     return train(config, tmp_path_factory.mktemp("learning") / "run")
 

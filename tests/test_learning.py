@@ -3,11 +3,21 @@
 It fails where the sign of a loss is wrong, the generators are exchanged, or a network is frozen that should learn.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from diptych import Translator
+from diptych.config import EngineConfig, LengthConfig
+from diptych.data.transforms import stack, to_network
+from diptych.device import Device, resolve_engine
+from diptych.model import load_model
+from diptych.monitoring.indicators import of_translations
+from diptych.monitoring.samples import evaluating
+from diptych.training.loop import train
+from helpers.alarms import assert_clear
 
 
 @pytest.fixture
@@ -41,6 +51,36 @@ def test_a_picture_of_the_target_domain_stays_as_it_is(run, squares, direction, 
     assert error(run, direction, squares / target, squares / target) < 8
 
 
+def indicators_of(run, squares, precision):
+    """The indicators of a run's translations of the test pictures by direction, computed in ``precision``."""
+    device = Device(resolve_engine(EngineConfig(device="cpu", precision=precision)))
+    a, b = (
+        to_network(stack([np.asarray(Image.open(file)) for file in sorted((squares / part).iterdir())]))
+        for part in ("testA", "testB")
+    )
+    with evaluating(load_model(run.folder).networks, device.autocast) as translators:
+        a2b, b2a = translators["a2b"], translators["b2a"]
+        return of_translations(a, a2b(a), b, b2a), of_translations(b, b2a(b), a, a2b)
+
+
 @pytest.mark.slow
-def test_a_sound_run_raises_no_alarm(run):
-    assert [record["health"] for record in run.metrics() if "health" in record] == []
+def test_a_sound_run_raises_no_alarm_and_is_far_from_any_of_its_pictures(run, squares):
+    told = [alarm for record in run.metrics() for alarm in record.get("health", [])]
+    assert [alarm for alarm in told if alarm["name"] != "waiting_fraction"] == []  # that one is of the machine
+    for numbers in indicators_of(run, squares, "fp32"):
+        assert_clear(numbers)
+
+
+@pytest.mark.slow
+def test_a_sound_run_in_bf16_is_far_from_any_alarm_of_its_pictures(run, squares, tmp_path):
+    """It goes on from the run in fp32: where the processor has no bf16, a whole run would take minutes."""
+    config = run.config()
+    longer = replace(
+        config,
+        optimiser=replace(config.optimiser, schedule="constant"),
+        length=LengthConfig(pictures=1640),
+        engine=EngineConfig(precision="bf16"),
+    )
+    fork = train(longer, run.folder, fork=tmp_path / "bf16")
+    for numbers in indicators_of(fork, squares, "bf16"):
+        assert_clear(numbers)

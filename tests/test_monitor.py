@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 from diptych.config import LengthConfig
+from diptych.data.encoding import rounded_to_eight_bits
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import RULES, alarms
@@ -20,7 +21,9 @@ from diptych.monitoring.monitor import RECORDS, Monitor
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.training.loop import open_run, train
 from diptych.training.plan.plan import make_plan
+from helpers.alarms import assert_clear
 from helpers.runs import tiny
+from helpers.squares import BLUE, square
 
 
 def pictures(number=6, size=64, channels=3, seed=0):
@@ -84,17 +87,53 @@ def test_hidden_information_is_found_and_plain_reconstruction_is_not():
     assert alarms("a2b", {"hidden_information": honest}) == []
 
 
-def test_a_checkerboard_is_found_and_a_sound_picture_is_not():
+CHECKERBOARD, DOTS = RULES["relative_checkerboard"].high, RULES["relative_dots"].high
+
+
+@pytest.mark.parametrize("steps", [0, 0.25, 0.5, 1, 4])
+def test_patterns_have_their_closed_forms(steps):
+    """On even grey, a pattern of ``steps`` of 255 up and down has the energy ``steps``², half a step as the unit."""
+    x = torch.arange(64)
+    amplitude, energy = 2 * steps / 255, (2 * steps) ** 2
+    for pattern in ((-1.0) ** x, (-1.0) ** x[:, None]):
+        grey = (0.1 + amplitude * pattern).expand(2, 3, 64, 64)
+        assert indicators.dots(grey) == pytest.approx(energy, abs=1e-4)
+        assert indicators.checkerboard(grey) == pytest.approx(1 + energy, abs=1e-4)
+    quarter = (0.1 + amplitude * torch.cos(math.pi / 2 * x)).expand(2, 3, 64, 64)  # half of it at N/4, half at 3N/4
+    assert indicators.checkerboard(quarter) == pytest.approx(1 + energy / 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.3])
+def test_a_checkerboard_is_found_by_a_margin(strength):
     upsample = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1)
-    nn.init.constant_(upsample.weight, 0.1)
+    nn.init.dirac_(upsample.weight)  # odd pixels get the picture, even ones nothing
     with torch.no_grad():
-        dotted = upsample(F.avg_pool2d(X, 2))
-    sound = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="bilinear")
-    real = indicators.checkerboard(X)
-    assert names(alarms("a2b", {"relative_checkerboard": indicators.checkerboard(dotted) / real})) == [
-        "relative_checkerboard"
-    ]
-    assert alarms("a2b", {"relative_checkerboard": indicators.checkerboard(sound) / real}) == []
+        dotted = strength * upsample(F.avg_pool2d(X, 2))
+    found = indicators.of_translations(X, dotted, X)["relative_checkerboard"]
+    assert found > 2 * CHECKERBOARD
+
+
+def test_a_smoothly_resized_picture_has_no_checkerboard():
+    resized = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="bilinear")
+    assert_clear({"relative_checkerboard": indicators.of_translations(X, resized, X)["relative_checkerboard"]})
+
+
+def blurred(pictures):
+    """Means of 3×3 pixels."""
+    return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_soft_edges_are_no_pattern(times):
+    """Beside the finest frequencies, a blurred flat square has energy that nobody sees; a ratio of it says nothing."""
+    squares = torch.stack([torch.from_numpy(np.array(square(index, BLUE))) for index in range(8)])
+    sharp = squares.permute(0, 3, 1, 2) / 127.5 - 1
+    soft = sharp
+    for _ in range(times):
+        soft = blurred(soft)
+    for outputs in (soft, rounded_to_eight_bits(soft)):
+        found = indicators.of_translations(sharp, outputs, sharp)
+        assert_clear({name: found[name] for name in ("relative_checkerboard", "relative_dots")})
 
 
 def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
@@ -103,12 +142,12 @@ def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
     busy = X + 0.02 * torch.randn(X.shape, generator=torch.Generator().manual_seed(1))
     for lattice in ((-1.0) ** columns, (-1.0) ** rows, (-1.0) ** (rows + columns)):
         for sound in (X, busy):
-            real = max(indicators.dots(sound), 1.0)
-            dotted = indicators.dots(sound + 4 / 255 * lattice)
-            assert names(alarms("a2b", {"relative_dots": dotted / real})) == ["relative_dots"]
-    assert indicators.dots(X) < 1.2
-    assert indicators.dots(busy) < 1.5
-    assert indicators.dots(F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="nearest")) < 1.2
+            assert indicators.of_translations(X, sound + 4 / 255 * lattice, sound)["relative_dots"] > 2 * DOTS
+            written = rounded_to_eight_bits(sound + 4 / 255 * lattice)
+            assert indicators.of_translations(X, written, sound)["relative_dots"] > 2 * DOTS
+    resized = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="nearest")
+    for sound in (X, busy, resized):
+        assert_clear({"relative_dots": indicators.of_translations(X, sound, X)["relative_dots"]})
 
 
 @pytest.mark.parametrize(("kind", "least"), [("least-squares", 0.25), ("vanilla", math.log(2)), ("hinge", 1.0)])

@@ -25,8 +25,6 @@ RECORDS = 5
 """Records of the metrics over which losses, gradients and waiting are averaged."""
 MIN_RECORDS = 2
 """Fewer than these say nothing of waiting: the first holds the start."""
-MIN_FOR_SPREAD = 4
-"""Fewer pictures than these say nothing of how outputs differ from each other."""
 
 
 class Monitor:
@@ -97,18 +95,8 @@ class Monitor:
 
     def _of_pictures(self, translators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
         inputs, target = self.pictures.along(direction)
-        outputs = translators[direction](inputs)
-        numbers = {"luminance_correlation": indicators.luminance_correlation(inputs, outputs)}
-        if inputs.shape[1] == outputs.shape[1]:
-            numbers["change"] = indicators.change(inputs, outputs)
-        if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
-            numbers["relative_spread"] = indicators.spread(outputs) / max(indicators.spread(target), 1e-6)
-        numbers["relative_checkerboard"] = indicators.checkerboard(outputs) / indicators.checkerboard(target)
-        numbers["relative_dots"] = indicators.dots(outputs) / max(indicators.dots(target), 1.0)
-        if REVERSE[direction] in translators:
-            back = translators[REVERSE[direction]]
-            numbers["hidden_information"] = indicators.hidden_information(inputs, outputs, back)
-        return alarms(direction, numbers)
+        outputs, back = translators[direction](inputs), translators.get(REVERSE[direction])
+        return alarms(direction, indicators.of_translations(inputs, outputs, target, back))
 
     def _of_discriminators(
         self, translators: Mapping[Direction, Forward], judges: Mapping[str, Forward]
