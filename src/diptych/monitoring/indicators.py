@@ -123,7 +123,7 @@ def of_translations(
 ) -> dict[str, float]:
     """The indicators of ``outputs`` by their names in ``RULES``, compared with real pictures of the ``target`` domain.
 
-    ``back`` translates them back. An indicator that cannot be computed (no ``back``, other channels, few pictures) is left out.
+    ``back`` translates them back. What cannot be computed (no ``back``, other channels, few pictures) is left out.
     """
     numbers = {"luminance_correlation": luminance_correlation(inputs, outputs)}
     if inputs.shape[1] == outputs.shape[1]:
