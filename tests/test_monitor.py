@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from diptych.config import DataConfig, LengthConfig, PixelConfig
+from diptych.data.encoding import rounded_to_eight_bits
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
 from diptych.monitoring.alarms import RULES, alarms
@@ -123,11 +124,6 @@ def blurred(pictures):
     return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
 
 
-def as_written(pictures):
-    """Rounded to 8 bits."""
-    return ((pictures + 1) * 127.5).round() / 127.5 - 1
-
-
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_soft_edges_are_no_pattern(times):
     """Beside the finest frequencies, a blurred flat square has energy that nobody sees; a ratio of it says nothing."""
@@ -136,7 +132,7 @@ def test_soft_edges_are_no_pattern(times):
     soft = sharp
     for _ in range(times):
         soft = blurred(soft)
-    for outputs in (soft, as_written(soft)):
+    for outputs in (soft, rounded_to_eight_bits(soft)):
         found = indicators.of_translations(sharp, outputs, sharp)
         assert_clear({name: found[name] for name in ("relative_checkerboard", "relative_dots")})
 
@@ -148,7 +144,7 @@ def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
     for lattice in ((-1.0) ** columns, (-1.0) ** rows, (-1.0) ** (rows + columns)):
         for sound in (X, busy):
             assert indicators.of_translations(X, sound + 4 / 255 * lattice, sound)["relative_dots"] > 2 * DOTS
-            written = as_written(sound + 4 / 255 * lattice)
+            written = rounded_to_eight_bits(sound + 4 / 255 * lattice)
             assert indicators.of_translations(X, written, sound)["relative_dots"] > 2 * DOTS
     resized = F.interpolate(F.avg_pool2d(X, 2), scale_factor=2, mode="nearest")
     for sound in (X, busy, resized):
