@@ -11,11 +11,12 @@ from PIL import Image
 
 from diptych import Translator
 from diptych.config import EngineConfig, LengthConfig
-from diptych.data.transforms import stack, to_network
+from diptych.data.encoding import to_network
+from diptych.data.transforms import stack
 from diptych.device import Device, resolve_engine
+from diptych.inference.forward import inference_forwards
 from diptych.model import load_model
 from diptych.monitoring.indicators import of_translations
-from diptych.monitoring.samples import evaluating
 from diptych.training.loop import train
 from helpers.alarms import assert_clear
 
@@ -58,7 +59,7 @@ def indicators_of(run, squares, precision):
         to_network(stack([np.asarray(Image.open(file)) for file in sorted((squares / part).iterdir())]))
         for part in ("testA", "testB")
     )
-    with evaluating(load_model(run.folder).networks, device.autocast) as translators:
+    with inference_forwards(load_model(run.folder).networks, device) as translators:
         a2b, b2a = translators["a2b"], translators["b2a"]
         return of_translations(a, a2b(a), b, b2a), of_translations(b, b2a(b), a, a2b)
 
