@@ -57,7 +57,7 @@ def trained(config, layout=torch.contiguous_format):
 def dynamic_shapes(config):
     """Batch, height and width of the input, for ``torch.export``."""
     stride = getattr(config, "stride", 1)
-    smallest = getattr(config, "smallest_side", 2)
+    smallest = 2 * getattr(config, "smallest_side", 1)  # torch.export assumes that no size inside is 1
     height, width = (stride * Dim(name, min=smallest, max=4096) for name in ("height", "width"))
     return {0: Dim("batch"), 2: height, 3: width}
 

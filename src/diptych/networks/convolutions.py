@@ -81,11 +81,23 @@ class ShiftedSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Differentiable itself: autograd records these copies where a graph of the gradient is wanted.
-        gradient = gradients[0].new_zeros(ctx.shape, dtype=ctx.dtype)
-        for view in _shifted(gradient):
-            view.copy_(gradients[0])
-        return gradient
+        return ShiftedCopies.apply(gradients[0], ctx.shape, ctx.dtype)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class ShiftedCopies(torch.autograd.Function):
+    """The transpose of ``ShiftedSum``: a function of its own, so that gradients can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        ctx.dtype = x.dtype
+        copies = x.new_zeros(shape, dtype=dtype)
+        for view in _shifted(copies):
+            view.copy_(x)
+        return copies
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ShiftedSum.apply(gradients[0]).to(ctx.dtype), None, None  # type: ignore[no-untyped-call]
 
 
 def _shifted(x: Tensor) -> list[Tensor]:
