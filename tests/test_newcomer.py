@@ -132,8 +132,8 @@ def test_no_space_left_for_a_run(desk):
     code, lines = diptych(longer, FULL.format(size=50_000))  # room for the metrics, but for no checkpoint
     assert code == 2
     assert lines[-1] == (
-        "diptych: no checkpoint at 8 pictures: File too large: make room and run the same command;"
-        " it goes on from the last one"
+        "diptych: no checkpoint at 8 pictures: File too large: free some space and run the same command:"
+        " it resumes from the last checkpoint"
     )
     kept = RUN / "checkpoints" / "000000004.safetensors"
     assert kept.read_bytes() == before[kept]
@@ -163,7 +163,7 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
     tensors, description = read_checksummed(path, "model")
     description["versions"]["diptych"] = "99.0"
     if younger_format:
-        monkeypatch.setattr(checksummed, "FORMAT", 2)
+        monkeypatch.setattr("diptych.checksummed.FORMAT", 2)
         said = f"{path} has format 2, and this diptych reads up to 1"
     else:
         description["generator"]["attention"] = True
