@@ -367,7 +367,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, si
     process.send_signal(signal_)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "diptych: stopped; the same command goes on"
+    assert said.splitlines()[-1] == "diptych: stopped; the same command resumes"
     (checkpoint,) = (folder / "checkpoints").iterdir()
     again = subprocess.run(
         tiny_run(squares, folder, "--pictures", str(int(checkpoint.stem) + 2)),

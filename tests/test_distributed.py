@@ -229,7 +229,7 @@ def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares,
     processes[1].send_signal(signal.SIGTERM)
     (first, _, told), second = finish(processes)
     assert (first, second) == (130, (130, "", ""))
-    assert told.splitlines()[-1] == "diptych: stopped; the same command goes on"
+    assert told.splitlines()[-1] == "diptych: stopped; the same command resumes"
     pictures = int(run.checkpoint_files()[-1].stem)
     again = trained(2, squares, run.folder, "--pictures", str(pictures + 4))
     assert f"{pictures:,} of {pictures + 4:,} pictures" in again[0][2]
@@ -274,6 +274,6 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     wait_for(lambda: len(records_of(run)) > 0, [process])
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
-    assert re.search("^diptych: stopped; the same command goes on$", told, flags=re.MULTILINE)
+    assert re.search("^diptych: stopped; the same command resumes$", told, flags=re.MULTILINE)
     assert run.about()["processes"] == 2
     assert len(run.checkpoint_files()) == 1

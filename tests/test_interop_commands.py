@@ -155,8 +155,8 @@ def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
     assert err.splitlines() == [
         "latest_net_G_A.pth: generator A → B",
         "latest_net_G_B.pth: generator B → A",
-        "their test.py has no name for generators of so many blocks or levels",
-        "there are no discriminators in it (a run's checkpoint holds them)",
+        "the original's test.py has no name for generators of this depth",
+        "no discriminators: only a run's checkpoint holds them",
     ]
 
 

@@ -88,7 +88,7 @@ def test_a_wrong_folder(desk):
     [
         (
             f"translate photos {RUN} painted",
-            f"{RUN} is a model, and photos is none: did you mean diptych translate {RUN} photos painted?",
+            f"{RUN} is a model, and photos is not: did you mean diptych translate {RUN} photos painted?",
         ),
         (
             f"translate {RUN} painted photos",
@@ -99,7 +99,7 @@ def test_a_wrong_folder(desk):
             "--run photos is where the run would be written, so paintings is the only folder of pictures:"
             " give diptych train photos paintings",
         ),
-        (f"train {RUN}", f"{RUN} is a run, no folder of pictures: to go on with it, give --run {RUN}"),
+        (f"train {RUN}", f"{RUN} is a run, not a folder of pictures: to resume it, give --run {RUN}"),
     ],
 )
 def test_swapped_arguments(desk, words, line):
@@ -132,8 +132,8 @@ def test_no_space_left_for_a_run(desk):
     code, lines = diptych(longer, FULL.format(size=50_000))  # room for the metrics, but for no checkpoint
     assert code == 2
     assert lines[-1] == (
-        "diptych: no checkpoint at 8 pictures: File too large: make room and run the same command;"
-        " it goes on from the last one"
+        "diptych: no checkpoint at 8 pictures: File too large: free some space and run the same command:"
+        " it resumes from the last checkpoint"
     )
     kept = RUN / "checkpoints" / "000000004.safetensors"
     assert kept.read_bytes() == before[kept]
@@ -163,7 +163,7 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
     tensors, description = read_checksummed(path, "model")
     description["versions"]["diptych"] = "99.0"
     if younger_format:
-        monkeypatch.setattr(checksummed, "FORMAT", 2)
+        monkeypatch.setattr("diptych.checksummed.FORMAT", 2)
         said = f"{path} has format 2, and this diptych reads up to 1"
     else:
         description["generator"]["attention"] = True
@@ -238,7 +238,7 @@ def test_two_trainings_of_one_run(desk):
     assert first.poll() is None
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=120)
-    assert (first.returncode, said.splitlines()[-1]) == (130, "diptych: stopped; the same command goes on")
+    assert (first.returncode, said.splitlines()[-1]) == (130, "diptych: stopped; the same command resumes")
     last = max((RUN / "checkpoints").glob("[0-9]*.safetensors"))
     assert int(last.stem) > 4
     read_checksummed(last, "checkpoint")

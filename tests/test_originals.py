@@ -57,7 +57,7 @@ def test_every_option_of_theirs_is_on_the_page():
         ("--no_dropout", "give --generator.no-dropout"),
         ("--n_epochs 100", "give the sum of n_epochs and n_epochs_decay as --epochs"),
         ("--preprocess none", "give --resize"),
-        ("--continue_train", "leave it out, since the same command goes on by itself"),
+        ("--continue_train", "leave it out, since the same command resumes by itself"),
         ("--epoch 100", "did you mean --epochs?"),
         ("--width 32", "did you mean --generator.width or --discriminator.width?"),
         ("--gan-loss lsgan", "give --gan-loss least-squares"),

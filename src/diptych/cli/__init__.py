@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         )
         return EXIT_MISTAKE
     except KeyboardInterrupt:
-        resumes = "; the same command goes on" if arguments[:1] in (["train"], ["demo"]) else ""
+        resumes = "; the same command resumes" if arguments[:1] in (["train"], ["demo"]) else ""
         if is_main():
             print(f"diptych: stopped{resumes}", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -56,7 +56,7 @@ STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
 
 def show(report: "Report") -> None:
-    """Prints ``report`` for a person."""
+    """Prints ``report`` as text."""
     from rich.console import Console
     from rich.text import Text
 
@@ -72,13 +72,13 @@ def show(report: "Report") -> None:
         for line in lines[:NUM_LISTED]:
             console.print(f"    {printable(line)}")
         if len(lines) > NUM_LISTED:
-            console.print(f"    and {len(lines) - NUM_LISTED:,} more: --json lists all")
+            console.print(f"    and {len(lines) - NUM_LISTED:,} more (--json lists all)")
     if not report.findings:
         console.print("nothing is wrong with these pictures")
 
 
 def printable(text: str) -> str:
-    """``text`` as a terminal takes it, though a file's name need not be valid UTF-8."""
+    """``text`` in the terminal's encoding. Names of files need not be valid UTF-8."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, errors="replace").decode(encoding)
 

@@ -66,7 +66,7 @@ class Evaluate:
         from diptych.report.tables import LEGEND
         from diptych.run import Run
 
-        aside = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        stderr = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         found = evaluate(
             self.model,
             self.a,
@@ -77,7 +77,7 @@ class Evaluate:
             label_maps=self.label_maps,
             colours=self.colours,
             device=self.device,
-            report=aside.print,
+            report=stderr.print,
         )
         if (run := Run(self.model)).exists:
             write_report(run)

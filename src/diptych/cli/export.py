@@ -38,12 +38,12 @@ class Export:
         for role, file in done.files.items():
             console.print(f"{file.name}: {role}")
         if options := options_there(done.card, done.files):
-            console.print(f"their test.py builds the generators with {options}")
+            console.print(f"the original's test.py builds the generators with {options}")
         else:
-            console.print("their test.py has no name for generators of so many blocks or levels")
+            console.print("the original's test.py has no name for generators of this depth")
         if done.card.ema:
-            console.print("the generators are the running mean over training, as in the model file")
+            console.print("the generators are the moving average (EMA), as in the model file")
         if not any(role.judges for role in done.files):
-            console.print("there are no discriminators in it (a run's checkpoint holds them)")
+            console.print("no discriminators: only a run's checkpoint holds them")
         print(self.original)
         return 0

@@ -1,4 +1,4 @@
-"""What those who come from the original authors' code type, and what is here in its place."""
+"""Options of the original CycleGAN code, and what to give instead of them here."""
 
 from diptych.interop.options_file import RESIZE
 
@@ -42,21 +42,21 @@ OPTIONS: dict[str, str] = {
     "--update-html-freq": "--num-samples",
     "--which-direction": "--direction",
 }
-"""Their options of training, with dashes for underscores, and what to give."""
+"""By the original's training option, with dashes for underscores: what to give instead."""
 
 NEEDLESS: dict[str, str] = {
-    "--continue-train": "the same command goes on by itself",
+    "--continue-train": "the same command resumes by itself",
     "--dataset-mode": "it follows from --method",
-    "--display-id": "report.html is written as the run goes",
-    "--epoch-count": "a run that goes on knows where it was",
+    "--display-id": "report.html is written during training",
+    "--epoch-count": "a run that resumes knows where it was",
     "--load-iter": "the last checkpoint is taken",
-    "--no-html": "report.html is written as the run goes",
+    "--no-html": "report.html is written during training",
     "--phase": "train and test parts are found by the layout",
     "--print-freq": "there is a record every 100 pictures",
     "--serial-batches": "the order is a function of --seed",
     "--use-wandb": "--tensorboard writes curves for TensorBoard",
 }
-"""Those to leave out, and why."""
+"""Options of the original that have no counterpart, and why."""
 
 VALUES: dict[tuple[str, str], str] = {
     ("--gan-loss", "lsgan"): "least-squares",
@@ -74,17 +74,17 @@ VALUES: dict[tuple[str, str], str] = {
     ("--direction", "AtoB"): "a2b",
     ("--direction", "BtoA"): "b2a",
 }
-"""Their values, by our option, where ours have other names."""
+"""Our values, by our option and the original's value."""
 
 
 def our_option(name: str) -> str:
-    """The cure for the original's option ``name``; empty if it is none of theirs."""
+    """The cure for the original's option ``name``; empty if the original has none of this name."""
     if name in OPTIONS:
         return f"give {OPTIONS[name]}"
     return f"leave it out, since {NEEDLESS[name]}" if name in NEEDLESS else ""
 
 
 def our_value(name: str, value: str) -> str:
-    """The cure for the original's ``value`` of our option ``name``; empty if it is none of theirs."""
+    """The cure for the original's ``value`` of our option ``name``; empty if it is not one."""
     ours = VALUES.get((name, value), "")
     return f"give {name} {ours}" if ours else ""

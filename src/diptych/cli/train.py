@@ -65,20 +65,20 @@ class Train:
         """The config of the run, as Python code would write it.
 
         Raises:
-            OptionError: no pictures are named, or a run stands in their place.
+            OptionError: no pictures are given, or a run instead of pictures.
         """
         source, run = self.options.source, self.run
         if source == SourceConfig() and run is not None:
             if not (run / CONFIG_FILE).is_file():
                 cure = did_you_mean_path(run) or "give A B, or --root ROOT"
-                raise OptionError(f"{run} is no run to go on with, and no pictures are named", cure=cure)
+                raise OptionError(f"{run} is not a run, and no pictures are given", cure=cure)
             from diptych.run import Run
 
             source = Run(run).config().source
         if source.a is not None and source.b is None:
             if (source.a / CONFIG_FILE).is_file():
-                cure = f"to go on with it, give --run {source.a}"
-                raise OptionError(f"{source.a} is a run, no folder of pictures", cure=cure)
+                cure = f"to resume it, give --run {source.a}"
+                raise OptionError(f"{source.a} is a run, not a folder of pictures", cure=cure)
             if run is not None and run.is_dir() and not (run / CONFIG_FILE).is_file():
                 problem = f"--run {run} is where the run would be written, so {source.a} is the only folder of pictures"
                 raise OptionError(problem, cure=f"give diptych train {shlex.join([str(run), str(source.a)])}")
@@ -112,7 +112,7 @@ class Train:
         if plan.done >= plan.total:
             print(f"{plan.run.folder} is complete: {plan.done:,} pictures")
         else:
-            display.note("trying some updates, to tell what the run would take")
+            display.note("running some updates to estimate time and memory")
             print(estimate(plan.config, plan.split.train.map(len), done=plan.done).words)
         return 0
 

@@ -65,8 +65,8 @@ class Translate:
         direction = usual if self.direction is None else self.direction
         translator = Translator.of(model, direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
-        if self.input.is_dir() and (told := describe_unread(self.input)):
-            console.print(f"{told}: {UNREAD_CURE}")
+        if self.input.is_dir() and (unread := describe_unread(self.input)):
+            console.print(f"{unread}: {UNREAD_CURE}")
         console.print(f"{direction}: {translator.source} to {translator.target}")
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("", total=len(pairs))
@@ -83,15 +83,15 @@ class Translate:
 
 
 def refuse_swapped(model: Path, source: Path, target: Path) -> None:
-    """Says the right order where a model or pictures are there, but in the place of another.
+    """Checks the order of the three paths.
 
     Raises:
-        OptionError: they are.
+        OptionError: a model or pictures stand in another's place; the cure has the right order.
     """
     others = [path for path in (source, target) if _is_model(path)]
     if others and not _is_model(model):
         rest = [path for path in (model, source, target) if path != others[0]]
-        problem, right = f"{others[0]} is a model, and {model} is none", (others[0], *rest)
+        problem, right = f"{others[0]} is a model, and {model} is not", (others[0], *rest)
     elif _is_model(model) and not source.exists() and target.exists():
         problem, right = f"{source} does not exist, and {target} does", (model, target, source)
     else:
