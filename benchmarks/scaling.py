@@ -6,11 +6,12 @@ All four are started once and kept; in every round each pair trains in turn, eac
 """
 
 import argparse
+import itertools
+import math
 import os
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from statistics import median
 
@@ -18,7 +19,7 @@ VARIANTS = ("apart", "together")
 
 
 def worker(core: int, size: int, width: int, compiled: bool) -> None:
-    """Trains as many updates as each line of the standard input says, and answers with the seconds that they took."""
+    """Trains for as many updates as each line of the standard input says, and answers with the images per second."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     import torch
@@ -27,8 +28,8 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     from diptych.device import resolve_engine
     from diptych.pair import Pair
     from diptych.training.distributed import connect
+    from diptych.training.estimate import measure_speed
     from diptych.training.state import State
-    from diptych.training.stepper import update
 
     torch.set_num_threads(1)
     config = TrainConfig(
@@ -37,16 +38,14 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         data=DataConfig(crop_size=size, channels_a=3, channels_b=3),
         engine=resolve_engine(EngineConfig(device="cpu", compile=compiled)),
     )
-    processes = connect()
-    state = State(config, processes)
-    pictures = torch.rand(2, 1, 3, size, size, generator=torch.Generator().manual_seed(processes.rank)) * 2 - 1
+    world = connect()
+    state = State(config, world)
+    draw = torch.Generator().manual_seed(world.rank)
+    noise = Pair(*torch.randint(0, 256, (2, 1, 3, size, size), dtype=torch.uint8, generator=draw))
     print("ready", flush=True)
     for line in sys.stdin:
-        begun = time.perf_counter()
-        for _ in range(int(line)):
-            processes.any(False, False, False)  # as the loop does
-            update(state, Pair(*pictures), learning_rate=2e-4)
-        print(time.perf_counter() - begun, flush=True)
+        speed = measure_speed(state, itertools.repeat(noise), seconds=math.inf, max_updates=int(line))
+        print(speed.pictures_per_second / world.size, flush=True)
 
 
 def start(options: argparse.Namespace, rank: int, port: int | None) -> subprocess.Popen[str]:
@@ -60,8 +59,8 @@ def start(options: argparse.Namespace, rank: int, port: int | None) -> subproces
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def seconds_of(pair: list[subprocess.Popen[str]], num_updates: int) -> list[float]:
-    """What each of ``pair`` took for so many updates, both at the same time."""
+def speeds_of(pair: list[subprocess.Popen[str]], num_updates: int) -> list[float]:
+    """Images per second of each of ``pair``, both at the same time."""
     for process in pair:
         assert process.stdin is not None
         process.stdin.write(f"{num_updates}\n")
@@ -91,7 +90,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
         speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for number in range(options.rounds + 1):  # the first does not count
             for name, pair in pairs.items():
-                each = [options.updates / seconds for seconds in seconds_of(pair, options.updates)]
+                each = speeds_of(pair, options.updates)
                 if number:
                     speeds[name].append(sum(each) / len(each))
     return speeds

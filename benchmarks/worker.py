@@ -1,20 +1,22 @@
 """One variant of the training update in a process of its own, so that each has its own peak of memory.
 
-It answers each line on its standard input by one update, with the seconds that it took and the peak so far."""
+It answers each line on its standard input with the seconds that an update takes and the peak so far."""
 
+import itertools
 import json
+import math
 import resource
 import subprocess
 import sys
-import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from diptych import engine as engines
 from diptych.config import (
     CycleganConfig,
     DataConfig,
@@ -29,6 +31,7 @@ from diptych.device import resolve_engine
 from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
 from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
+from diptych.training.estimate import measure_speed
 from diptych.training.state import State
 from diptych.training.stepper import update
 
@@ -84,10 +87,8 @@ class Worker:
         self.process.communicate()
 
 
-def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
-    """A fresh state for ``variant`` and a batch of noise to train it on."""
-    if not variant.keep_memory:
-        engines.keep_freed_memory = lambda: False
+def begin(variant: Variant) -> State:
+    """A new state for ``variant``."""
     config = TrainConfig(
         method=CycleganConfig(lambda_identity=0.5),
         generator=ResnetConfig(width=variant.width, num_blocks=variant.num_blocks),
@@ -96,14 +97,19 @@ def begin(variant: Variant) -> tuple[State, Pair[torch.Tensor]]:
         optimiser=OptimiserConfig(batch_size=variant.batch_size),
         engine=resolve_engine(EngineConfig(**variant.engine)),
     )
-    state = State(config)
+    give_back = mock.patch("diptych.training.state.keep_freed_memory", lambda: False)
+    with nullcontext() if variant.keep_memory else give_back:
+        state = State(config)
     if not variant.own_layers:
         for module in state.modules.values():
             with_torch_layers(module)
+    return state
+
+
+def noise(variant: Variant) -> Pair[Tensor]:
+    """A batch of noise, as the loader gives it."""
     shape = (variant.batch_size, 3, variant.size, variant.size)
-    noise = Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
-    device = state.device
-    return state, noise.map(lambda images: to_network(images, device.torch_device, device.memory_format))
+    return Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
 
 
 def with_torch_layers(module: nn.Module) -> None:
@@ -113,14 +119,16 @@ def with_torch_layers(module: nn.Module) -> None:
 
 
 def measure(variants: dict[str, Variant], *, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of an update of each variant in each of ``rounds``, interleaved, and its peak of memory in bytes. Two
-    updates are made before."""
+    """Seconds of an update of each variant in each of ``rounds``, interleaved, and its peak of memory in bytes.
+
+    There is a round before that does not count.
+    """
     workers = {name: Worker(variant) for name, variant in variants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in workers}
-    for number in range(2 + rounds):
+    for number in range(1 + rounds):
         for name, worker in workers.items():
             taken = worker()
-            if number >= 2:
+            if number:
                 seconds[name].append(taken)
     for worker in workers.values():
         worker.close()
@@ -129,21 +137,20 @@ def measure(variants: dict[str, Variant], *, rounds: int) -> tuple[dict[str, lis
 
 def flop(variant: Variant) -> int:
     """Floating-point operations of one update, as torch's FlopCounter has them, by the plain recipe."""
-    plain = replace(variant, engine=PLAIN, own_layers=False)
+    state = begin(replace(variant, engine=PLAIN, own_layers=False))
     with FlopCounterMode(display=False) as counter:
-        update(*begin(plain), learning_rate=0.0)
+        update(state, noise(variant).map(to_network), learning_rate=0.0)
     return int(counter.get_total_flops())
 
 
 def serve() -> None:
     """Answers each line."""
-    state, real = begin(Variant(**json.loads(sys.stdin.readline())))
+    variant = Variant(**json.loads(sys.stdin.readline()))
+    state, batches = begin(variant), itertools.repeat(noise(variant))
     for _ in sys.stdin:
-        begun = time.perf_counter()
-        update(state, real, learning_rate=2e-4)
-        seconds = time.perf_counter() - begun
+        speed = measure_speed(state, batches, seconds=math.inf, max_updates=1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps([seconds, peak]), flush=True)
+        print(json.dumps([variant.batch_size / speed.pictures_per_second, peak]), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ CONFIG = TrainConfig(
 
 
 @pytest.mark.parametrize(
-    "config", [CONFIG, demo(), *(preset(method()) for preset in PRESETS.values() for method in METHODS.built_in.values())]
+    "config",
+    [CONFIG, demo(), *(preset(method()) for preset in PRESETS.values() for method in METHODS.built_in.values())],
 )
 def test_a_config_comes_back_from_json_as_it_was(config):
     assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config

@@ -19,7 +19,7 @@ from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
 from diptych.training.loop import train
 from diptych.training.state import build_from
-from helpers.methods import flat
+from helpers.methods import ONE_BY_ONE, flat
 from helpers.runs import tiny
 
 SMALLER = {"width": 2, "num_blocks": 1, "num_levels": 5, "num_layers": 1}
@@ -88,7 +88,7 @@ def method_of(method, generator, discriminator, norm):
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
     built, real = method_of(method, generator, discriminator, norm)
     modules, stepped = built.modules(), []
-    for name, groups in built.update(real, lambda fake: fake, Execution()):
+    for name, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
         for module in modules.values():
             module.zero_grad(set_to_none=True)
         sum(flat(groups).values()).backward()
@@ -111,7 +111,7 @@ def graph_of(loss):
     return found
 
 
-@pytest.mark.parametrize("execution", [Execution(), Execution(batch_forwards=True)], ids=["one by one", "batched"])
+@pytest.mark.parametrize("execution", [ONE_BY_ONE, Execution(batch_forwards=True)], ids=["one by one", "batched"])
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
 def test_losses_of_different_groups_share_nothing_but_parameters(method, generator, discriminator, execution):
     built, real = method_of(method, generator, discriminator, "instance")

@@ -24,6 +24,8 @@ from helpers.runs import SMALL, losses_of, records_of
 from helpers.squares import make_squares
 
 WORKER = Path(__file__).with_name("update_worker.py")
+PATIENCE = 600
+"""Seconds after which a process that does not end counts as hanging. Our own waits would last for hours."""
 OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 2".split()
 
 
@@ -51,7 +53,7 @@ def start(arguments, number, folders=None):
 
 def finish(processes):
     """The exit code and what each wrote to the standard output and error, once all have ended."""
-    told = [process.communicate(timeout=120) for process in processes]
+    told = [process.communicate(timeout=PATIENCE) for process in processes]
     return [(process.returncode, *words) for process, words in zip(processes, told, strict=True)]
 
 
@@ -72,11 +74,12 @@ def last_state(run):
 
 def wait_for(condition, processes):
     """Waits until it holds, while all processes run."""
-    deadline = time.monotonic() + 100
-    while not condition():
-        assert time.monotonic() < deadline
+    for _ in range(int(PATIENCE / 0.02)):
+        if condition():
+            return
         assert all(process.poll() is None for process in processes), finish(processes)
         time.sleep(0.02)
+    pytest.fail(f"nothing happened for {PATIENCE} seconds: {condition}")
 
 
 @pytest.mark.parametrize("number", [2, 4])
@@ -92,6 +95,27 @@ def test_processes_make_the_update_of_one_with_the_whole_batch(number, tmp_path)
         assert int(several[case]["pictures"]) == 12
         for name, value in expected.items():
             assert torch.allclose(several[case][name], value, rtol=1e-9, atol=1e-9), (case, name)
+
+
+BUILT = """
+import torch
+from diptych.training.distributed import ProcessGroup
+
+world, layer = ProcessGroup(), torch.nn.Linear(2, 1, bias=False)
+torch.nn.init.ones_(layer.weight)
+hook = world.all_reduce_hook(layer)
+for batch, is_last in ((1.0, False), (world.rank * 10.0, True)):
+    if is_last:
+        hook()
+    layer(torch.full((1, 2), batch)).backward()
+print(hook.device_ids, layer.weight.grad.tolist())
+"""
+
+
+def test_gradients_are_averaged_in_the_last_backward_pass_without_device_ids():
+    """Given device_ids, as accelerate does on CUDA, DDP moves the inputs of the forward pass, and ours has none."""
+    outcomes = finish(start(["-c", BUILT], 2))
+    assert [(code, out) for code, out, _ in outcomes] == [(0, "None [[6.0, 6.0]]\n")] * 2, outcomes
 
 
 def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tmp_path):
@@ -148,7 +172,7 @@ def test_only_the_first_process_writes_and_speaks(squares, tmp_path):
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
-    outcomes = finish(start(training(squares, "run", "--pictures", "8", "--time", "5s"), 2, folders))
+    outcomes = finish(start(training(squares, "run", "--pictures", "8"), 2, folders))
     (code, out, told), second = outcomes
     assert second == (0, "", "")
     assert (code, out) == (0, "run\n")
@@ -158,11 +182,32 @@ def test_only_the_first_process_writes_and_speaks(squares, tmp_path):
     assert (about["processes"], about["total"]) == (2, 8)
 
 
+FITTED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from diptych.cli import parse
+from diptych.monitoring.progress import Silent
+from diptych.training.distributed import connect
+from diptych.training.fit_time import Pace, fit_to_time
+from diptych.training.plan.plan import make_plan
+
+world, command = connect(), parse(sys.argv[1:])
+plan = make_plan(command.config(), command.run, None, Silent(), world)
+fitted = fit_to_time(plan, Silent(), measure=lambda *_: Pace(1.0 + world.rank, 0.1))
+print(fitted.total)
+"""
+
+
 def test_a_time_becomes_one_number_of_pictures_for_all(squares, tmp_path):
-    trained(2, squares, tmp_path / "run", "--time", "4s", "--batch-size", "3")
-    run = Run(tmp_path / "run")
-    assert run.about()["total"] % 6 == 0
-    assert int(run.checkpoint_files()[-1].stem) == run.about()["total"] > 0
+    """Even if the processes measure different speeds."""
+    options = training(squares, tmp_path / "run", "--time", "100h", "--batch-size", "3")
+    (_, first, _), (_, second, _) = outcomes = finish(start(["-c", FITTED, *options[2:]], 2))
+    assert [code for code, _, _ in outcomes] == [0, 0], outcomes
+    assert first == second
+    assert int(first) > 0
+    assert int(first) % 6 == 0
 
 
 def test_losses_are_means_over_the_processes(squares, tmp_path):
@@ -196,10 +241,8 @@ def test_when_a_process_dies_the_other_ends_at_once(squares, tmp_path, victim):
     processes = start(training(squares, run.folder, "--pictures", "100000", "--save-minutes", "0"), 2)
     wait_for(lambda: len(run.checkpoint_files()) > 0, processes)
     processes[victim].kill()
-    begun = time.monotonic()
-    code, _, told = finish(processes)[1 - victim]
+    code, _, told = finish(processes)[1 - victim]  # within its time limit; a collective would wait for hours
     assert code == 2
-    assert time.monotonic() - begun < 30  # and not after minutes of waiting for it
     assert "Traceback" not in told
     if victim == 1:
         assert told.splitlines()[-1].startswith("diptych: another process of this run was ended")
@@ -273,7 +316,7 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     )
     wait_for(lambda: len(records_of(run)) > 0, [process])
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert re.search("^diptych: stopped; the same command resumes$", told, flags=re.MULTILINE)
+    _, told = process.communicate(timeout=PATIENCE)
+    assert re.search("^diptych: stopped; the same command goes on$", told, flags=re.MULTILINE)
     assert run.about()["processes"] == 2
     assert len(run.checkpoint_files()) == 1

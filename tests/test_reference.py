@@ -8,7 +8,7 @@ from diptych.config import CycleganConfig, PatchganConfig, Pix2pixConfig, PixelC
 from diptych.methods import Execution, build_method
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
-from helpers.methods import flat
+from helpers.methods import ONE_BY_ONE, flat
 from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 
 GENERATORS = [name for name, entry in INDEX.items() if entry["kind"] == "generator"]
@@ -71,7 +71,7 @@ def build(options):
     return build_method(config, generator, discriminator, Pair(3, 3))
 
 
-def assert_equal_training(name, method, networks, compare, execution=Execution()):
+def assert_equal_training(name, method, networks, compare, execution=ONE_BY_ONE):
     """Trains ``method`` in float64 on the stored pictures; ``compare`` sees each step's losses, ours and theirs."""
     entry, stored = INDEX[name], load_file(REFERENCE / INDEX[name]["file"])
     modules = torch.nn.ModuleDict(method.modules()).double()

@@ -27,8 +27,10 @@ from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
+from diptych.training.fit_time import Pace, fit_to_time, measure_pace, room
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
+from diptych.training.state import State
 from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 
 
@@ -42,9 +44,9 @@ def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     assert about["held_out"]["A"] == ["2000.png", "2001.png", "2002.png", "2003.png"]
     assert about["config"]["generator"]["num_blocks"] == 1
     assert [record["pictures"] for record in records_of(run)] == [100, 200, 300]
-    assert list(records_of(run)[0]["losses"]) == [
+    assert set(records_of(run)[0]["losses"]) == {
         "gan_a", "gan_b", "cycle_a", "cycle_b", "identity_a", "identity_b", "discriminator_a", "discriminator_b",
-    ]  # fmt: skip
+    }  # fmt: skip
     assert [path.name for path in run.checkpoint_files()] == ["000000300.safetensors"]
     assert sorted(path.stem for path in run.samples.iterdir()) == [f"{n:09d}" for n in (0, 100, 200, 300)]
     card = load_model(run.folder).card
@@ -110,34 +112,64 @@ def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
     }
 
 
-def test_a_time_becomes_a_number_of_pictures_once(squares, tmp_path):
-    config = tiny(squares, length=LengthConfig(time="3s"))
-    run = train(config, tmp_path / "run")
-    pictures = run.config().length.pictures
-    assert pictures > 0
-    assert train(config, tmp_path / "run").config().length.pictures == pictures
+def paced(time, pace, *, num_samples=None, score=True, **options):
+    config = tiny(None, length=LengthConfig(time=time), output=OutputConfig(num_samples=num_samples, score=score))
+    return room(config, Pace(*pace), **{"batch_size": 2} | options)
 
 
-@pytest.mark.parametrize(("given", "drawn"), [(None, 4), (20, 4), (2, 2)])
-def test_of_a_time_samples_take_a_tenth_at_most(squares, tmp_path, monkeypatch, given, drawn):
-    """Of 3 seconds, samples of 0.07 seconds are drawn 4 times, or fewer."""
-    monkeypatch.setattr("diptych.training.estimate._seconds_of_samples", lambda *_: 0.07)
-    config = tiny(squares, length=LengthConfig(time="3s"), output=OutputConfig(num_samples=given))
-    said = []
-    display = Silent()
-    display.note = said.append
-    plan = make_plan(config, tmp_path / "run", None, display)
-    assert plan.config.output.num_samples == drawn
-    assert plan.sample_every == plan.total // drawn
-    assert ("samples are drawn 4 times, not 20: in 3s there is no time for more" in said) == (given == 20)
+def test_a_time_has_room_for_what_the_pace_allows():
+    assert paced("100s", (3.0, 0.1), num_samples=20, score=False) == (3 * (100 - 20 * 0.1), 20)
+    assert paced("100s", (3.0, 0.1), num_samples=20) == (3 * (95 - 20 * 0.1), 20)  # scores get 5 %
+    assert paced("100s", (3.0, 0.1), num_samples=20, score=False, elapsed=8.0) == (3 * (92 - 20 * 0.1), 20)
 
 
-def test_a_time_without_room_for_an_update_is_refused(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr("diptych.training.estimate._seconds_of_samples", lambda *_: 3.0)
+@pytest.mark.parametrize(("wanted", "drawn"), [(None, 4), (20, 4), (2, 2)])
+def test_samples_get_a_tenth_of_the_time_at_most(wanted, drawn):
+    assert paced("3s", (100.0, 0.07), num_samples=wanted)[1] == drawn
+
+
+def test_there_is_one_sample_grid_however_long_it_takes():
+    assert paced("100s", (1.0, 60.0), score=False) == (40, 1)
+
+
+@pytest.mark.parametrize(("pace", "options"), [((100.0, 3.0), {}), ((0.5, 0.1), {}), ((100.0, 0.1), {"elapsed": 3.0})])
+def test_a_time_without_room_for_an_update_is_refused(pace, options):
     with pytest.raises(
-        OptionError, match=r"3s has no time for an update, of which one takes .* s, and samples 3 s: give more"
+        OptionError, match=r"3s has no time for an update: an update takes .* s, and samples .* s: give"
     ):
-        make_plan(tiny(squares, length=LengthConfig(time="3s")), tmp_path / "run", None, Silent())
+        paced("3s", pace, **options)
+
+
+def test_a_time_becomes_a_number_of_pictures_in_the_plan(squares, tmp_path):
+    notes = []
+    display = Silent()
+    display.note = notes.append
+    config = tiny(squares, length=LengthConfig(time="100h"), output=OutputConfig(num_samples=20))
+    plan = make_plan(config, tmp_path / "run", None, display)
+    fitted = fit_to_time(plan, display, measure=lambda *_: Pace(1.0, 9000.0))
+    assert not fitted.is_open
+    assert fitted.config.output.num_samples == 4
+    assert fitted.total == fitted.config.length.pictures + fitted.config.length.pictures % 2
+    assert fitted.sample_every == fitted.total // 4
+    assert "samples are drawn 4 times, not 20: 100h has no time for more" in notes
+
+
+def test_the_pace_is_measured_and_leaves_no_trace(squares, tmp_path):
+    plan = make_plan(tiny(squares), tmp_path / "run", None, Silent())
+    state = State(plan.config)
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    pace = measure_pace(state, plan.loader, 0.0)
+    assert pace.pictures_per_second > 0
+    assert pace.sample_seconds > 0
+    assert [name for name, tensor in before.items() if not torch.equal(state.tensors()[name], tensor)] == []
+    assert not plan.run.folder.exists()
+
+
+def test_a_time_is_converted_only_once(squares, tmp_path):
+    timed = tiny(squares, length=LengthConfig(time="100h", pictures=4))
+    train(timed, tmp_path / "run")
+    again = replace(timed, length=LengthConfig(time="100h"))
+    assert train(again, tmp_path / "run").config().length.pictures == 4
 
 
 def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, tmp_path):

@@ -1,4 +1,4 @@
-"""Three updates in float64 of each case, by the processes that are launched with this one: what ``test_processes`` runs.
+"""Three updates in float64 of each case, by the processes that are launched with this one: what ``test_distributed`` runs.
 
 python update_worker.py PICTURES_PER_PROCESS FILE
 """
@@ -47,15 +47,15 @@ ENGINES = {
 
 def main(batch_size: int, file: str) -> None:
     torch.set_default_dtype(torch.float64)
-    processes, found = connect(), {}
+    world, found = connect(), {}
     pictures = (
         torch.rand(NUM_UPDATES, 2, NUM_PICTURES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 2 - 1
     )
     for case, method in CASES.items():
         for engine, options in ENGINES.items():
             config = replace(CONFIG, method=method, optimiser=OptimiserConfig(batch_size=batch_size), engine=options)
-            state = State(config, processes)
-            begin = processes.rank * batch_size
+            state = State(config, world)
+            begin = world.rank * batch_size
             for batch in pictures:
                 part = batch[:, begin : begin + batch_size]
                 logged = update(state, Pair(*part), learning_rate=2e-4)
@@ -64,7 +64,7 @@ def main(batch_size: int, file: str) -> None:
                 | {"pictures": torch.tensor(state.pictures)}
                 | {name: norm for name, norm in logged.items() if name.startswith("gradient.")}
             )
-    if processes.is_main:
+    if world.is_main:
         torch.save(found, file)
 
 

@@ -2,16 +2,17 @@
 
 from diptych.methods import Execution
 
+ONE_BY_ONE = Execution()
+"""Networks run one after the other, without any measure."""
+
 
 def flat(groups):
     """Every loss by its name, whatever its group."""
     return {name: loss for group in groups.values() for name, loss in group.items()}
 
 
-def losses_of(method, real, query=lambda fake: fake, execution=Execution()):
+def losses_of(method, real, query=lambda fake: fake, execution=ONE_BY_ONE):
     """The value of every loss of one update by its name, without an optimiser step."""
     return {
-        name: loss.item()
-        for _, groups in method.update(real, query, execution)
-        for name, loss in flat(groups).items()
+        name: loss.item() for _, groups in method.update(real, query, execution) for name, loss in flat(groups).items()
     }

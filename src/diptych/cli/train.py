@@ -100,7 +100,8 @@ class Train:
             return 0
         from diptych.config_json import flatten
         from diptych.monitoring.progress import Terminal
-        from diptych.training.estimate import estimate, fit_to_time
+        from diptych.training.estimate import estimate
+        from diptych.training.fit_time import fit_to_time
         from diptych.training.plan.plan import describe, make_plan
 
         display = Terminal()

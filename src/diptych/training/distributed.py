@@ -114,8 +114,7 @@ class ProcessGroup(World):
 
     def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
         # Without device_ids: with them, DDP expects the forward pass to take a tensor.
-        wrapped = DistributedDataParallel(_Expected(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
-        return lambda: wrapped()
+        return DistributedDataParallel(_Expected(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         shared = torch.tensor(flags, dtype=torch.uint8)

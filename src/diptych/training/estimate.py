@@ -9,27 +9,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.encoding import to_network
-from diptych.data.loader import Loader
 from diptych.data.sampling import epoch_size
-from diptych.data.transforms import CENTRE, crop_and_flip
 from diptych.errors import OptionError, UserError
-from diptych.inference.forward import inference_forwards
-from diptych.monitoring.in_training_evaluation import SCORING_FRACTION
-from diptych.monitoring.progress import Display, Silent
-from diptych.monitoring.samples import MAX_COLUMNS, sample_blocks
+from diptych.monitoring.progress import Silent
 from diptych.pair import Pair
-from diptych.training.plan.length import parse_time, total_pictures
-from diptych.training.plan.plan import NUM_SAMPLES, Plan, make_plan, refuse_finished_fork
+from diptych.training.plan.length import total_pictures
+from diptych.training.plan.plan import make_plan
 from diptych.training.state import State
 from diptych.training.stepper import update
 
@@ -37,10 +34,6 @@ WARM_UP_UPDATES = 1
 """Not measured: much is done for the first time in them. At least one update after them is measured."""
 TRIAL_SECONDS, TRIAL_UPDATES = 10.0, 20
 """Limits of the measurement that ``estimate`` makes."""
-MEASURED_FRACTION, MEASURED_SECONDS = 0.04, 20.0
-"""Limits of the measurement for ``--time``: a fraction of that time, and seconds."""
-SAMPLING_FRACTION = 0.1
-"""Of ``--time``, what sample grids may take."""
 LONG_HOURS = 12
 """The estimate of a longer run says how to get a shorter one."""
 GIB = 2**30
@@ -55,12 +48,14 @@ class Speed(NamedTuple):
     """Images of each domain, over all ranks."""
 
 
-def measure_speed(state: State, loader: Loader, *, seconds: float, max_updates: int | None = None) -> Speed:
+def measure_speed(
+    state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
+) -> Speed:
     """The speed of training: updates with learning rate 0, for ``seconds`` or ``max_updates``. A collective."""
     begun = time.perf_counter()
     durations: list[float] = []
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
-    for batch in loader.batches(state.next_picture, every=state.batch_size):
+    for batch in batches:
         started = time.perf_counter()
         losses = update(state, batch.map(convert), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
@@ -71,57 +66,6 @@ def measure_speed(state: State, loader: Loader, *, seconds: float, max_updates: 
             break
     timed = durations[WARM_UP_UPDATES:]
     return Speed(len(timed), len(timed) / sum(timed) * state.batch_size)
-
-
-def fit_to_time(plan: Plan, display: Display) -> Plan:
-    """``plan`` with the number of images that its ``--time`` has room for, sample grids and scores included.
-
-    It trains for a moment, on all ranks, and discards the result. Sample grids get a tenth of the time at most.
-
-    Raises:
-        OptionError: there is no time for an update.
-    """
-    length, output = plan.config.length, plan.config.output
-    display.note(f"measuring how many pictures {length.time} has room for")
-    seconds, begun = parse_time(length.time or ""), time.perf_counter()
-    state = State(plan.config, plan.world)
-    limit = min(MEASURED_FRACTION * seconds, MEASURED_SECONDS)
-    speed = measure_speed(state, plan.loader, seconds=limit).pictures_per_second
-    wanted = NUM_SAMPLES if output.num_samples is None else output.num_samples
-
-    def room() -> tuple[int, int]:
-        sample = _seconds_of_samples(state, plan.loader)
-        num_samples = max(1, min(wanted, int(SAMPLING_FRACTION * seconds / sample)))
-        left = seconds * (1 - SCORING_FRACTION * output.score) - num_samples * sample
-        pictures = round(speed * (left - (time.perf_counter() - begun)))
-        if pictures < state.batch_size:
-            needed = f"an update takes {state.batch_size / speed:.2g} s, and samples {sample:.2g} s"
-            problem = f"{length.time} has no time for an update: {needed}"
-            raise OptionError(problem, cure="give more, or a smaller --crop-size and --generator.width")
-        return pictures, num_samples
-
-    pictures, num_samples = plan.world.on_main(room)
-    if output.num_samples is not None and num_samples < wanted:
-        display.note(f"samples are drawn {num_samples} times, not {wanted}: {length.time} has no time for more")
-    config = replace(
-        plan.config, length=replace(length, pictures=pictures), output=replace(output, num_samples=num_samples)
-    )
-    plan = replace(plan, config=config)
-    refuse_finished_fork(plan)
-    return plan
-
-
-def _seconds_of_samples(state: State, loader: Loader) -> float:
-    """About how many seconds a sample grid takes: to draw it, and as long again for its alarms."""
-    crop_size, device = state.config.data.crop_size or 0, state.device
-    pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
-    durations = []
-    with device.force_eager(), inference_forwards(state.inference_generators(), device) as translators:
-        for _ in range(2):
-            begun = time.perf_counter()
-            sample_blocks(translators, pictures, Pair("a", "b"), device.torch_device)
-            durations.append(time.perf_counter() - begun)
-    return 2 * MAX_COLUMNS * min(durations)
 
 
 @dataclass(frozen=True)
@@ -208,7 +152,8 @@ def _measure(config: TrainConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(config, Path(folder) / "run", None, Silent())
     state = State(plan.config)
-    speed = measure_speed(state, plan.loader, seconds=TRIAL_SECONDS, max_updates=TRIAL_UPDATES)
+    batches = plan.loader.batches(state.next_picture)
+    speed = measure_speed(state, batches, seconds=TRIAL_SECONDS, max_updates=TRIAL_UPDATES)
     engine = plan.config.engine
     device_memory = torch.cuda.max_memory_reserved() / GIB if engine.device == "cuda" else None
     about = {"device": engine.device, "precision": engine.precision, "device_memory_gib": device_memory}

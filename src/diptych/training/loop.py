@@ -18,7 +18,7 @@ from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.checkpoint import RankState, restore, scatter_state
 from diptych.training.distributed import connect
-from diptych.training.estimate import fit_to_time
+from diptych.training.fit_time import fit_to_time
 from diptych.training.interrupts import Interrupts
 from diptych.training.plan.initial_weights import copy_weights
 from diptych.training.plan.plan import Plan, describe, make_plan

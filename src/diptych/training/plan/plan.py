@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def is_open(self) -> bool:
-        """Whether the length is a time that has not been converted to images yet; see ``estimate.fit_to_time``."""
+        """Whether the length is a time that has not been converted to images yet; see ``fit_time.fit_to_time``."""
         return self.config.length.time is not None and self.config.length.pictures is None
 
     @property
