@@ -317,6 +317,6 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     wait_for(lambda: len(records_of(run)) > 0, [process])
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=PATIENCE)
-    assert re.search("^diptych: stopped; the same command goes on$", told, flags=re.MULTILINE)
+    assert re.search("^diptych: stopped; the same command resumes$", told, flags=re.MULTILINE)
     assert run.about()["processes"] == 2
     assert len(run.checkpoint_files()) == 1

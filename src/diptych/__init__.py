@@ -1,4 +1,4 @@
-"""diptych learns to translate pictures between two domains from two folders of pictures, without pairs."""
+"""Image-to-image translation between two domains, learned from two folders of pictures without pairs (CycleGAN)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "Run": "diptych.run",
     "TrainConfig": "diptych.config",
     "Translator": "diptych.inference.translator",
@@ -26,7 +26,7 @@ __all__ = ["Run", "TrainConfig", "Translator", "UserError", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for, so that ``import diptych`` takes no time."""
-    if name not in _HOME:
+    """Imports a class or function on first use, so that ``import diptych`` is fast."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'diptych' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from diptych.errors import OptionError, did_you_mean
+from diptych.pair import Pair
 from diptych.registry import REGISTRIES, Registry, kind_of
 
 Config = TypeVar("Config")
 
 
 def to_json(config: Any) -> Any:
-    """The JSON value of a config: dataclasses as objects, with the ``kind`` of methods and networks."""
+    """The JSON value of a config: dataclasses as objects, with the ``kind`` of methods and networks; pairs as lists."""
+    if isinstance(config, Pair):
+        return [to_json(member) for member in config]
     if dataclasses.is_dataclass(config):
         kind = {"kind": kind_of(config)} if hasattr(config, "implementation") else {}
         return kind | {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
@@ -40,6 +43,8 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
         if value in get_args(kind):
             return value
         raise OptionError(f"{where} is {value!r}", cure=f"give one of {', '.join(map(str, get_args(kind)))}")
+    if get_origin(kind) is Pair and isinstance(value, list) and len(value) == 2:
+        return Pair(*(_from_json(get_args(kind)[0], member, where) for member in value))
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind is float and type(value) is int:

@@ -4,8 +4,8 @@ The command line prints such an error as one line and exits with code 2. Python 
 """
 
 import difflib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -47,6 +47,21 @@ class MissingExtraError(UserError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs", cure=f"pip install 'diptych[{extra}]'")
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns an ``OSError`` while writing ``path`` into a ``UserError``."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror or error})"
+        raise UserError(problem, cure="make room, or give an output that may be written") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of ``error``, or its type if it has no message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def did_you_mean(word: str, names: Iterable[str], *, prefix: str = "") -> str:

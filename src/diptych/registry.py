@@ -19,7 +19,7 @@ from diptych.config import (
     ResnetConfig,
     UnetConfig,
 )
-from diptych.errors import OptionError, did_you_mean
+from diptych.errors import OptionError, did_you_mean, first_line
 
 
 class Registry:
@@ -81,8 +81,8 @@ def load_class(path: str, component: str) -> Any:
     except AttributeError:
         problem, cure = f"{module} has no {name!r}", "give the name of a class in it"
     except Exception as error:  # a stranger's module may raise anything
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        problem, cure = f"{module} cannot be imported ({first})", "install the package, or put its folder on PYTHONPATH"
+        problem = f"{module} cannot be imported ({first_line(error)})"
+        cure = "install the package, or put its folder on PYTHONPATH"
     raise OptionError(f"{component} {path}: {problem}", cure=cure)
 
 

@@ -31,19 +31,20 @@ class Export:
 
         from rich.console import Console
 
-        from diptych.interop.exporting import export_original, options_there
+        from diptych.interop.exporting import export_original, original_options
+        from diptych.interop.names import DESCRIPTIONS
 
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         done = export_original(self.model, self.original)
         for role, file in done.files.items():
-            console.print(f"{file.name}: {role}")
-        if options := options_there(done.card, done.files):
+            console.print(f"{file.name}: {DESCRIPTIONS[role]}")
+        if options := original_options(done.card, done.files):
             console.print(f"the original's test.py builds the generators with {options}")
         else:
             console.print("the original's test.py has no name for generators of this depth")
         if done.card.ema:
             console.print("the generators are the moving average (EMA), as in the model file")
-        if not any(role.judges for role in done.files):
+        if not {"a", "b", "joint"} & done.files.keys():
             console.print("no discriminators: only a run's checkpoint holds them")
         print(self.original)
         return 0

@@ -39,11 +39,12 @@ class Import:
         from rich.console import Console
 
         from diptych.interop.importing import import_original
+        from diptych.interop.names import DESCRIPTIONS
 
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         done = import_original(self.files, self.to, direction=self.direction)
         for role, network in done.networks.items():
-            console.print(f"{network.path}: {role}: {network.architecture}")
+            console.print(f"{network.path}: {DESCRIPTIONS[role]}: {network.architecture}")
         for note in done.notes:
             console.print(note)
         print(done.file)

@@ -1,1 +1,1 @@
-"""The demonstration: built-in pictures, a small run on them, and an honest look at what it learnt."""
+"""The demo: built-in pictures, a short training run on them, and its result on held-out ones."""

@@ -1,1 +1,1 @@
-"""Looking at what a model does, with the eye and with numbers."""
+"""Evaluation: scores of a model on pictures that it was not trained on."""

@@ -1,4 +1,4 @@
-"""The pictures that a model is evaluated on: those its run holds out, or others that it has not seen."""
+"""The pictures that a model is evaluated on: the held-out pictures of its run, or others that it has not seen."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from diptych.registry import METHODS
 from diptych.run import Run
 
 MIN_TO_EVALUATE = 2
-"""Fewer pictures than this have no distribution."""
+"""A distribution needs at least this many pictures."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of a domain by index, as a model with ``card`` gets them: resized as in training but not cropped, in
-    the 8-bit ``encoding`` of the domain."""
+    """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: resized as in
+    training but not cropped, with the channels of the domain's ``encoding``."""
 
     domain: Domain
     card: ModelCard
@@ -43,14 +43,12 @@ class Pictures:
         return fit_whole(values, self.card.data, stride=self.card.generator.stride)
 
     def original(self, index: int) -> Array:
-        """The image at its own size and channels, in 8 bits."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+        """The picture at its own size and channels, in 8 bits."""
         return eight_bits(half_of(read_picture(self.domain.path(index)).values, self.domain.half))
 
     @property
     def contents_sha256(self) -> str:
-        """A hash of all their pixels."""
+        """The SHA-256 of all pixels."""
         digest = hashlib.sha256()
         for picture in self:
             digest.update(f"{picture.shape}".encode() + picture.tobytes())
@@ -65,24 +63,30 @@ def find_pictures_for(
     pairs: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pair[Pictures], bool]:
-    """The pictures of ``source``, or where it names none, those that the run ``model`` holds out; and whether they are
-    in pairs.
+    """The pictures of ``source``, and whether they are pairs. An empty ``source`` means those that the run ``model``
+    holds out.
 
-    ``pairs`` None takes them as pairs where the model's method does, or where both domains have all names in common;
-    True takes the common names alone. Where the model was trained without the unreadable ones, they are left out.
+    They are pairs if ``pairs``, which skips pictures without a partner; by default if the model's method needs pairs,
+    or if both domains have the same names. If training skipped unreadable pictures, they are skipped here too.
 
     Raises:
-        UserError: there are none, or too few, or no pairs where pairs are asked for.
+        UserError: there are no pictures, too few, or no pairs.
     """
-    domains = _given(source) if source != SourceConfig() else _held_out(model)
+    domains = _held_out(model) if source == SourceConfig() else _test_domains(source)
     if card.data.skip_unreadable:
         domains = domains.map(lambda domain: _readable(domain, report))
-    domains, paired = _paired(domains, card, pairs)
+    paired = METHODS.config(card.method).paired or None if pairs is None else pairs
+    if paired is not False:
+        try:
+            domains, paired = pair_up(domains, leave_out=bool(paired)), True
+        except PictureError:
+            if paired:
+                raise
     for domain in domains:
         if len(domain) < MIN_TO_EVALUATE:
             cure = f"give at least {MIN_TO_EVALUATE} of each domain, better 50"
             raise PictureError(f"{domain.folder} has {len(domain)} pictures to evaluate on", cure=cure)
-    return domains.map(lambda domain, encoding: Pictures(domain, card, encoding), card.encodings), paired
+    return domains.map(lambda domain, encoding: Pictures(domain, card, encoding), card.encodings), bool(paired)
 
 
 def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
@@ -92,22 +96,12 @@ def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
             read_picture(domain.path(index))
             files.append(file)
         except PictureError as error:
-            report(f"left out: {error.problem}")
+            report(f"skipped: {error.problem}")
     return domain.only(files)
 
 
-def _paired(domains: Pair[Domain], card: ModelCard, wanted: bool | None) -> tuple[Pair[Domain], bool]:
-    if wanted or (wanted is None and METHODS.config(card.method).paired):
-        return pair_up(domains, leave_out=True), True
-    if wanted is False:
-        return domains, False
-    try:
-        return pair_up(domains, leave_out=False), True
-    except PictureError:
-        return domains, False
-
-
-def _given(source: SourceConfig) -> Pair[Domain]:
+def _test_domains(source: SourceConfig) -> Pair[Domain]:
+    """The two folders of ``source``, or the test pictures below its root."""
     names, root = domain_names(source), where(source)
     if isinstance(root, Pair):
         return names.map(find_domain, root)
@@ -123,10 +117,9 @@ def _given(source: SourceConfig) -> Pair[Domain]:
 def _held_out(model: Path) -> Pair[Domain]:
     """The held-out pictures of the run ``model``."""
     cure = "give pictures that it has not seen: A B, or --root ROOT"
-    run = Run(model)
-    if not run.exists:
-        raise RunError(f"{model} is no run, so nothing is known to be held out", cure=cure)
-    test = run.split().test
+    if not Run(model).exists:
+        raise RunError(f"{model} is not a run, so it has no held-out pictures", cure=cure)
+    test = Run(model).split().test
     if not all(map(len, test)):
         raise RunError(f"{model} holds out no pictures", cure=cure)
     return test

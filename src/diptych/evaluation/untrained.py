@@ -1,4 +1,4 @@
-"""Generators that have learnt nothing: what any training must beat."""
+"""Untrained generators: a baseline that any training must beat."""
 
 from dataclasses import replace
 
@@ -10,8 +10,10 @@ from diptych.rng import Stream, torch_seed
 
 
 def untrained(model: Model, *, seed: int = 0) -> Model:
-    """``model`` with generators of the same architecture and initial weights, normal(0, 0.02), a function of
-    ``seed``."""
+    """``model`` with generators of the same architecture and initial weights from normal(0, 0.02).
+
+    The weights are a function of ``seed``.
+    """
     networks = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, Stream.WEIGHTS, 0))

@@ -1,8 +1,7 @@
 """Translate an image file, or a folder of them; names and sub-folders are kept."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from diptych.data.formats import SUFFIXES
 from diptych.data.formats.pillow import read_picture, storable, write_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
-from diptych.errors import OptionError, PictureError, UserError, did_you_mean_path
+from diptych.errors import OptionError, PictureError, did_you_mean_path, disk_errors
 from diptych.inference.translator import Translator
 from diptych.pair import Pair
 
@@ -96,7 +95,7 @@ def translate_files(
     """
     outcome, warned = Outcome(), set[Callable[..., str]]()
     for folder in dict.fromkeys(target.parent for _, target in pairs):
-        with _disk_mistakes(folder):
+        with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
@@ -108,7 +107,7 @@ def translate_files(
             made = storable(_translated(translator, picture, size), target)
             for note in filter(None, (picture.note, made.note)):
                 report(note)
-            with _disk_mistakes(target):
+            with disk_errors(target):
                 write_picture(target, made)
             outcome.num_translated += 1
         except PictureError as error:
@@ -117,16 +116,6 @@ def translate_files(
             report(message)
         advance()
     return outcome
-
-
-@contextmanager
-def _disk_mistakes(path: Path) -> Iterator[None]:
-    """Turns an ``OSError`` in writing ``path`` into a ``UserError``: the other files would fail as well."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"{path} cannot be written ({error.strerror or error})"
-        raise UserError(problem, cure="make room, or give an output that may be written") from None
 
 
 def _translated(translator: Translator, picture: DecodedImage, size: Size) -> DecodedImage:

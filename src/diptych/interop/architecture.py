@@ -1,4 +1,4 @@
-"""A network's architecture, read from the keys and shapes of its state dict."""
+"""The architecture of a network, read from the keys and shapes of its state dict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,86 +6,79 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from diptych.config import (
-    Norm,
-    PatchganConfig,
-    PixelConfig,
-    ResnetConfig,
-    UnetConfig,
-)
+from diptych.config import Norm, PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
 from diptych.networks import build_discriminator, build_generator
 from diptych.networks.unet import MIN_LEVELS
 
+NAMES: dict[type, str] = {
+    ResnetConfig: "ResNet of {0.num_blocks} blocks",
+    UnetConfig: "U-Net of {0.num_levels} levels",
+    PatchganConfig: "PatchGAN of {0.num_layers} layers",
+    PixelConfig: "pixel discriminator",
+}
 NORMS: dict[Norm, str] = {"instance": "instance norm", "batch": "batch norm", "none": "no norm"}
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network's config with every choice made, and its channels."""
+    """The config and the channels of a network."""
 
     config: ResnetConfig | UnetConfig | PatchganConfig | PixelConfig
     in_channels: int
     out_channels: int
-    """1 of a discriminator."""
+    """1 for a discriminator."""
 
     @property
-    def translates(self) -> bool:
-        """Whether this is a generator."""
+    def is_generator(self) -> bool:
+        """Whether this is a generator, not a discriminator."""
         return isinstance(self.config, ResnetConfig | UnetConfig)
 
     def build(self) -> nn.Module:
-        """The network, without memory for its weights (on torch's meta device)."""
+        """The network on torch's meta device, without memory for its weights."""
         with torch.device("meta"):
             if isinstance(self.config, ResnetConfig | UnetConfig):
                 return build_generator(self.config, self.in_channels, self.out_channels)
             return build_discriminator(self.config, self.in_channels)
 
     def __str__(self) -> str:
-        match self.config:
-            case ResnetConfig():
-                name = f"ResNet of {self.config.num_blocks} blocks"
-            case UnetConfig():
-                name = f"U-Net of {self.config.num_levels} levels"
-            case PatchganConfig():
-                name = f"PatchGAN of {self.config.num_layers} layers"
-            case PixelConfig():
-                name = "pixel discriminator"
-        dropout = ", dropout" if isinstance(self.config, ResnetConfig | UnetConfig) and self.config.dropout else ""
-        channels = f"{self.in_channels} to {self.out_channels}" if self.translates else f"{self.in_channels}"
-        return f"{name}, width {self.config.width}, {NORMS[self.config.norm]}{dropout}, {channels} channels"
+        name, norm = NAMES[type(self.config)].format(self.config), NORMS[self.config.norm]
+        dropout = ", dropout" if getattr(self.config, "dropout", False) else ""
+        channels = f"{self.in_channels} to {self.out_channels}" if self.is_generator else f"{self.in_channels}"
+        return f"{name}, width {self.config.width}, {norm}{dropout}, {channels} channels"
 
 
 def read_architecture(state: Mapping[str, Tensor]) -> Architecture | None:
-    """The architecture of a network of the original code (and of ours) whose state dict ``state`` is, else none.
+    """The architecture of the network with the state dict ``state``, which the original code and diptych share; None
+    if it is neither's.
 
-    Only what the keys suggest; ``misfit`` says whether all of it fits. What leaves no trace is as by default: dropout
-    in a U-Net, and in a ResNet without blocks.
+    It is guessed from a few keys; ``misfit`` tells whether all fit. Dropout leaves no trace in a U-Net, nor in a ResNet
+    without blocks: it gets the default.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    for first, read in (
+    for first_key, read in (
         ("model.1.weight", _resnet),
         ("model.model.0.weight", _unet),
         ("model.0.weight", _patchgan),
         ("net.0.weight", _pixel),
     ):
-        if len(shapes.get(first, ())) == 4 and all(shapes[first]):
+        if len(shapes.get(first_key, ())) == 4 and all(shapes[first_key]):
             return read(shapes)
     return None
 
 
 def misfit(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
-    """What of ``state`` does not fit ``network``, in a few words; none where everything does."""
+    """Why ``state`` does not fit ``network``, in a few words; None if it fits."""
     expected = network.state_dict()
     if missing := [key for key in expected if key not in state]:
         return f"{missing[0]} is missing" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
     if extra := [key for key in state if key not in expected]:
-        return f"{ascii(extra[0])[:60]} is none of its keys"
+        return f"{ascii(extra[0])[:60]} is not one of its keys"
     for key, tensor in expected.items():
         if state[key].shape != tensor.shape:
-            return f"{key} has shape {list(state[key].shape)} in place of {list(tensor.shape)}"
+            return f"{key} has shape {list(state[key].shape)} instead of {list(tensor.shape)}"
         if state[key].dtype != tensor.dtype:
-            return f"{key} holds numbers of type {state[key].dtype}"
+            return f"{key} has dtype {state[key].dtype}"
     return None
 
 
@@ -93,7 +86,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _norm(shapes: Shapes, convolution: str, norm: str) -> Norm:
-    """With instance norm every convolution has a bias; with batch norm or none, those before a norm have none."""
+    """The norm, by the bias of a ``convolution`` before a ``norm``: only instance norm leaves it one."""
     if f"{convolution}.bias" in shapes:
         return "instance"
     return "batch" if f"{norm}.weight" in shapes else "none"

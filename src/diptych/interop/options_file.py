@@ -1,4 +1,4 @@
-"""The text file in which the original code keeps the options of a training, beside its networks."""
+"""The text file in which the original code saves its training options, beside its networks."""
 
 import re
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ OLDER = {
     "resize_or_crop": "preprocess",
     "which_direction": "direction",
 }
+"""Option names of the original's older versions."""
 RESIZE: dict[str, tuple[Resize, bool]] = {
     "resize_and_crop": ("square", True),
     "scale_width_and_crop": ("width", True),
@@ -24,14 +25,14 @@ RESIZE: dict[str, tuple[Resize, bool]] = {
     "crop": ("none", True),
     "none": ("none", False),
 }
-"""By their name of the preprocessing: how pictures are resized here, and whether they are cropped."""
+"""The original's values of --preprocess: our --resize, and whether pictures are cropped."""
 
 
 def read_options(folder: Path) -> tuple[Path, dict[str, str]] | None:
-    """The options in ``folder`` by today's names, and the file that holds them; none where there is none of training.
+    """The training options in ``folder`` by their newest names, and the file that holds them; None if there is none.
 
     Raises:
-        WeightsError: it cannot be read.
+        WeightsError: the file cannot be read.
     """
     for file in (folder / name for name in NAMES):
         try:
@@ -40,36 +41,36 @@ def read_options(folder: Path) -> tuple[Path, dict[str, str]] | None:
             continue
         except OSError as error:
             raise WeightsError(f"{file} cannot be read ({error.strerror})", cure="make it readable") from None
-        found = {OLDER.get(match[1], match[1]): match[2] for match in map(LINE.fullmatch, text.splitlines()) if match}
-        if found.get("isTrain", "True") == "True":
-            return file, found
+        options = {OLDER.get(match[1], match[1]): match[2] for match in map(LINE.fullmatch, text.splitlines()) if match}
+        if options.get("isTrain", "True") == "True":
+            return file, options
     return None
 
 
 def with_preprocessing(data: DataConfig, options: Mapping[str, str], file: Path) -> DataConfig:
-    """``data`` with sizes and mirroring as the ``options`` of ``file`` say.
+    """``data`` with the sizes and the flipping in the ``options`` of ``file``.
 
     Raises:
-        WeightsError: it says what no version of theirs does.
+        WeightsError: a value that no version of the original has.
     """
-    resize, is_cropped = _known(RESIZE, options.get("preprocess", "resize_and_crop"), "preprocess", file)
-    sizes = {}
-    for name in ("load_size", "crop_size"):
-        text = options.get(name, str(getattr(data, name)))
+    preprocess = options.get("preprocess", "resize_and_crop")
+    if preprocess not in RESIZE:
+        cure = f"give one of {', '.join(RESIZE)} there, or remove the file"
+        raise WeightsError(f"{file}: preprocess is {preprocess!r}", cure=cure)
+    sizes = {name: options.get(name, str(getattr(data, name))) for name in ("load_size", "crop_size")}
+    for name, text in sizes.items():
         if not text.isdigit():
-            raise WeightsError(f"{file}: {name} is {text!r}", cure="mend the file, or remove it")
-        sizes[name] = int(text)
-    crop_size = sizes["crop_size"] if is_cropped else 0
-    flip = options.get("no_flip", "False") != "True"
-    return replace(data, resize=resize, load_size=sizes["load_size"], crop_size=crop_size, flip=flip)
+            raise WeightsError(f"{file}: {name} is {text!r}", cure="correct or remove the file")
+    resize, is_cropped = RESIZE[preprocess]
+    return replace(
+        data,
+        resize=resize,
+        load_size=int(sizes["load_size"]),
+        crop_size=int(sizes["crop_size"]) if is_cropped else 0,
+        flip=options.get("no_flip", "False") != "True",
+    )
 
 
 def direction_of(options: Mapping[str, str]) -> Direction:
-    """The direction that the ``options`` name, of a model that has one."""
+    """The direction of a single generator trained with ``options``."""
     return "b2a" if options.get("direction") == "BtoA" else "a2b"
-
-
-def _known(table: Mapping[str, tuple[Resize, bool]], value: str, name: str, file: Path) -> tuple[Resize, bool]:
-    if value not in table:
-        raise WeightsError(f"{file}: {name} is {value!r}", cure=f"give one of {', '.join(table)} there, or remove it")
-    return table[value]
