@@ -111,10 +111,11 @@ def test_commands_in_the_documentation_are_right(document, command, tmp_path, mo
     monkeypatch.syspath_prepend(tmp_path)
     asked = parse(shlex.split(command)[1:])
     if isinstance(asked, Train):
-        if asked.a is None and asked.root is None:  # goes on with a run, which is not here
-            asked = replace(asked, a=Path("photos"), b=Path("paintings"))
+        config = asked.options
+        if config.source == SourceConfig():  # resumes a run, which is not here
+            config = replace(config, source=SourceConfig(a=Path("photos"), b=Path("paintings")))
         photographs = Survey(num_pictures=400, shorter_side=512.0, channels=3)
-        resolve(asked.config(), Pair(photographs, photographs))
+        resolve(config, Pair(photographs, photographs))
 
 
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
