@@ -97,7 +97,7 @@ def begin(variant: Variant) -> State:
         optimiser=OptimiserConfig(batch_size=variant.batch_size),
         engine=resolve_engine(EngineConfig(**variant.engine)),
     )
-    give_back = mock.patch("diptych.training.state.keep_freed_memory", lambda: False)
+    give_back = mock.patch("diptych.training.state.keep_freed_memory", return_value=False)
     with nullcontext() if variant.keep_memory else give_back:
         state = State(config)
     if not variant.own_layers:

@@ -46,10 +46,10 @@ def measure(
 
     ``reverse`` is the translator of the other direction, if there is one, for the scores of cycle and identity.
     """
-    values, counts = defaultdict[str, list[float]](list), np.int64(0)
+    values = defaultdict[str, list[float]](list)
+    counts: list[Array] = []
 
     def translations() -> Iterator[Array]:
-        nonlocal counts
         for index, picture in enumerate(source):
             output = translate(picture)
             height, width = output.shape[:2]
@@ -60,7 +60,7 @@ def measure(
             if target.palette is not None:
                 labels = labels_of(target.pictures.original(index), target.palette)
                 labels = nearest_resized(labels, height, width)
-                counts = counts + confusion(labels_of(output, target.palette), labels, len(target.palette))
+                counts.append(confusion(labels_of(output, target.palette), labels, len(target.palette)))
             if reverse is not None:
                 reconstruction = reverse(output)
                 values["cycle_psnr"].append(psnr(reconstruction, picture))
@@ -73,8 +73,8 @@ def measure(
     scores = compare(target.features, features, seed) | {"diversity": distances.diversity(features)}
     if target.paired:
         scores["feature_distance"] = distances.feature_distance(features, target.features)
-    if np.ndim(counts):
-        scores |= label_scores(counts)
+    if counts:
+        scores |= label_scores(np.sum(counts, axis=0))
     return features, scores | {key: float(np.mean(numbers)) for key, numbers in values.items()}
 
 

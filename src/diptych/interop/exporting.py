@@ -45,7 +45,7 @@ def export_original(source: Path, folder: Path) -> ExportedModel:
     model = load_model(source, discriminators=True)
     _check_supported(source, model.card.generator)
     discriminators = model.discriminators or _last_discriminators(Run(source), model.card.channels)
-    networks: dict[Role, nn.Module] = {**model.networks, **discriminators}
+    networks: dict[Role, nn.Module] = dict([*model.networks.items(), *discriminators.items()])
     files = {role: folder / name for role, name in authors_names(networks).items()}
     if existing := next((file for file in files.values() if file.exists()), None):
         raise WeightsError(f"{existing} exists already", cure="give another folder, or remove it")

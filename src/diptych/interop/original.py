@@ -83,9 +83,9 @@ def read_original(path: Path) -> OriginalNetwork:
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in state.values()):
         notes.append("weights of another dtype are converted to float32")
         state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
-    if problem := misfit(state, architecture.build()):
+    if difference := misfit(state, architecture.build()):
         cure = "give a file as the original code saved it"
-        raise WeightsError(f"{path} looks like a {architecture}, but {problem}", cure=cure)
+        raise WeightsError(f"{path} looks like a {architecture}, but {difference}", cure=cure)
     if bad := next((key for key, tensor in state.items() if not tensor.isfinite().all()), None):
         cure = f"{ANOTHER_COPY}, or an earlier epoch's"
         raise WeightsError(f"{path} holds NaN or infinite numbers ({bad})", cure=cure)
