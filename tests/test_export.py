@@ -11,10 +11,20 @@ import pytest
 import torch
 from torch.export import Dim
 
-from diptych.networks import build_discriminator, build_generator
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    PatchganConfig,
+    ResnetConfig,
+    TrainConfig,
+)
 from diptych.networks.convolutions import ColumnsConv2d
 from diptych.networks.norms import InstanceNorm2d
+from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS
+from diptych.training.state import State
+from diptych.training.stepper import update
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 
@@ -39,19 +49,26 @@ DYNAMO = [*variants(GENERATORS), *variants(DISCRIMINATORS)]  # tracing one takes
 
 
 def trained(config, layout=torch.contiguous_format):
-    """The network of ``config`` in evaluation mode after a forward and a backward pass of training; a sample input."""
-    torch.manual_seed(0)
-    if type(config) in GENERATORS.built_in.values():
-        network = build_generator(config, 3, 3)
-        height, width = 2 * max(config.stride, 8), 3 * max(config.stride, 8)
-    else:
-        network = build_discriminator(config, 3)
-        height, width = 2 * config.smallest_side, 2 * config.smallest_side + 3
-    network.to(memory_format=layout)
-    x = (torch.rand(2, 3, height, width) * 2 - 1).contiguous(memory_format=layout)
-    with torch.autocast("cpu", torch.bfloat16):
-        network(x).mean().backward()
-    return network.eval(), x
+    """The network of ``config``, prepared by the training state and updated once, in evaluation mode; a sample input."""
+    is_generator = type(config) in GENERATORS.built_in.values()
+    generator = config if is_generator else ResnetConfig(width=2, num_blocks=1)
+    discriminator = PatchganConfig(width=2, num_layers=1) if is_generator else config
+    side = 2 * max(generator.stride, 16)
+    state = State(
+        TrainConfig(
+            method=CycleganConfig(lambda_identity=0.5),
+            generator=generator,
+            discriminator=discriminator,
+            data=DataConfig(crop_size=side, load_size=side, channels_a=3, channels_b=3),
+            engine=EngineConfig(device="cpu", precision="bf16", channels_last=layout is torch.channels_last),
+        )
+    )
+    update(state, Pair(*torch.rand(2, 1, 3, side, side) * 2 - 1), learning_rate=1e-4)
+    network = state.method.generators["a2b"] if is_generator else state.method.discriminators["a"]
+    smallest = max(config.stride, 8) if is_generator else config.smallest_side
+    height, width = 2 * smallest, 3 * smallest if is_generator else 2 * smallest + 3
+    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return network.eval(), x.contiguous(memory_format=layout)
 
 
 def dynamic_shapes(config):
