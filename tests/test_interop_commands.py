@@ -278,7 +278,7 @@ def mistaken(theirs):
         ("export taken --original file", "file is a file: give a folder to write to"),
         ("translate . a.png b.png", ". holds no model.safetensors: diptych import . --to MODEL makes one of its .pth files"),
         ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
-        ("export taken", "nothing says what to export to: give --original DIR"),
+        ("export taken", "no format is given: give --original DIR"),
         ("export taken --original new", "taken/model.safetensors is damaged, or no diptych file"),
         ("export nothing --original new", "nothing does not exist"),
         ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is no diptych file: turn original checkpoints into ours"),
