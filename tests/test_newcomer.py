@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diptych import __version__, checksummed
+from diptych import __version__
 from diptych.checksummed import read_checksummed, write_checksummed
 from helpers.squares import BLUE, ORANGE, square
 
