@@ -1,4 +1,4 @@
-"""Sealed files come back exactly, or not at all."""
+"""Checksummed files come back exactly, or not at all."""
 
 import json
 import random
@@ -59,7 +59,7 @@ def test_a_stranger_safetensors_is_refused(tmp_path):
 
 
 def test_another_kind_is_refused(file):
-    with pytest.raises(WeightsError, match="is a model, and a checkpoint is needed"):
+    with pytest.raises(WeightsError, match="is a model, not a checkpoint"):
         read_checksummed(file, "checkpoint")
 
 

@@ -231,7 +231,7 @@ def test_the_standard_inception_alone_gives_plain_names(tmp_path):
     assert network.label("FID") == "FID"
     assert network([np.full((20, 20, 3), 200, np.uint8)]).round() == pytest.approx(np.full((1, 2048), 200))
     torch.jit.script(Inception(64)).save(tmp_path / "other.pt")
-    with pytest.raises(UserError, match="64 features, where the standard Inception has 2048"):
+    with pytest.raises(UserError, match="64 features, but the standard Inception has 2048"):
         load_features(f"inception:{tmp_path / 'other.pt'}")([np.zeros((9, 9, 3), np.uint8) + 200])
 
 
@@ -256,9 +256,9 @@ def test_a_feature_network_that_cannot_be_is_one_line(tmp_path, monkeypatch):
     for spec, words in (
         ("nowhere.pt", "nowhere.pt does not exist: give efficientnet-lite0, inception:FILE"),
         (str(tmp_path / "text.pt"), "is no TorchScript file"),
-        (f"{__name__}:nothing", "cannot be had"),
-        ("no_such_module:function", "cannot be had (No module named"),
-        (f"{__name__}:broken_network", "cannot be had (no such)"),
+        (f"{__name__}:nothing", "cannot be loaded"),
+        ("no_such_module:function", "cannot be loaded (No module named"),
+        (f"{__name__}:broken_network", "cannot be loaded (no such)"),
         (f"{__name__}:no_network", "is a int: return a module"),
         (f"{__name__}:maps_network", "gives (1, 3, 224, 224) for (1, 3, 224, 224): give one that returns (B, D)"),
         (f"{__name__}:nan_network", "gives NaN or infinity"),
@@ -425,7 +425,7 @@ def test_unreadable_pictures_are_left_out_where_training_left_them_out(tmp_path)
     said = []
     found = evaluate(run.folder, features=COLOURS, pairs=True, report=said.append)
     assert found.protocol["pictures"]["B"]["number"] == 3
-    assert any(line.startswith("left out: ") and "2002.png" in line for line in said)
+    assert any(line.startswith("skipped: ") and "2002.png" in line for line in said)
 
 
 def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
@@ -444,7 +444,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
     for arguments, words in (
         ([str(tmp_path / "nothing")], "nothing does not exist"),
         ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
-        ([model], "is no run, so nothing is known to be held out: give pictures"),
+        ([model], "is not a run, so it has no held-out pictures: give pictures"),
         ([run, a], f"two folders of pictures are needed, and {a} is one: give A B, or --root ROOT"),
         ([run, a, a, "--root", str(squares)], "both two folders and a root are given"),
         ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
@@ -453,7 +453,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([run, "--colours", "c.txt"], "colours are given, but no label maps"),
         (
             [run, "--label-maps", "b", "--colours", str(tmp_path / "bad.txt")],
-            "line 1, is '#12345': begin it with a colour",
+            "line 1, is '#12345': start it with a colour",
         ),
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "none.txt")], "cannot be read"),

@@ -25,8 +25,8 @@ from diptych.data.encoding import Encoding
 from diptych.errors import WeightsError
 from diptych.inference.translator import Translator
 from diptych.interop import export_original, import_original, save_original
-from diptych.interop.exporting import options_there
-from diptych.interop.names import A2B, B2A, JUDGES_BOTH
+from diptych.interop.exporting import original_options
+from diptych.interop.names import DESCRIPTIONS
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
@@ -130,7 +130,7 @@ def test_the_blog_version_names_a_discriminator_by_what_it_judges(tmp_path, thei
     for theirs_name, name in zip(CYCLEGAN, ("G__AB_9", "G__BA_9", "D__B_9", "D__A_9"), strict=True):
         originals(theirs, [theirs_name])[0].rename(theirs / f"{name}.pth")
     found = import_original(sorted(theirs.iterdir()), tmp_path / "run")
-    assert {str(role): network.path.stem for role, network in found.networks.items()} == {
+    assert {DESCRIPTIONS[role]: network.path.stem for role, network in found.networks.items()} == {
         "generator A → B": "G__AB_9", "generator B → A": "G__BA_9",
         "discriminator of A": "D__A_9", "discriminator of B": "D__B_9",
     }  # fmt: skip
@@ -145,7 +145,7 @@ def test_import_says_what_it_found_and_what_it_assumes(tmp_path, theirs, capsys)
     architecture = "ResNet of 1 blocks, width 2, instance norm, 3 to 3 channels"
     assert f"{files[0]}: generator A → B: {architecture}\n" in err
     assert f"{files[2]}: discriminator of B: PatchGAN of 1 layers, width 2, instance norm, 3 channels\n" in err
-    assert "how pictures were prepared is not in the files; assumed are the original's defaults: resized to 286" in err
+    assert "how pictures were preprocessed; the original's defaults are assumed: resized to 286" in err
 
 
 def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
@@ -173,9 +173,9 @@ def test_the_originals_options_for_a_model_are_told(generator, options):
     card = ModelCard(
         method="cyclegan", generator=generator, encodings=Pair(Encoding(1), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
-    assert options_there(card, [A2B, B2A]) == options
+    assert original_options(card, ["a2b", "b2a"]) == options
     turned = options.replace("--input_nc 1 --output_nc 3", "--input_nc 3 --output_nc 1 --direction BtoA")
-    assert options_there(card, [B2A, JUDGES_BOTH]) == turned
+    assert original_options(card, ["b2a", "joint"]) == turned
 
 
 OPTIONS_FILE = """----------------- Options ---------------
@@ -201,14 +201,14 @@ def test_a_folder_is_imported_with_what_its_options_file_says(tmp_path, theirs):
     assert card.data == DataConfig(resize="width", load_size=72, crop_size=64, flip=False, channels_a=1, channels_b=3)
     assert (card.method, card.generator.dropout) == ("pix2pix", True)
     assert list(load_model(found.file).networks) == ["b2a"]
-    assert f"pictures prepared as {theirs / 'train_opt.txt'} says" in found.notes
+    assert f"preprocessing taken from {theirs / 'train_opt.txt'}" in found.notes
     again = import_original([theirs], tmp_path / "other.safetensors", direction="a2b")
     assert list(load_model(again.file).networks) == ["a2b"]
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("crop_size: large", "crop_size is 'large': mend"), ("preprocess: zoom", "preprocess is 'zoom': give one of")],
+    [("crop_size: large", "crop_size is 'large': correct"), ("preprocess: zoom", "preprocess is 'zoom': give one of")],
 )
 def test_an_options_file_that_makes_no_sense_is_one_line(tmp_path, theirs, line, words):
     originals(theirs, CYCLEGAN[:2])
@@ -235,7 +235,7 @@ def test_a_run_is_exported_with_the_discriminators_of_its_checkpoint(squares, tm
     back = states(tmp_path / "out")
     assert sorted(back) == sorted(CYCLEGAN)
     for name, prefix in (
-        ("G_A", "ema.a2b."), ("G_B", "ema.b2a."), ("D_A", "discriminators.b."), ("D_B", "discriminators.a."),
+        ("G_A", "ema.generators.a2b."), ("G_B", "ema.generators.b2a."), ("D_A", "discriminators.b."), ("D_B", "discriminators.a."),
     ):  # fmt: skip
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         assert equal({"": back[f"latest_net_{name}.pth"]}, {"": state}), name
@@ -263,25 +263,25 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth", "--to"),
         ("import nothing.pth --to new", "nothing.pth does not exist: give a .pth file"),
         ("import latest_net_D_A.pth --to new", "there is no generator among the files"),
-        ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not say which: rename"),
-        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not say which"),
-        ("import wrong_net_D_A.pth --to new", "wrong_net_D_A.pth is no discriminator of B but a ResNet of 1 blocks"),
+        ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not tell which: rename"),
+        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not tell which"),
+        ("import wrong_net_D_A.pth --to new", "wrong_net_D_A.pth is not a discriminator of B but a ResNet of 1 blocks"),
         ("import latest_net_G_A.pth 5_net_G_A.pth --to new", "and 5_net_G_A.pth are both the generator A → B: give one"),
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
-        ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "by latest_net_G_A.pth A has 3 channels and B 3, but by"),
-        ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "sees 1 channels, and 3 are needed"),
+        ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "the channels of A and B are 3 and 3 in latest_net_G_A.pth, but 1 and 3 in grey_net_G_B.pth"),
+        ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "takes 1 channels, but the generators need 3: leave it out"),
         ("import latest_net_G_A.pth --to model.pth", "model.pth is no name for a model: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
-        ("import latest_net_G_A.pth --to new --direction b2a", "latest_net_G_A.pth says its direction by its name: leave"),
+        ("import latest_net_G_A.pth --to new --direction b2a", "the name of latest_net_G_A.pth tells its direction: leave"),
         ("import taken --to new", "taken holds no latest_net_*.pth: give the files themselves"),
         ("export taken --original file", "file is a file: give a folder to write to"),
-        ("translate . a.png b.png", ". holds no model.safetensors: diptych import . --to MODEL makes one of its .pth files"),
+        ("translate . a.png b.png", ". holds no model.safetensors: convert its .pth files with diptych import . --to MODEL"),
         ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
         ("export taken", "no format is given: give --original DIR"),
         ("export taken --original new", "taken/model.safetensors is damaged, or no diptych file"),
         ("export nothing --original new", "nothing does not exist"),
-        ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is no diptych file: turn original checkpoints into ours"),
+        ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is no diptych file: convert original checkpoints with diptych import"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(theirs, monkeypatch, capsys, arguments, words):
@@ -312,7 +312,5 @@ def test_what_the_original_cannot_express_is_refused(tmp_path, capsys):
     save_model(tmp_path / "m.safetensors", {"a2b": build_generator(config, 3, 3)}, card)
     code, _, err = run(capsys, "export", tmp_path / "m.safetensors", "--original", tmp_path / "out")
     assert code == 2
-    assert (
-        "m.safetensors upsamples by nearest resizing, and the original only by transposed convolutions: export" in err
-    )
+    assert "m.safetensors upsamples by nearest resizing, the original only by transposed convolutions: export" in err
     assert not (tmp_path / "out").exists()

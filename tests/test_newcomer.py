@@ -166,9 +166,9 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
         monkeypatch.setattr("diptych.checksummed.FORMAT", 2)
         said = f"{path} has format 2, and this diptych reads up to 1"
     else:
-        description["generator"]["attention"] = True
-        reason = "generator has no option 'attention'"
-        said = f"{path} is a model of diptych 99.0, which diptych {__version__} cannot read ({reason})"
+        description["card"]["generator"]["attention"] = True
+        reason = "card.generator has no option 'attention'"
+        said = f"{path} was written by diptych 99.0, and diptych {__version__} cannot read it ({reason})"
     write_checksummed(path, "model", tensors, description)
     before = files()
     assert diptych(f"translate {RUN} photos painted") == (2, [f"diptych: {said}: pip install -U diptych"])

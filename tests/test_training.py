@@ -235,7 +235,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(squares, 
 
 def test_a_folder_with_something_else_in_it_is_not_written_to(squares, tmp_path):
     (tmp_path / "thesis.txt").write_text("all my work")
-    with pytest.raises(RunError, match="holds something else than a run"):
+    with pytest.raises(RunError, match="is not a run and holds other files"):
         train(tiny(squares), tmp_path)
 
 
@@ -356,7 +356,7 @@ def test_an_imported_model_is_not_trained_over(squares, tmp_path):
     imported = tmp_path / "imported"
     imported.mkdir()
     (imported / "model.safetensors").write_bytes(first.model_file.read_bytes())
-    with pytest.raises(RunError, match=r"imported holds something else .*--init-from .*imported begins with its model"):
+    with pytest.raises(RunError, match=r"imported is not a run .*--init-from .*imported starts from its model"):
         train(tiny(squares), imported)
     assert [path.name for path in imported.iterdir()] == ["model.safetensors"]
 

@@ -551,7 +551,7 @@ def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys, model):
         ("none.safetensors", [], "none.safetensors does not exist"),
         ("x.png", [], "x.png is damaged, or no diptych file"),
         ("damaged.safetensors", [], "has changed since it was written"),
-        ("other.safetensors", [], "other.safetensors is a checkpoint, and a model is needed"),
+        ("other.safetensors", [], "other.safetensors is a checkpoint, not a model"),
         ("run", [], "run holds no model.safetensors: give a run that has trained"),
         ("one.safetensors", ["--direction", "b2a"], "this model has no direction b2a: give a2b"),
         ("one.safetensors", ["--direction", "b2c"], "b2c"),

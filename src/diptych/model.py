@@ -113,11 +113,10 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
         with torch.device("meta"):
             for direction in description["directions"]:
                 model.networks[direction] = build_generator(card.generator, *card.channels.along(direction))
-            if discriminators and (config := card.discriminator):
+            if discriminators and card.discriminator:
                 for role in description["discriminators"]:
-                    model.discriminators[role] = build_discriminator(
-                        config, discriminator_channels(role, card.channels)
-                    )
+                    channels = discriminator_channels(role, card.channels)
+                    model.discriminators[role] = build_discriminator(card.discriminator, channels)
         for prefix, network in _by_prefix(model.networks, model.discriminators).items():
             load_weights(network, tensors, prefix)
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
@@ -132,8 +131,8 @@ def _by_prefix(
     networks: Mapping[Direction, nn.Module], discriminators: Mapping[DiscriminatorRole, nn.Module]
 ) -> dict[str, nn.Module]:
     """The networks by the prefix of their tensors' names."""
-    generators: dict[str, nn.Module] = {direction: network for direction, network in networks.items()}  # noqa: C416
-    return generators | {f"discriminators.{role}": network for role, network in discriminators.items()}
+    named = {f"discriminators.{role}": network for role, network in discriminators.items()}
+    return dict(networks) | named
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> nn.Module:

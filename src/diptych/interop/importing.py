@@ -143,21 +143,20 @@ def _channels(generators: Generators, discriminators: Discriminators) -> Pair[in
     Raises:
         WeightsError: two networks have different ones.
     """
-    first, pairs = next(iter(generators.values())), []
+    by_channels: dict[Pair[int], Path] = {}
     for direction, network in generators.items():
-        pairs.append(Pair(*Pair(network.architecture.in_channels, network.architecture.out_channels).along(direction)))
-        if pairs[-1] != pairs[0]:
-            (a, b), (other_a, other_b) = pairs[0], pairs[-1]
-            problem = (
-                f"A and B have {a} and {b} channels in {first.path}, but {other_a} and {other_b} in {network.path}"
-            )
-            raise WeightsError(problem, cure=ONE_MODEL)
+        shape = Pair(network.architecture.in_channels, network.architecture.out_channels)
+        by_channels[Pair(*shape.along(direction))] = network.path
+    channels = next(iter(by_channels))
+    if len(by_channels) > 1:
+        described = (f"{pair.a} and {pair.b} in {path}" for pair, path in by_channels.items())
+        raise WeightsError(f"the channels of A and B are {', but '.join(described)}", cure=ONE_MODEL)
     for role, network in discriminators.items():
-        expected, actual = discriminator_channels(role, pairs[0]), network.architecture.in_channels
+        expected, actual = discriminator_channels(role, channels), network.architecture.in_channels
         if actual != expected:
             problem = f"{network.path}, the {DESCRIPTIONS[role]}, takes {actual} channels, but the generators need"
             raise WeightsError(f"{problem} {expected}", cure="leave it out")
-    return pairs[0]
+    return channels
 
 
 def _common_config(networks: list[OriginalNetwork]) -> object:
