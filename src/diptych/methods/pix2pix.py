@@ -18,7 +18,7 @@ from diptych.pair import Pair
 
 
 class Pix2pix(Method):
-    """The method; the discriminator takes its step first. There is no image pool."""
+    """The discriminator takes its step first. There is no image pool."""
 
     def __init__(
         self,
