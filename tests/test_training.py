@@ -311,7 +311,7 @@ def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path)
     train(config, tmp_path / "second")
     longer = replace(config, length=LengthConfig(pictures=4))
     assert train(longer, tmp_path / "second").config().generator == TINY.generator
-    with pytest.raises(OptionError, match=r"generator.width is 8, and 4 of the generator in .*second: leave it out"):
+    with pytest.raises(OptionError, match=r"generator.width is 8, but the generator in .*second has 4: leave it out"):
         train(replace(longer, generator=ResnetConfig(width=8)), tmp_path / "second")
 
 

@@ -56,7 +56,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{path} cannot be written ({error.strerror or error})"
-        raise UserError(problem, cure="make room, or give an output that may be written") from None
+        raise UserError(problem, cure="free some space, or give an output in a writable folder") from None
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Alarms: which numbers mean that a run is failing, what they mean, and what to try."""
+"""Alarms: the thresholds of the indicators, what a crossed threshold means, and what to try."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

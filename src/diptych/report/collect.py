@@ -13,9 +13,8 @@ from diptych.config_json import flatten
 from diptych.data.sources import domain_names
 from diptych.monitoring.grid import Block
 from diptych.pair import Pair
+from diptych.report.charts import Point
 from diptych.run import Run
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)

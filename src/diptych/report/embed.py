@@ -78,7 +78,7 @@ def embed_array(values: Array) -> Embedded:
 
 
 def embed(picture: Image.Image, limit: int) -> Embedded:
-    """Encodes ``picture`` in at most ``limit`` bytes: at lower quality and smaller if need be."""
+    """Encodes ``picture`` in at most ``limit`` bytes: with lower quality and a smaller size if necessary."""
     lossless, quality = max(picture.size) <= SMALL, 85
     while True:
         file = io.BytesIO()

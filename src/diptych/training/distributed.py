@@ -37,7 +37,7 @@ class World:
     """The ranks of a run. This class is for a single rank and does not use torch.distributed.
 
     The main rank makes decisions, reads checkpoints, writes and prints; every rank trains on its part of each batch.
-    Except for ``is_main``, these are collectives: every rank must call them in the same order, or the job deadlocks.
+    All methods except ``is_main`` are collectives: every rank must call them in the same order, or the job deadlocks.
     """
 
     rank, size = 0, 1

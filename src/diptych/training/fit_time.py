@@ -74,7 +74,7 @@ def fit_to_time(
         OptionError: there is no time for an update.
     """
     length, output = plan.config.length, plan.config.output
-    display.note(f"measuring how many pictures {length.time} has room for")
+    display.note(f"measuring how many pictures fit into {length.time}")
     begun = time.perf_counter()
     state = State(plan.config, plan.world)
     pace = measure(state, plan.loader, min(MEASURED_FRACTION * parse_time(length.time or ""), MEASURED_SECONDS))

@@ -38,12 +38,13 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     if crop_size % generator.stride:
         raise OptionError(
             f"crop-size {crop_size} is no multiple of {generator.stride}",
-            cure=f"this generator needs one, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
+            cure=f"give a multiple of it, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
         )
     smallest = config.discriminator.smallest_side
     if 0 < crop_size < smallest:
         raise OptionError(
-            f"crop-size {crop_size} is too small for this discriminator", cure=f"it needs {smallest}, or fewer layers"
+            f"crop-size {crop_size} is too small for this discriminator",
+            cure=f"give at least {smallest}, or a discriminator with fewer layers",
         )
     if config.engine.accumulate > config.optimiser.batch_size:
         problem = f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} parts"

@@ -33,7 +33,7 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
         )
     if other := [direction for direction in model.networks if direction not in method.directions]:
         raise OptionError(
-            f"{path} translates {other[0]}, and this run learns {' and '.join(method.directions)}",
+            f"{path} translates {other[0]}, but this run learns {' and '.join(method.directions)}",
             cure=f"give --direction {other[0]}",
         )
     generator = card.generator
@@ -79,7 +79,7 @@ def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) ->
         value, there = getattr(asked, name), getattr(found, name)
         if value not in (getattr(base, name), there):
             option_name = f"{option}.{name.replace('_', '-')}"
-            raise OptionError(f"{option_name} is {value}, and {there} of {what}", cure="leave it out")
+            raise OptionError(f"{option_name} is {value}, but {what} has {there}", cure="leave it out")
 
 
 def copy_weights(path: Path, state: State) -> str:

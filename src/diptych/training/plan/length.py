@@ -30,6 +30,6 @@ def total_pictures(config: TrainConfig, epoch_size: int, world_size: int = 1) ->
     pictures = length.pictures if length.pictures is not None else round(length.epochs * epoch_size)
     if batch_size < 1 or pictures < 1:
         problem = f"a run of {pictures} pictures with batch-size {batch_size}"
-        raise OptionError(problem, cure="give at least one of each")
+        raise OptionError(problem, cure="give at least 1 picture and batch-size 1")
     global_batch_size = batch_size * world_size
     return -(-pictures // global_batch_size) * global_batch_size

@@ -153,7 +153,7 @@ def _find_pictures(config: TrainConfig, display: Display) -> Split:
     split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=config.data.skip_unpaired)
     if not paired and config.source.root is None and (common := common_names(split.train)):
         display.note(
-            f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
+            f"{common} pictures have the same name in both folders: if these are pairs, --method pix2pix uses them"
         )
     for folder in dict.fromkeys(domain.folder for domain in split.train):
         if unread := describe_unread(folder):
