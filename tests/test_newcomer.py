@@ -120,7 +120,7 @@ def test_no_space_left_for_translations(desk):
     code, (_, line) = diptych(f"translate {RUN} photos painted", FULL.format(size=100))
     assert (code, line) == (
         2,
-        "diptych: painted/0.png cannot be written (File too large): make room, or give an output that may be written",
+        "diptych: painted/0.png cannot be written (File too large): free some space, or give an output in a writable folder",
     )
     assert list(Path("painted").iterdir()) == []
     assert diptych(f"translate {RUN} photos painted")[0] == 0

@@ -141,8 +141,7 @@ def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
     )
     train(config, tmp_path / "run", display=Terminal())
     assert (
-        "24 pictures have a namesake in the other folder: if these are pairs, --method pix2pix"
-        in capfd.readouterr().err
+        "24 pictures have the same name in both folders: if these are pairs, --method pix2pix" in capfd.readouterr().err
     )
 
 

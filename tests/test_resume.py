@@ -112,7 +112,7 @@ def test_a_fork_begins_with_the_parents_state_and_may_differ(squares, tmp_path):
 def test_a_fork_with_other_networks_is_refused(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=4))
     train(config, tmp_path / "parent")
-    with pytest.raises(WeightsError, match="is of other networks"):
+    with pytest.raises(WeightsError, match="was saved with other networks"):
         train(
             replace(config, generator=ResnetConfig(width=8), length=LengthConfig(pictures=6)),
             tmp_path / "parent",

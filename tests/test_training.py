@@ -135,7 +135,7 @@ def test_there_is_one_sample_grid_however_long_it_takes():
 @pytest.mark.parametrize(("pace", "options"), [((100.0, 3.0), {}), ((0.5, 0.1), {}), ((100.0, 0.1), {"elapsed": 3.0})])
 def test_a_time_without_room_for_an_update_is_refused(pace, options):
     with pytest.raises(
-        OptionError, match=r"3s has no time for an update: an update takes .* s, and samples .* s: give"
+        OptionError, match=r"3s is too short for an update: an update takes .* s, and samples .* s: give"
     ):
         paced("3s", pace, **options)
 
@@ -151,7 +151,7 @@ def test_a_time_becomes_a_number_of_pictures_in_the_plan(squares, tmp_path):
     assert fitted.config.output.num_samples == 4
     assert fitted.total == fitted.config.length.pictures + fitted.config.length.pictures % 2
     assert fitted.sample_every == fitted.total // 4
-    assert "samples are drawn 4 times, not 20: 100h has no time for more" in notes
+    assert "samples are drawn 4 times, not 20: 100h is too short for more" in notes
 
 
 def test_the_pace_is_measured_and_leaves_no_trace(squares, tmp_path):
@@ -311,7 +311,7 @@ def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path)
     train(config, tmp_path / "second")
     longer = replace(config, length=LengthConfig(pictures=4))
     assert train(longer, tmp_path / "second").config().generator == TINY.generator
-    with pytest.raises(OptionError, match=r"generator.width is 8, and 4 of the generator in .*second: leave it out"):
+    with pytest.raises(OptionError, match=r"generator.width is 8, but the generator in .*second has 4: leave it out"):
         train(replace(longer, generator=ResnetConfig(width=8)), tmp_path / "second")
 
 

@@ -572,7 +572,9 @@ def test_an_output_that_may_not_be_written_is_one_line_and_exit_code_2(public_fo
         with unprivileged():
             code, lines = run(capsys, model, public_folder / "in", public_folder / target)
         assert code == 2
-        assert re.search(r"cannot be written \(.*\): make room, or give an output that may be written", lines[-1])
+        assert re.search(
+            r"cannot be written \(.*\): free some space, or give an output in a writable folder", lines[-1]
+        )
         assert len(lines) <= 3  # direction, scale, mistake
 
 
@@ -592,7 +594,7 @@ main(sys.argv[1:])
     assert done.returncode == 2
     *_, last = done.stderr.splitlines()
     assert "Traceback" not in done.stderr
-    assert last.endswith("cannot be written (File too large): make room, or give an output that may be written")
+    assert last.endswith("cannot be written (File too large): free some space, or give an output in a writable folder")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 

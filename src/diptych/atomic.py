@@ -11,8 +11,8 @@ from pathlib import Path
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``. At the end it is flushed to disk and renamed to ``path``.
 
-    If anything fails, the temporary file is removed and ``path`` is as it was. The temporary name does not contain the
-    final one, which may already be as long as the file system allows.
+    If anything fails, the temporary file is removed and ``path`` is unchanged. The temporary name does not contain the
+    final name, which may already have the maximal length.
     """
     temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -28,7 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The permission bits that this process withholds from new files. Reading it requires setting it."""
+    """The permission bits that new files of this process lack. Reading the umask requires setting it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

@@ -23,10 +23,10 @@ def to_json(config: Any) -> Any:
 
 
 def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Config:
-    """The config of type ``kind`` that ``to_json`` made ``value`` of.
+    """The config of type ``kind`` in the JSON ``value``; the inverse of ``to_json``.
 
     Raises:
-        OptionError: an unknown option, or a value of the wrong type, with the place it stands at.
+        OptionError: an unknown option, or a value of the wrong type; the message says where.
     """
     made: Config = _from_json(kind, value, where)
     return made

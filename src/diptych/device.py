@@ -23,7 +23,7 @@ class Device:
         self.dtype = DTYPES.get(config.precision)
 
     def autocast(self, *, cache_weights: bool = True) -> contextlib.AbstractContextManager[object]:
-        """Inside, convolutions and matrix products run in the chosen precision; weights stay in float32.
+        """Context manager: convolutions and matrix products run in the chosen precision; weights stay in float32.
 
         ``cache_weights=False`` turns off autocast's cache of cast weights. The cache is shared by threads, so it would
         connect the autograd graphs of the two directions.
@@ -37,7 +37,7 @@ class Device:
         module.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def force_eager(self) -> contextlib.AbstractContextManager[object]:
-        """Inside, compiled networks run eagerly: compiling does not pay for rare calls or other image sizes."""
+        """Context manager: compiled networks run eagerly. Rare calls and other image sizes are not worth compiling."""
         return torch.compiler.set_stance("force_eager") if self.config.compile else contextlib.nullcontext()
 
 
@@ -85,7 +85,7 @@ def resolve_engine(config: EngineConfig) -> EngineConfig:
     if channels_last is None:
         channels_last = precision != "fp32" if device == "cuda" else device == "cpu" and config.compile
     if config.compile and device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
-        raise OptionError("--compile needs a C++ compiler", cure="install g++, or leave it out")
+        raise OptionError("--compile needs a C++ compiler", cure="install g++, or leave --compile out")
     return replace(config, device=device, precision=precision, channels_last=channels_last)
 
 
@@ -104,7 +104,7 @@ def describe_engine(config: EngineConfig) -> str:
 
 
 def _has_bf16(device: DeviceName) -> bool:
-    """Whether ``device`` computes in bf16 itself, rather than by converting to float32 and back."""
+    """Whether ``device`` has bf16 arithmetic, instead of converting to float32 and back."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """An error that the user can correct: the problem, with file and value, and the cure."""
+    """An error that the user can correct. ``problem`` names file and value; ``cure`` says what to do."""
 
     def __init__(self, problem: str, *, cure: str) -> None:
         self.problem, self.cure = problem, cure
         super().__init__(f"{problem}: {cure}")
 
     def __reduce__(self) -> "tuple[object, tuple[type[UserError], str, str]]":
-        return _again, (type(self), self.problem, self.cure)  # for other processes of the same run
+        return _rebuild, (type(self), self.problem, self.cure)  # so that other ranks can unpickle it
 
 
-def _again(kind: type[UserError], problem: str, cure: str) -> UserError:
+def _rebuild(kind: type[UserError], problem: str, cure: str) -> UserError:
     error = kind.__new__(kind)
     UserError.__init__(error, problem, cure=cure)
     return error
@@ -35,7 +35,7 @@ class PictureError(UserError):
 
 
 class WeightsError(UserError):
-    """A file of weights that is damaged, of another kind or of another version."""
+    """A file of weights that is damaged, or of another kind or version."""
 
 
 class RunError(UserError):
@@ -56,7 +56,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{path} cannot be written ({error.strerror or error})"
-        raise UserError(problem, cure="make room, or give an output that may be written") from None
+        raise UserError(problem, cure="free some space, or give an output in a writable folder") from None
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A lock on a run folder, held by the operating system: it ends with its process, so none is left behind."""
+"""A lock on a run folder. The operating system releases it when the process ends, even after a crash."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ NAME = ".lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside, no other process can lock ``folder``.
+    """Context manager: no other process can lock ``folder``.
 
     Raises:
         RunError: another process holds the lock.
@@ -31,7 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _take(file: TextIO) -> bool:
-    """Takes the lock if it is free; returns whether it was. It is held until ``file`` is closed."""
+    """Takes the lock if it is free; returns whether it was free. Closing ``file`` releases it."""
     try:
         if sys.platform == "win32":
             import msvcrt

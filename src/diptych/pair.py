@@ -1,4 +1,4 @@
-"""A pair: one value for each of the two domains, so that every formula is written once."""
+"""A pair: one value for each of the two domains. Each formula is written once for both."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -7,7 +7,7 @@ Direction = Literal["a2b", "b2a"]
 DomainName = Literal["a", "b"]
 REVERSE: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 INTO: dict[DomainName, Direction] = {"a": "b2a", "b": "a2b"}
-"""The direction whose translations lie in a domain."""
+"""The direction that translates into a domain."""
 
 T = TypeVar("T")
 U = TypeVar("U")

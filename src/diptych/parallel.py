@@ -1,7 +1,7 @@
 """Parallel directions: on a CPU, the two directions of a method are computed at the same time, each in its own thread.
 
-Splitting every operation over all cores makes the cores wait for each other some thousand times per update, and a core
-that another program occupies holds up all of them. Two directions in parallel wait for each other a few times.
+If every operation is split over all cores, the cores wait for each other thousands of times per update, and one core
+that is busy with another program delays all of them. Parallel directions wait for each other a few times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ParallelDirections:
-    """Two threads. Each computes inside a context of its own that ``context`` makes, such as autocast."""
+    """Two threads, each inside its own context from ``context``, such as autocast."""
 
     NUM_THREADS = 2
 
@@ -29,9 +29,9 @@ class ParallelDirections:
 
     @contextmanager
     def halved_threads(self) -> Iterator[None]:
-        """Inside, every thread (the caller too) uses half of torch's intra-op threads.
+        """Context manager: each thread, including the caller, uses half of torch's intra-op threads.
 
-        The operations between the two directions are small. With all threads they would wait for a busy core.
+        The caller's own operations are small: on all cores, they would mostly wait for a busy one.
         """
         num_threads = torch.get_num_threads()
         torch.set_num_threads(max(1, num_threads // self.NUM_THREADS))
@@ -56,7 +56,7 @@ class ParallelDirections:
             torch._foreach_add_([_accumulated(p) for p, _ in used], [g for _, g in used])
 
     def _run(self, calls: Sequence[Callable[[], T]], *, with_context: bool = True) -> list[T]:
-        """The results of ``calls``, once all have ended."""
+        """Runs all ``calls`` and returns their results."""
         compute = partial(self._compute, torch.get_num_threads(), torch.is_grad_enabled(), with_context)
         running = [self.pool.submit(compute, call) for call in calls]
         wait(running)
@@ -76,7 +76,7 @@ def _gradient(loss: Tensor, parameters: Sequence[nn.Parameter]) -> tuple[Tensor 
 
 
 def _accumulated(parameter: nn.Parameter) -> Tensor:
-    """The gradient so far, with the parameter's own memory layout, on which optimisers rely."""
+    """The gradient so far. A new one gets the memory layout of its parameter, as fused optimisers require."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad

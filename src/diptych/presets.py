@@ -18,13 +18,13 @@ from diptych.config import (
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """The paper's method with mixed precision where the machine has it, a moving average of the generators, a learning
-    rate that decays smoothly, and sizes that suit the pictures. `docs/design.md` lists each departure."""
+    """The paper's method with mixed precision if the hardware has it, an EMA of the generators, a learning rate that
+    decays at every update, and sizes that fit the pictures. `docs/design.md` lists each difference from the paper."""
     return TrainConfig(method=method, generator=method.generator, discriminator=method.discriminator)
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The paper to the letter: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no moving average."""
+    """The paper's settings: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no moving average."""
     return replace(
         default(method),
         data=DataConfig(load_size=286, crop_size=256, draft=False),

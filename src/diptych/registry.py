@@ -80,7 +80,7 @@ def load_class(path: str, component: str) -> Any:
         return getattr(import_module(module), name)
     except AttributeError:
         problem, cure = f"{module} has no {name!r}", "give the name of a class in it"
-    except Exception as error:  # a stranger's module may raise anything
+    except Exception as error:  # a user's module may raise anything
         problem = f"{module} cannot be imported ({first_line(error)})"
         cure = "install the package, or put its folder on PYTHONPATH"
     raise OptionError(f"{component} {path}: {problem}", cure=cure)

@@ -1,8 +1,8 @@
 """CycleGAN: two generators and two discriminators, tied together by cycle consistency.
 
 Source: Zhu, Park, Isola, Efros 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
-arXiv 1703.10593. Everything is named by the domain in which an image lies: ``fake.b`` is G(a), and the discriminator
-``b`` judges images of B.
+arXiv 1703.10593. Names refer to the domain of an image: ``fake.b`` is G(a), and the discriminator ``b``
+judges images of B.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Translations(NamedTuple):
     reconstructed: Pair[Tensor]
     """F(G(a)) and G(F(b))."""
     identity: Pair[Tensor] | None
-    """F(a) and G(b); None where the identity loss is off."""
+    """F(a) and G(b); None without the identity loss."""
 
 
 class Cyclegan(Method):
@@ -80,7 +80,7 @@ class Cyclegan(Method):
     def _translate(
         self, execution: Execution, network: nn.Module, back: nn.Module, source: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of one direction: the translated ``source``, its reconstruction, and ``target`` through the same network."""
+        """One direction: the translated ``source``, its reconstruction, and ``target`` through the same network."""
         batches = (source, target) if self.lambda_identity else (source,)
         fake, *same = execution.forward(network, *batches)
         (reconstructed,) = execution.forward(back, fake)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Execution:
-    """What a method calls to run its networks. The default runs them one after the other, without any measure."""
+    """How a method runs its networks. The default runs one after the other, each batch by itself."""
 
     batch_forwards: bool = False
     """Concatenate batches that go through the same network into one forward pass (never with batch norm)."""
@@ -34,9 +34,9 @@ class Execution:
 
     @classmethod
     def choose(cls, device: Device, modules: Collection[nn.Module], *, two_directions: bool) -> "Execution":
-        """The execution that ``device.config`` asks for, as far as it leaves the numbers of ``modules`` as they are.
+        """The execution that ``device.config`` asks for, without options that would change the results of ``modules``.
 
-        ``two_directions``: there are two, and this process computes both on cores of its own.
+        ``two_directions``: the method has two, and no other rank computes on the same cores.
         """
         config = device.config
         batch_forwards = config.batch_forwards and not config.activation_checkpointing
@@ -51,7 +51,7 @@ class Execution:
         return self.parallel.map(pair, function, *others) if self.parallel else pair.map(function, *others)
 
     def forward(self, network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-        """``network`` of each of ``batches``, (B, C, H, W), in their order."""
+        """The outputs of ``network`` for ``batches``, each (B, C, H, W)."""
         alike = len({batch.shape[1:] for batch in batches}) == 1
         if len(batches) < 2 or not self.batch_forwards or not alike or mixes_batch(network):
             return tuple(self._run(network, batch) for batch in batches)
@@ -78,5 +78,5 @@ def _wants_parallel(config: EngineConfig) -> bool:
 
 
 def _depends_on_order(module: nn.Module) -> bool:
-    """Whether the numbers depend on which direction is computed first: running statistics, and random draws."""
+    """Whether results depend on the order of the directions, through running statistics or dropout."""
     return any(isinstance(layer, _BatchNorm | _DropoutNd) for layer in module.modules())

@@ -1,4 +1,4 @@
-"""What the training loop asks of a method, and nothing more."""
+"""The interface between the training loop and a method."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ Terms of different groups share no autograd graph, only parameters: groups can b
 """
 
 PoolQuery = Callable[[Pair[Tensor]], Pair[Tensor]]
-"""Puts the fake images of each domain into its image pool and returns as many from there."""
+"""Passes the fake images of each domain through its image pool; returns batches of the same shape."""
 
 
 class Method(ABC):
@@ -26,7 +26,7 @@ class Method(ABC):
     averaged: ClassVar[tuple[str, ...]] = ("generators",)
     """The modules of which an exponential moving average is kept."""
     pool_size: int = 0
-    """Images that each domain's image pool holds."""
+    """Size of each domain's image pool."""
 
     @abstractmethod
     def modules(self) -> dict[str, nn.Module]:
@@ -44,7 +44,7 @@ class Method(ABC):
 
     @abstractmethod
     def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[tuple[str, LossGroups]]:
-        """One update: yields the name of a module with its losses, and continues once that module has taken its step.
+        """One update: yields the name of a module with its losses, and continues after that module's optimiser step.
 
         ``real`` holds a batch (B, C, H, W) in [-1, 1] for each domain. All networks run through ``execution``.
         """
@@ -62,7 +62,7 @@ class Method(ABC):
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Inside, gradients flow through ``module`` but none are computed for its parameters."""
+    """Context manager: gradients flow through ``module``, but its parameters get none."""
     module.requires_grad_(False)
     try:
         yield

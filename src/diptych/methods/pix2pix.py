@@ -18,7 +18,7 @@ from diptych.pair import Pair
 
 
 class Pix2pix(Method):
-    """The method; the discriminator takes its step first. There is no image pool."""
+    """The discriminator takes its step first. There is no image pool."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Pix2pix(Method):
         del query
         source, target = real.along(self.config.direction)
         (fake,) = execution.forward(self.generators[self.config.direction], source)
-        # The fake first, as in the authors' code: batch norm keeps running statistics.
+        # Fake before real, as in the authors' code: the order changes batch norm's running statistics.
         fake_scores = self.discriminate(execution, source, fake.detach())
         real_scores = self.discriminate(execution, source, target)
         yield "discriminators", self.discriminator_losses(real_scores, fake_scores)

@@ -1,4 +1,4 @@
-"""Alarms: which numbers mean that a run is failing, what they mean, and what to try."""
+"""Alarms: the thresholds of the indicators, what a crossed threshold means, and what to try."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
     ),
     "hidden_information": Rule(
         "hidden information: a slightly disturbed translation cannot be translated back",
-        "lower --lambda-a and --lambda-b; if one domain shows less detail, lower the weight of the cycle through it",
+        "lower --lambda-a and --lambda-b: --lambda-a more if B has less detail than A, --lambda-b more if A has less",
         high=4.0,
     ),
     "relative_checkerboard": Rule(
@@ -70,8 +70,7 @@ RULES: dict[str, Rule] = {
     ),
     "waiting_fraction": Rule(
         "training waits for pictures",
-        "raise --num-workers; if it lasts beyond the first epoch, raise --cache-gib or --disk-cache-gib; or put the "
-        "pictures on a faster disk",
+        "raise --num-workers; after the first epoch, raise --cache-gib or --disk-cache-gib; or use a faster disk",
         high=0.05,
     ),
     "memorised_fraction": Rule(
@@ -87,7 +86,7 @@ QUIET_FRACTION, QUIET_PICTURES = 0.2, 500
 
 
 def quiet_until(total: int) -> int:
-    """The number of pictures after which alarms begin, in a run of ``total``."""
+    """The number of pictures from which a run of ``total`` raises alarms."""
     return max(QUIET_PICTURES, round(QUIET_FRACTION * total))
 
 

@@ -12,14 +12,14 @@ from diptych.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """A run, without what trains it."""
+    """The facts of a run that monitoring needs; no training state."""
 
     config: TrainConfig
     """Resolved."""
     run: Run
     names: Pair[str]
     split: Split
-    """The domains trained on and held out; the latter may be empty."""
+    """Training and held-out pictures; there may be no held-out ones."""
     total: int
-    """Pictures per domain at the end of the run."""
+    """Images per domain at the end of the run."""
     device: torch.device

@@ -1,4 +1,4 @@
-"""In-training evaluation: a cheap score of held-out pictures, by which the best model is kept."""
+"""In-training evaluation: a fast score of held-out pictures that selects the best model."""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from diptych.monitoring.samples import sample_pictures
 from diptych.pair import Direction, Pair
 
 SCORING_FRACTION = 0.05
-"""Scores that would take a larger fraction of the time are left out; the first one is always taken."""
+"""Largest fraction of the training time for scores: one that would exceed it is skipped, except for the first."""
 MAX_PICTURES = 32
 MIN_FOR_KID = 8
 """KID of fewer pictures says nothing."""
@@ -30,8 +30,8 @@ MIN_FOR_KID = 8
 class InTrainingEvaluation:
     """Scores at most 32 held-out pictures of each domain at training size; lower is better.
 
-    For paired data, the score is the mean absolute difference to the truth, in levels of 255. Otherwise it is KID, the
-    mean over directions; its feature network needs the extra ``evaluate``, without which there are no scores.
+    For paired data, the score is the mean absolute difference from the true picture, in levels of 255. Otherwise it is
+    the mean KID of the directions, which needs the extra ``evaluate``.
     """
 
     def __init__(self, context: RunContext, display: Display) -> None:
@@ -61,7 +61,7 @@ class InTrainingEvaluation:
         return f"{self.network.label('KID')}, mean of the directions" if self.network else "L1 to the truth, of 255"
 
     def score(self, generators: Mapping[Direction, Forward]) -> dict[str, Any] | None:
-        """A record of the score for ``metrics.jsonl``. None if nothing can be scored, or if it would take too long."""
+        """A score for ``metrics.jsonl``; None if nothing can be scored, or if scoring would take too long."""
         if not (self.network or (self.paired and self.pictures.a)):
             return None
         started = time.monotonic()
@@ -87,5 +87,5 @@ class InTrainingEvaluation:
         return np.asarray(from_network(generator(to_network(stack([picture]), self.device)))[0])
 
     def is_flat(self, patience: int) -> bool:
-        """Whether none of the last ``patience`` scores is better than the best before them; never if that is 0."""
+        """Whether none of the last ``patience`` scores is better than all scores before; False if ``patience`` is 0."""
         return 0 < patience < len(self.history) and min(self.history[-patience:]) >= min(self.history[:-patience])

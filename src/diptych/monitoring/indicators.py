@@ -15,9 +15,9 @@ from diptych.data.image import LUMA
 MIN_FOR_SPREAD = 4
 """Fewer pictures do not show how outputs differ from each other."""
 MIN_SIDE = 16
-"""Smaller pictures do not show periodic patterns, in pixels."""
+"""In pixels. Smaller pictures do not show periodic patterns."""
 MIN_GAP = 0.2
-"""Between a discriminator's mean scores of real and fake. A discriminator with a smaller gap has memorised nothing."""
+"""A discriminator whose mean scores of real and fake differ by less has memorised nothing."""
 DISTURBANCE = 2 * LEVEL
 """Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 INVISIBLE = LEVEL / 2
@@ -33,7 +33,7 @@ def luminance(pictures: Tensor) -> Tensor:
 
 
 def luminance_correlation(inputs: Tensor, outputs: Tensor) -> float:
-    """Pearson's correlation of input and output luminance, the mean over pictures: −1 is a negative, 1 the same."""
+    """Pearson's correlation of input and output luminance, the mean over pictures: −1 inverted, 1 unchanged."""
     x, y = (luminance(pictures).flatten(1) for pictures in (inputs, outputs))
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     return F.cosine_similarity(x, y, dim=1).mean().item()
@@ -52,10 +52,10 @@ def spread(pictures: Tensor) -> float:
 
 
 def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor], Tensor], *, seed: int = 0) -> float:
-    """The error of the cycle with the translation rounded to 8 bits and slightly disturbed, over the error without.
+    """How much the cycle error grows, as a factor, if noise and rounding to 8 bits disturb the translation.
 
-    1 is no worse. A generator that hides the input in invisible detail loses it then (Chu, Zhmoginov, Sandler 2017,
-    "CycleGAN, a Master of Steganography").
+    1: not at all. A generator that hides the input in invisible detail cannot reconstruct it then (Chu, Zhmoginov,
+    Sandler 2017, "CycleGAN, a Master of Steganography").
     """
     noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(seed)).to(outputs)
     disturbed = rounded_to_eight_bits(outputs + DISTURBANCE * noise)
@@ -64,11 +64,11 @@ def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor],
 
 
 def checkerboard(pictures: Tensor) -> float:
-    """Energy of the finest periodic patterns over that of the frequencies beside them: at most about 1 without any.
+    """Energy of the finest periodic patterns, relative to neighbouring frequencies: at most about 1 without any.
 
-    An upsampling by 2 that treats odd and even pixels differently repeats the picture's energy around half of the
-    sampling frequency, and after two of them around a quarter (Odena, Dumoulin, Olah 2016). ``INVISIBLE`` is added to
-    both energies. The larger of rows and columns, median over pictures.
+    Upsampling by 2 that treats odd and even pixels differently copies energy to half of the sampling frequency. A
+    second upsampling copies it to a quarter (Odena, Dumoulin, Olah 2016). ``INVISIBLE`` is added to both energies.
+    Returns the larger value of rows and columns, the median over pictures.
     """
     if min(pictures.shape[2:]) < MIN_SIDE:
         return 1.0
@@ -78,7 +78,7 @@ def checkerboard(pictures: Tensor) -> float:
 
 
 def _excess(spectrum: Tensor) -> Tensor:
-    """Of ``(B, N)`` energies by frequency: around N/2 over 3N/8, or around N/4 over 3N/16 and 5N/16, the larger."""
+    """For ``(B, N)`` energies by frequency: the larger of E(N/2) / E(3N/8) and E(N/4) / √(E(3N/16) E(5N/16))."""
     size = spectrum.shape[1]
 
     def band(sixteenths: int) -> Tensor:
@@ -89,11 +89,10 @@ def _excess(spectrum: Tensor) -> Tensor:
 
 
 def dots(pictures: Tensor) -> float:
-    """Energy of the finest frequency, light and dark in turn, over that of those beside it: at most about 1 without a
-    pattern, however busy the picture.
+    """Energy of the highest frequency (alternating pixels), relative to its neighbours: at most about 1 without dots.
 
-    A faint lattice over the whole picture is this one frequency and no band around it. ``INVISIBLE`` is added to the
-    energy beside it. The larger of rows and columns, median over pictures.
+    A faint lattice over the whole picture has only this frequency, and no band around it. ``INVISIBLE`` is added to
+    the energy of the neighbours. Returns the larger value of rows and columns, the median over pictures.
     """
     if min(pictures.shape[2:]) < MIN_SIDE:
         return 1.0
@@ -103,7 +102,9 @@ def dots(pictures: Tensor) -> float:
 
 
 def _line(spectrum: Tensor) -> Tensor:
-    """Of ``(B, N)`` energies by frequency: at N/2 over N/2 − 2 and N/2 − 3, to which nothing of it leaks."""
+    """For ``(B, N)`` energies by frequency: E(N/2) over the mean of E(N/2 − 2) and E(N/2 − 3).
+
+    E(N/2) does not leak into these two."""
     size = spectrum.shape[1]
     beside = spectrum[:, size // 2 - 3 : size // 2 - 1].mean(1)
     return spectrum[:, size // 2] / (beside + INVISIBLE**2)
@@ -116,10 +117,10 @@ def _spectra(grey: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def memorised_fraction(seen: Tensor, unseen: Tensor, fake: Tensor) -> float:
-    """How far a discriminator scores unseen real pictures below the real pictures it was trained on, relative to fakes.
+    """The mean scores of a discriminator compared: (seen − unseen) / (seen − fake).
 
-    ``seen``, ``unseen`` and ``fake`` are its scores, of any shape. 0: unseen pictures look as real as seen ones. 1:
-    they look fake.
+    ``seen`` are scores of training pictures, ``unseen`` of held-out ones, ``fake`` of translations, of any shape. 0:
+    unseen pictures look as real as seen ones. 1: they look fake.
     """
     gap = (seen.mean() - fake.mean()).item()
     return 0.0 if gap <= MIN_GAP else (seen.mean() - unseen.mean()).item() / gap

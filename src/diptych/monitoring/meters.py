@@ -17,7 +17,7 @@ class NonFiniteError(ArithmeticError):
     """A loss or a weight became NaN or infinite: ``(name, pictures, value)``."""
 
     def __init__(self, name: str, pictures: int, value: float) -> None:
-        super().__init__(name, pictures, value)  # as they are, so that it can be pickled for another process
+        super().__init__(name, pictures, value)  # all arguments, so that it can be pickled
 
     def __str__(self) -> str:
         name, pictures, value = self.args
@@ -32,7 +32,7 @@ class Meters:
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, losses: Mapping[str, Tensor], pictures: int) -> None:
-        """Takes the scalar ``losses`` of the update that ended at ``pictures``."""
+        """Adds the scalar ``losses`` of the update that ended at ``pictures``."""
         self._pending.append((pictures, dict(losses)))
 
     def synchronize(self) -> None:
@@ -65,7 +65,7 @@ class Meters:
         return dict(self._totals)
 
     def restore(self, totals: Mapping[str, Sequence[float]]) -> None:
-        """Takes what ``totals`` returned, perhaps through JSON."""
+        """Loads what ``totals`` returned, also through JSON."""
         self._totals = {name: (total, int(count)) for name, (total, count) in totals.items()}
 
     def clear(self) -> None:
@@ -80,7 +80,7 @@ def mean_over_ranks(means: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def redistribute(totals: Sequence[Totals], world_size: int) -> list[Totals]:
-    """The ``totals`` of a run's former ranks for its ``world_size`` ranks of today: unchanged, or the mean for each."""
+    """One entry for each of ``world_size`` ranks: ``totals`` unchanged if the number fits, otherwise their mean."""
     if len(totals) == world_size:
         return list(totals)
     sums = mean_over_ranks([{name: total for name, (total, _) in rank.items()} for rank in totals])

@@ -7,18 +7,18 @@ from diptych.run import Run
 
 
 class MetricsLog:
-    """Appends records in order. A record that cannot be written is kept, and written before the next one."""
+    """Appends records in order. Keeps a record that cannot be written, and writes it before the next one."""
 
     def __init__(self, run: Run, display: Display) -> None:
         self.run, self.display = run, display
         self.unwritten: list[dict[str, Any]] = []
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds ``record``; its ``pictures`` says when."""
+        """Adds ``record``."""
         self.unwritten.append(record)
         try:
             while self.unwritten:
                 self.run.log(self.unwritten[0])
                 self.unwritten.pop(0)
         except OSError as error:
-            self.display.note(f"metrics are kept for later: {error.strerror or error}")
+            self.display.note(f"metrics cannot be written yet: {error.strerror or error}")

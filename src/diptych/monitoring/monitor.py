@@ -21,15 +21,15 @@ from diptych.monitoring.samples import sample_pictures
 from diptych.pair import INTO, REVERSE, Direction, DomainName, Pair
 
 RECORDS = 5
-"""Records of the metrics over which losses, gradient norms and waiting are averaged."""
+"""Losses, gradient norms and waiting are means over this many log records."""
 MIN_RECORDS = 2
-"""Fewer records do not show waiting: the first one holds the start of the run."""
+"""Fewer records do not show waiting: the first one includes the start of the run."""
 
 
 class Monitor:
     """Watches a run. Each alarm is shown once, when it is first raised.
 
-    ``shown`` are sample pictures, held out where there are such. A resumed run goes on from the records in its log.
+    ``shown`` are the sample pictures: held-out ones if there are any. A resumed run reads the records in its log.
     """
 
     def __init__(self, context: RunContext, shown: Pair[list[Array]], display: Display) -> None:
@@ -43,7 +43,7 @@ class Monitor:
         self.announced: set[tuple[str, str]] = set()
 
     def watch(self, record: Mapping[str, Any]) -> None:
-        """Takes a record of the metrics. Waiting for pictures is announced at once: it costs time from the start."""
+        """Adds a log record. Waiting for pictures raises an alarm at any time, even early in a run."""
         self.recent.append(record)
         if len(self.recent) >= MIN_RECORDS:
             self._announce(self._of_waiting())
@@ -54,7 +54,7 @@ class Monitor:
         discriminators: Mapping[DomainName, Forward],
         images_seen: int,
     ) -> list[Alarm]:
-        """The alarms after ``images_seen`` pictures of each domain: none early in a run, see ``quiet_until``."""
+        """The alarms after ``images_seen`` images per domain. There are none before ``quiet_until``."""
         if images_seen < quiet_until(self.context.total):
             return []
         found = self._of_records()

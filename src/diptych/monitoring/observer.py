@@ -1,4 +1,4 @@
-"""What is done at each sampling point of a run: sample grids, alarms and scores of held-out pictures."""
+"""The sampling points of a run: sample grids, alarms and scores of held-out pictures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from diptych.pair import Direction, DomainName
 
 
 class Observer:
-    """Reads the pictures to sample and to score once, then observes the run as often as asked.
+    """Reads the pictures for samples and scores once; ``observe`` uses them at each sampling point.
 
     Raises:
         PictureError: a held-out picture cannot be read.
@@ -35,6 +35,6 @@ class Observer:
     def observe(
         self, generators: Mapping[Direction, Forward], discriminators: Mapping[DomainName, Forward], images_seen: int
     ) -> tuple[list[Block], list[Alarm], dict[str, Any] | None]:
-        """Samples, alarms and the score, if there is one, after ``images_seen`` pictures of each domain."""
+        """Samples, alarms and the score, if there is one, after ``images_seen`` images per domain."""
         alarms = self.monitor.check(generators, discriminators, images_seen)
         return self.sample(generators), alarms, self.evaluation.score(generators)

@@ -21,7 +21,7 @@ MAX_COLUMNS = 8
 
 
 def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MAX_COLUMNS) -> Pair[list[Array]]:
-    """At most ``number`` pictures of each domain at training size, ``(H, W, channels)`` uint8, always the same ones.
+    """At most ``number`` pictures of each domain at training size, ``(H, W, C)`` uint8, the same ones at each call.
 
     With ``--skip-unreadable``, unreadable pictures are left out; if the method is paired, their partners are too.
 
@@ -38,7 +38,7 @@ def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MA
 
 
 def _readable(*readers: Reader, number: int) -> list[list[Array]]:
-    """The first ``number`` rows, by hash of the names, of which each of the ``readers`` can read its picture."""
+    """The first ``number`` rows that all ``readers`` can read, in the order of the hashes of the file names."""
     domain, crop_size = readers[0].domain, readers[0].data.crop_size or 0
     indices = {file: index for index, file in enumerate(domain.files)}
     rows = ([reader.read(indices[file]) for reader in readers] for file in by_hash(domain.files))

@@ -18,7 +18,7 @@ def require_tensorboard() -> None:
 
 
 class TensorBoard:
-    """Writes event files into ``folder``. Events that an earlier process wrote after ``pictures`` are hidden."""
+    """Writes event files into ``folder``. Hides events after ``pictures`` from an earlier process."""
 
     def __init__(self, folder: Path, pictures: int) -> None:
         """Raises ``MissingExtraError`` if TensorBoard is not installed."""

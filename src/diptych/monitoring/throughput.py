@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Throughput:
-    """Measures from one reading to the next."""
+    """Measures speed and waiting since the last reading."""
 
     def __init__(self, pictures: int) -> None:
         self.restart(pictures)
@@ -23,7 +23,7 @@ class Throughput:
         self.waited += time.perf_counter() - started
 
     def read(self, pictures: int) -> tuple[float, float]:
-        """Pictures per second and the fraction of the time spent waiting (0..1), since the last reading; restarts."""
+        """Pictures per second and the fraction of the time spent waiting (0..1). Starts a new measurement."""
         seconds = time.perf_counter() - self.started
         speed, fraction = (pictures - self.pictures) / seconds, self.waited / seconds
         self.restart(pictures)

@@ -1,1 +1,1 @@
-"""``report.html``: one page about a run that opens from disk and loads nothing else."""
+"""``report.html``: one page about a run. It opens from disk and loads nothing else."""

@@ -123,7 +123,7 @@ def binned(points: list[Point], limit: int = MAX_POINTS) -> list[Point]:
 
 
 def smoothed(points: list[Point]) -> list[Point]:
-    """Replaces each y by the mean over its neighbours; at the ends there are fewer of them."""
+    """Replaces each y by the mean over its neighbours; points near the ends have fewer neighbours."""
     reach = max(1, round(SMOOTHED_FRACTION * len(points)))
     made = []
     for index, (x, _) in enumerate(points):

@@ -13,14 +13,13 @@ from diptych.config_json import flatten
 from diptych.data.sources import domain_names
 from diptych.monitoring.grid import Block
 from diptych.pair import Pair
+from diptych.report.charts import Point
 from diptych.run import Run
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """All that the page shows of a run."""
+    """Everything that the page shows."""
 
     folder: Path
     names: Pair[str]
@@ -39,7 +38,7 @@ class ReportData:
     criterion: str
     """What the score measures; lower is better."""
     grids: list[tuple[int, Path]]
-    """The files of the sample grids in order, each after the number of pictures seen."""
+    """The number of pictures seen and the file of each sample grid, in order."""
     blocks: Sequence[Block]
     """A block for each direction: sample pictures in the first row, their translations in the second."""
     no_blocks: str
@@ -48,9 +47,9 @@ class ReportData:
     alarms: list[dict[str, Any]]
     """The alarms at the last sampling point."""
     past_alarms: list[tuple[int, dict[str, Any]]]
-    """Earlier alarms that are gone, each after the number of pictures at which it was last raised."""
+    """Earlier alarms that are gone, each with the number of pictures when it was last raised."""
     picture: Path | None
-    """The picture at the top of the page, if there is one."""
+    """The picture at the top of the page; None if there is none."""
 
     @property
     def held_out(self) -> bool:
@@ -112,7 +111,7 @@ def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
 def _alarms(
     records: list[dict[str, Any]], *, since: int
 ) -> tuple[list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]:
-    """The current alarms, and those that are gone. The last check, at ``since``, left no record if it raised none."""
+    """The current alarms, and those that are gone. ``since`` is the last check: without alarms it left no record."""
     checks = [(int(record["pictures"]), record["health"]) for record in records if "health" in record]
     newest = checks[-1][1] if checks and checks[-1][0] >= since else []
     seen = {_key(alarm): (pictures, alarm) for pictures, alarms in checks for alarm in alarms}

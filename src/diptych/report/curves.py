@@ -20,11 +20,11 @@ LOSSES = {
     ),
 }
 """Title and explanation of each kind of loss, by its name without the domain; charts come in this order."""
-READING = "Over pictures seen. Faint lines: as measured. Strong lines: smoothed. Each line is named after its domain."
+READING = "Horizontal axis: pictures seen. Faint: measured. Strong: smoothed. Each line is named after its domain."
 
 
 def curves(data: ReportData) -> str:
-    """The charts, those without points left out."""
+    """All charts that have points."""
     charts = [*_score_chart(data), *_loss_charts(data)]
     for key, title, text, smooth in (
         ("learning_rate", "Learning rate", "", False),

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def name(text: str) -> str:
-    """The name of a domain in any script, isolated from the direction of the text around it."""
+    """A domain's name, isolated: its writing direction does not affect the text around it."""
     return f"<bdi>{escape(text)}</bdi>"
 
 

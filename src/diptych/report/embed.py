@@ -18,7 +18,7 @@ MAX_GRIDS = 12
 MAX_COMPARED = 6
 """Held-out pictures of each direction."""
 GRID_BYTES, COMPARED_BYTES, LEAD_BYTES = 700_000, 150_000, 1_000_000
-"""Before base64, which adds a third: at most 16 MB in all, so that the page stays below 20."""
+"""Limits before base64, which adds a third. Together 13 MB, so the page stays below 20 MB."""
 GRID_SIZE, COMPARED_SIZE = (1800, 3600), (640, 640)
 SMALL = 128
 """Pictures up to this side are encoded without loss."""
@@ -62,7 +62,7 @@ def embed_lead(path: Path) -> tuple[Embedded, str]:
     return _embed_file(path, path.stat().st_mtime_ns, GRID_SIZE, LEAD_BYTES), description
 
 
-@lru_cache(maxsize=64)  # a run writes the page again at each new grid; the older ones have not changed
+@lru_cache(maxsize=64)  # each new grid writes the page again; older grids have not changed
 def _embed_file(path: Path, _changed: int, size: tuple[int, int], limit: int) -> Embedded:
     with Image.open(path) as image:
         picture = image.convert("RGB")
@@ -78,7 +78,7 @@ def embed_array(values: Array) -> Embedded:
 
 
 def embed(picture: Image.Image, limit: int) -> Embedded:
-    """Encodes ``picture`` in at most ``limit`` bytes: at lower quality and smaller if need be."""
+    """Encodes ``picture`` in at most ``limit`` bytes: with lower quality and a smaller size if necessary."""
     lossless, quality = max(picture.size) <= SMALL, 85
     while True:
         file = io.BytesIO()

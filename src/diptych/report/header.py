@@ -1,4 +1,4 @@
-"""The head of the page: progress and alarms."""
+"""The top of the page: progress and alarms."""
 
 import re
 from html import escape
@@ -10,7 +10,7 @@ from diptych.report.elements import details, figures, name
 
 
 def arrow(data: ReportData) -> str:
-    """Shows between the names of A and B in which directions the run translates."""
+    """The arrow between the names of A and B: the directions that the run translates."""
     if len(data.directions) == 2:
         return "⇄"
     return "→" if data.directions == ("a2b",) else "←"
@@ -32,7 +32,7 @@ def state(data: ReportData) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``seconds`` in the largest unit of which there are two."""
+    """``seconds`` in the largest unit that gives at least 2."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -51,8 +51,8 @@ for (const chart of document.querySelectorAll(".chart")) {
   const lines = JSON.parse(chart.dataset.lines);
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width - left) / (right - left);
-    const wanted = Math.min(1, Math.max(0, share)) * end;
+    const fraction = ((event.clientX - box.left) / box.width - left) / (right - left);
+    const wanted = Math.min(1, Math.max(0, fraction)) * end;
     const distance = (point) => Math.abs(point[0] - wanted);
     const nearest = lines.map((line) => line.points.reduce((best, point) => (distance(point) < distance(best) ? point : best)));
     const x = svg.viewBox.baseVal.width * (Number(left) + ((right - left) * nearest[0][0]) / end);

@@ -30,7 +30,7 @@ def draw_page(data: ReportData) -> str:
         title=" ".join(map(escape, (data.names.a, arrow(data), data.names.b))),
         heading=f"{name(data.names.a)} <i>{arrow(data)}</i> {name(data.names.b)}",
         state=state(data),
-        share=f"{min(1.0, data.pictures / data.total) if data.total else 0:.4f}",
+        progress=f"{min(1.0, data.pictures / data.total) if data.total else 0:.4f}",
         health=health(data),
         lead=lead(data),
         contents="".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections),

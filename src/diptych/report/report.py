@@ -19,11 +19,11 @@ from diptych.run import Run
 def write_report(run: Run, blocks: Sequence[Block] | None = None) -> Path:
     """Writes the report of ``run``, and returns its path.
 
-    ``blocks`` are sample pictures and their translations; by default, the run's model translates them now.
+    ``blocks`` are sample pictures and their translations; without them, the run's model makes them.
 
     Raises:
         RunError: its ``config.json`` cannot be read.
-        OSError: the disk is full or may not be written; the old report stays.
+        OSError: the disk is full or read-only; the old report is unchanged.
     """
     no_blocks = ""
     if blocks is None:
@@ -32,8 +32,8 @@ def write_report(run: Run, blocks: Sequence[Block] | None = None) -> Path:
         except UserError as error:
             blocks, no_blocks = (), error.problem
     page = draw_page(collect(run, blocks, no_blocks))
-    with atomic_write(run.report_file) as aside:
-        aside.write_text(page, encoding="utf-8")
+    with atomic_write(run.report_file) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return run.report_file
 
 
@@ -41,7 +41,7 @@ def translate_samples(run: Run) -> list[Block]:
     """Translates the sample pictures of ``run`` with its model.
 
     Raises:
-        UserError: there is no model yet, or its pictures are gone.
+        UserError: there is no model yet, or the pictures are gone.
     """
     model, config = load_model(run.folder), run.config()
     pictures = sample_pictures(run.split().shown, config)

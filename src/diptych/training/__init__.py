@@ -1,1 +1,1 @@
-"""Networks trained, samples drawn, checkpoints written."""
+"""Trains networks, draws samples and writes checkpoints."""

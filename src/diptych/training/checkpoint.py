@@ -11,7 +11,7 @@ from torch import Tensor
 from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config_json import to_json
 from diptych.errors import WeightsError
-from diptych.monitoring import meters
+from diptych.monitoring.meters import NonFiniteError, Totals, redistribute
 from diptych.pair import Pair
 from diptych.run import Run, remove
 from diptych.training import image_pool
@@ -22,10 +22,10 @@ POOLS = Pair("pools.a", "pools.b")
 
 
 class RankState(NamedTuple):
-    """What one rank has of its own."""
+    """The part of the state that differs between ranks."""
 
     pools: Pair[list[Tensor]]
-    window: meters.Totals
+    meters: Totals
 
 
 def gather_rank_states(state: State) -> list[RankState]:
@@ -34,17 +34,17 @@ def gather_rank_states(state: State) -> list[RankState]:
     Raises:
         NonFiniteError: a loss on one of them is NaN or infinite.
     """
-    state.world.all_gather(state.window.synchronize)
+    state.world.all_gather(state.meters.synchronize)
     pools = state.pools.map(lambda pool: [image.cpu() for image in pool.images])
-    return state.world.gather(RankState(pools, state.window.totals()))
+    return state.world.gather(RankState(pools, state.meters.totals()))
 
 
 def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, best: bool = False) -> None:
-    """Writes the current state beside the run's other checkpoints and removes the oldest; or replaces the ``best``.
+    """Writes a checkpoint and removes the oldest ones. With ``best``, replaces the best checkpoint instead.
 
     Raises:
         NonFiniteError: a tensor of the state holds NaN or infinity; nothing is written.
-        OSError: the disk is full or may not be written; existing checkpoints are as they were.
+        OSError: the disk is full or read-only; existing checkpoints are unchanged.
     """
     tensors = state.tensors()
     for rank, rank_state in enumerate(rank_states):
@@ -52,28 +52,30 @@ def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, bes
             tensors |= {f"{prefix}.{rank}.{index}": image for index, image in enumerate(pool)}
     for name, tensor in tensors.items():
         if not (finite := tensor.isfinite()).all():
-            raise meters.NonFiniteError(name, state.pictures, tensor[~finite][0].item())
-    numbers = state.numbers() | {"windows": [rank_state.window for rank_state in rank_states]}
+            raise NonFiniteError(name, state.pictures, tensor[~finite][0].item())
+    numbers = state.numbers() | {"windows": [rank_state.meters for rank_state in rank_states]}
     file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
     write_checksummed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
 
 
 def restore(file: Path, state: State) -> list[RankState]:
-    """Restores ``state`` from the checkpoint in ``file``, and returns the rank states in it.
+    """Restores ``state`` from the checkpoint ``file`` and returns the rank states.
 
     Raises:
-        WeightsError: it is damaged, or does not fit the networks.
+        WeightsError: the file is damaged, or does not fit the networks.
     """
     tensors, description = read_checksummed(file, KIND)
     try:
         numbers = description["numbers"]
         state.restore(tensors, numbers)
-        windows = numbers["windows"]
+        totals = numbers["windows"]
     except (KeyError, RuntimeError, ValueError) as error:
         problem = str(error).splitlines()[0]
-        raise WeightsError(f"{file} is of other networks ({problem})", cure="begin another run with --run") from None
-    return [RankState(POOLS.map(partial(_pool, tensors, rank=rank)), window) for rank, window in enumerate(windows)]
+        raise WeightsError(
+            f"{file} was saved with other networks ({problem})", cure="start another run with --run"
+        ) from None
+    return [RankState(POOLS.map(partial(_pool, tensors, rank=rank)), each) for rank, each in enumerate(totals)]
 
 
 def _pool(tensors: Mapping[str, Tensor], prefix: str, *, rank: int) -> list[Tensor]:
@@ -83,9 +85,9 @@ def _pool(tensors: Mapping[str, Tensor], prefix: str, *, rank: int) -> list[Tens
 
 
 def scatter_state(state: State, rank_states: list[RankState]) -> None:
-    """Gives every rank the main rank's state, and its own of the ``rank_states``. A collective.
+    """Sends the main rank's state to every rank, and one of the ``rank_states`` to each. A collective.
 
-    Where these come from another number of ranks, images and means are redistributed.
+    If the number of ranks has changed, pool images and running means are redistributed.
     """
     world = state.world
     tensors, numbers = world.broadcast(state.tensors()), world.on_main(state.numbers)
@@ -95,9 +97,9 @@ def scatter_state(state: State, rank_states: list[RankState]) -> None:
     redistributed = (
         image_pool.redistribute([each.pools.a for each in rank_states], world.size, size),
         image_pool.redistribute([each.pools.b for each in rank_states], world.size, size),
-        meters.redistribute([each.window for each in rank_states], world.size),
+        redistribute([each.meters for each in rank_states], world.size),
     )
-    pool_a, pool_b, window = world.scatter(list(zip(*redistributed, strict=True)))
+    pool_a, pool_b, totals = world.scatter(list(zip(*redistributed, strict=True)))
     for pool, images in zip(state.pools, (pool_a, pool_b), strict=True):
         pool.images = [image.to(state.device.torch_device) for image in images]
-    state.window.restore(window)
+    state.meters.restore(totals)

@@ -21,23 +21,23 @@ from diptych.monitoring.meters import NonFiniteError
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)
-"""Of a collective: the other ranks wait while the main one reads all pictures, draws and scores. That a rank has died
-is noticed by its closed connections, not by this."""
+"""Limit of a collective: other ranks wait while the main rank reads all pictures, draws samples and scores. Closed
+connections, not this limit, reveal that a rank has died."""
 FAREWELL = timedelta(seconds=10)
-"""How long other ranks wait for the main one to report an error. Launchers end all ranks when one ends."""
+"""Time that other ranks give the main rank to report an error. Launchers end all ranks when one ends."""
 SHUTDOWN_SECONDS = 0.2
-"""Wait this long before shutdown: gloo threads that still release buffers at interpreter exit abort the process
-(torch 2.13: 6 processes of 60)."""
+"""Pause before shutdown: a gloo thread that still releases buffers at interpreter exit aborts the process
+(torch 2.13: 6 of 60 processes)."""
 BUCKET_MIB = 25
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 FAILURE = "diptych.failure"
 
 
 class World:
-    """All ranks of a run; here the only one, and torch.distributed is not touched.
+    """The ranks of a run. This class is for a single rank and does not use torch.distributed.
 
     The main rank makes decisions, reads checkpoints, writes and prints; every rank trains on its part of each batch.
-    Except for ``is_main``, these are collectives: every rank must call them in the same order, or the job deadlocks.
+    All methods except ``is_main`` are collectives: every rank must call them in the same order, or the job deadlocks.
     """
 
     rank, size = 0, 1
@@ -63,11 +63,12 @@ class World:
         return flags
 
     def all_gather(self, act: Callable[[], T]) -> list[T]:
-        """The results of ``act`` on all ranks, on every rank. An error on one ends all; the main rank raises it."""
+        """Calls ``act`` on all ranks and returns all results on every rank. An error on any rank ends all of them; the
+        main rank raises it."""
         return [act()]
 
     def on_main(self, act: Callable[[], T]) -> T:
-        """Calls ``act`` on the main rank only, and returns its result on every rank. Errors as ``all_gather``."""
+        """Calls ``act`` on the main rank only and returns the result on every rank. Errors as in ``all_gather``."""
         return act()
 
     def gather(self, value: T) -> list[T]:
@@ -75,7 +76,7 @@ class World:
         return [value]
 
     def scatter(self, values: list[T]) -> T:
-        """Of the main rank's ``values``, the one at this rank's index."""
+        """The item of the main rank's ``values`` at this rank's index."""
         return values[0]
 
     def broadcast(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -84,7 +85,7 @@ class World:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Inside, the end of another rank, however sudden, ends this one with a message."""
+        """Context manager: if another rank fails or is killed, this rank ends with a message."""
         yield
 
 
@@ -104,7 +105,7 @@ class ProcessGroup(World):
         """Raises ``OptionError`` where torch cannot communicate between such devices."""
         if device.type not in ("cpu", "cuda"):
             problem = f"several processes cannot train on {device.type}"
-            raise OptionError(problem, cure="start one, or give --device cpu")
+            raise OptionError(problem, cure="start one process, or give --device cpu")
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
 
@@ -113,8 +114,8 @@ class ProcessGroup(World):
             nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
 
     def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
-        # Without device_ids: with them, DDP expects the forward pass to take a tensor.
-        return DistributedDataParallel(_Expected(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
+        # No device_ids: with them, DDP's forward pass requires a tensor.
+        return DistributedDataParallel(_EmptyForward(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         shared = torch.tensor(flags, dtype=torch.uint8)
@@ -122,16 +123,16 @@ class ProcessGroup(World):
         return tuple(shared.bool().tolist())
 
     def all_gather(self, act: Callable[[], T]) -> list[T]:
-        mine: tuple[T | None, BaseException | None]
+        own: tuple[T | None, BaseException | None]
         try:
-            mine = act(), None
+            own = act(), None
         except (Exception, KeyboardInterrupt) as error:
-            mine = None, error
+            own = None, error
         outcomes: list[Any] = [None] * self.size
-        distributed.all_gather_object(outcomes, (mine[0], portable(mine[1])))
+        distributed.all_gather_object(outcomes, (own[0], portable(own[1])))
         for _, problem in outcomes:
             if problem is not None:
-                self._end(mine[1] or problem)
+                self._end(own[1] or problem)
         return [value for value, _ in outcomes]
 
     def on_main(self, act: Callable[[], T]) -> T:
@@ -164,18 +165,18 @@ class ProcessGroup(World):
                 with suppress(RuntimeError):  # the store is gone with its process
                     self.store.set(FAILURE, f"process {self.rank} failed: {error or type(error).__name__}")
                 raise
-            cure = "repair that; the same command then continues from the last checkpoint"
+            cure = "correct the cause; the same command then continues from the last checkpoint"
             self._end(RunError(self._failure(), cure=cure))
 
     def _failure(self) -> str:
-        """What the rank that is gone reported before."""
+        """The error that another rank reported before it ended, if any."""
         with suppress(RuntimeError):
             if self.store.check([FAILURE]):
                 return self.store.get(FAILURE).decode()
         return "another process of this run was ended"
 
     def _end(self, error: BaseException) -> None:
-        """Ends this rank because of ``error``, which the main rank raises for all."""
+        """Ends this rank after ``error``. Only the main rank raises a user's mistake or an interrupt."""
         if self.is_main or not isinstance(error, UserError | NonFiniteError | KeyboardInterrupt):
             raise error
         with suppress(RuntimeError):  # the main rank is gone
@@ -183,11 +184,11 @@ class ProcessGroup(World):
         raise SystemExit(EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_MISTAKE)
 
 
-class _Expected(nn.Module):
-    """What DDP wraps in place of the module itself: its forward pass computes nothing.
+class _EmptyForward(nn.Module):
+    """A wrapper of a module for DDP: its forward pass computes nothing.
 
-    DDP all-reduces during the first backward pass after its forward pass. With gradient accumulation, the backward
-    passes of other parts of the batch come first, so DDP's forward pass is called only before the last one.
+    DDP all-reduces during the first backward pass after its forward pass. With gradient accumulation there
+    are several backward passes, so DDP's forward pass is called only before the last one.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -214,7 +215,7 @@ def portable(error: BaseException | None) -> BaseException | None:
 
 
 def _is_connection_error(error: Exception) -> bool:
-    """Whether ``error`` is what a collective raises when another rank is gone."""
+    """Whether a collective raised ``error`` because another rank has ended."""
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 

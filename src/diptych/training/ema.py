@@ -1,4 +1,4 @@
-"""The exponential moving average of weights, which translates more steadily than the weights of any update."""
+"""The exponential moving average (EMA) of weights: it translates more steadily than the weights of a single update."""
 
 import copy
 

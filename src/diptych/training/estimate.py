@@ -1,7 +1,7 @@
-"""Estimates: the speed of training, measured by a few updates, and what a run takes in time and memory.
+"""Measures the speed of training, and estimates the time and the memory of a run.
 
-``estimate`` measures in a process of its own: the peak memory is then that of training alone, and if memory runs out,
-no other process ends.
+``estimate`` measures in a subprocess: its peak memory is that of training alone, and if memory runs out, only the
+subprocess ends.
 """
 
 import json
@@ -31,11 +31,11 @@ from diptych.training.state import State
 from diptych.training.stepper import update
 
 WARM_UP_UPDATES = 1
-"""Not measured: much is done for the first time in them. At least one update after them is measured."""
+"""Updates that are not measured: they allocate memory and select kernels. At least one more update follows."""
 TRIAL_SECONDS, TRIAL_UPDATES = 10.0, 20
 """Limits of the measurement that ``estimate`` makes."""
 LONG_HOURS = 12
-"""The estimate of a longer run says how to get a shorter one."""
+"""For a longer run, the estimate suggests how to shorten it."""
 GIB = 2**30
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError", "bad_alloc")
 
@@ -45,13 +45,13 @@ class Speed(NamedTuple):
 
     num_updates: int
     pictures_per_second: float
-    """Images of each domain, over all ranks."""
+    """Images per domain, over all ranks."""
 
 
 def measure_speed(
     state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
 ) -> Speed:
-    """The speed of training: updates with learning rate 0, for ``seconds`` or ``max_updates``. A collective."""
+    """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective."""
     begun = time.perf_counter()
     durations: list[float] = []
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
@@ -70,21 +70,21 @@ def measure_speed(
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes on this machine."""
+    """Time and memory that a run needs on this machine."""
 
     device: str
     precision: str
     num_updates: int
     """Updates that were measured."""
     done: int
-    """Images per domain that the run has already seen."""
+    """Images per domain seen so far."""
     pictures: int
-    """Images per domain that are left."""
+    """Images per domain still to be seen."""
     epochs: float
     pictures_per_second: float
     hours: float
     memory_gib: float | None
-    """Peak memory of the process, decoded pictures included; None where the system does not report it."""
+    """Peak memory of the process, including decoded pictures; None if the system does not report it."""
     device_memory_gib: float | None
     """Peak memory of the GPU."""
 
@@ -111,21 +111,22 @@ class Estimate:
 
 
 def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimate:
-    """What the rest of a run with the resolved ``config`` takes, for domains of these ``sizes``. Unreadable pictures
-    are left out.
+    """Estimates the rest of a run with the resolved ``config``, after ``done`` images per domain.
+
+    ``sizes`` are the numbers of training pictures. Unreadable pictures are left out.
 
     Raises:
-        OptionError: training cannot start, or has not enough memory.
+        OptionError: training cannot start, or needs too much memory.
     """
     config = replace(config, data=replace(config.data, skip_unreadable=True))
     command = [sys.executable, "-m", "diptych.training.estimate"]
     trial = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
     if trial.returncode == -9 or (trial.returncode and any(words in trial.stderr for words in OUT_OF_MEMORY)):
-        cure = "give a smaller --crop-size, --generator.width 32, or another machine"
+        cure = "give a smaller --crop-size, --generator.width 32, or use another machine"
         raise OptionError("training needs more memory than this machine has", cure=cure)
     if trial.returncode:
         reason = next(reversed(trial.stderr.splitlines()), f"exit code {trial.returncode}")
-        raise OptionError(f"trial updates failed ({reason})", cure="diptych train says more")
+        raise OptionError(f"trial updates failed ({reason})", cure="diptych train shows the whole error")
     measured = json.loads(trial.stdout.splitlines()[-1])
     size = epoch_size(sizes)
     pictures = total_pictures(config, size) - done
@@ -148,7 +149,7 @@ def _cache_gib(config: TrainConfig, sizes: Pair[int]) -> float:
 
 
 def _measure(config: TrainConfig) -> dict[str, Any]:
-    """What ``estimate`` measures, in this process."""
+    """The measurement of ``estimate``, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(config, Path(folder) / "run", None, Silent())
     state = State(plan.config)

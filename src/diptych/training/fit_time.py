@@ -1,4 +1,4 @@
-"""``--time``: the number of images that a run has time for, from a measured pace."""
+"""``--time``: converts a time limit to a number of images, by a measurement of the speed."""
 
 import time
 from collections.abc import Callable
@@ -21,21 +21,21 @@ from diptych.training.plan.plan import NUM_SAMPLES, Plan, refuse_finished_fork
 from diptych.training.state import State
 
 MEASURED_FRACTION, MEASURED_SECONDS = 0.04, 20.0
-"""Limits of the measurement for ``--time``: a fraction of that time, and seconds."""
+"""Limits of the measurement: a fraction of ``--time``, and seconds."""
 SAMPLING_FRACTION = 0.1
-"""Of ``--time``, what sample grids may take."""
+"""Largest fraction of ``--time`` for sample grids."""
 
 
 class Pace(NamedTuple):
-    """What a run of a given time is planned with."""
+    """The measured speed of training and of sample grids."""
 
     pictures_per_second: float
     sample_seconds: float
-    """Seconds that a sample grid takes, its alarms included."""
+    """Seconds per sample grid, including its alarms."""
 
 
 def measure_pace(state: State, loader: Loader, seconds: float) -> Pace:
-    """The pace of a run, measured for about ``seconds`` and the time of two sample grids. A collective."""
+    """Trains for about ``seconds`` and draws two sample grids; returns the pace. A collective."""
     batches = loader.batches(state.next_picture, every=state.batch_size)
     speed = measure_speed(state, batches, seconds=seconds)
     sample = state.world.on_main(partial(_seconds_of_samples, state, loader))
@@ -43,10 +43,9 @@ def measure_pace(state: State, loader: Loader, seconds: float) -> Pace:
 
 
 def room(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed: float = 0.0) -> tuple[int, int]:
-    """The number of images and of sample grids for which ``--time`` has room, ``elapsed`` seconds of it being over.
+    """The number of images and of sample grids that fit into ``--time``, of which ``elapsed`` seconds have passed.
 
-    Sample grids get a tenth of the time at most, and in-training scores their fraction. ``batch_size`` is that of all
-    ranks together.
+    Sample grids get at most a tenth of the time, and scores ``SCORING_FRACTION``. ``batch_size`` is the global one.
 
     Raises:
         OptionError: there is no time for an update.
@@ -59,23 +58,23 @@ def room(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed: float = 0
     if pictures < batch_size:
         update_seconds = batch_size / pace.pictures_per_second
         needed = f"an update takes {update_seconds:.2g} s, and samples {pace.sample_seconds:.2g} s"
-        problem = f"{config.length.time} has no time for an update: {needed}"
-        raise OptionError(problem, cure="give more, or a smaller --crop-size and --generator.width")
+        problem = f"{config.length.time} is too short for an update: {needed}"
+        raise OptionError(problem, cure="give a longer time, or a smaller --crop-size and --generator.width")
     return pictures, num_samples
 
 
 def fit_to_time(
     plan: Plan, display: Display, *, measure: Callable[[State, Loader, float], Pace] = measure_pace
 ) -> Plan:
-    """``plan`` with the number of images that its ``--time`` has room for, sample grids and scores included.
+    """``plan`` with the number of images that fit into its ``--time``, along with sample grids and scores.
 
-    It trains for a moment, on all ranks, and discards the result.
+    Trains briefly on all ranks to measure the speed, and discards the result.
 
     Raises:
         OptionError: there is no time for an update.
     """
     length, output = plan.config.length, plan.config.output
-    display.note(f"measuring how many pictures {length.time} has room for")
+    display.note(f"measuring how many pictures fit into {length.time}")
     begun = time.perf_counter()
     state = State(plan.config, plan.world)
     pace = measure(state, plan.loader, min(MEASURED_FRACTION * parse_time(length.time or ""), MEASURED_SECONDS))
@@ -84,7 +83,7 @@ def fit_to_time(
     )
     if num_samples < (output.num_samples or 0):
         wanted = output.num_samples
-        display.note(f"samples are drawn {num_samples} times, not {wanted}: {length.time} has no time for more")
+        display.note(f"samples are drawn {num_samples} times, not {wanted}: {length.time} is too short for more")
     config = replace(
         plan.config, length=replace(length, pictures=pictures), output=replace(output, num_samples=num_samples)
     )
@@ -94,7 +93,7 @@ def fit_to_time(
 
 
 def _seconds_of_samples(state: State, loader: Loader) -> float:
-    """About how many seconds a sample grid takes: to draw it, and as long again for its alarms."""
+    """Estimated seconds for a sample grid and its alarms; each takes about the same time."""
     crop_size, device = state.config.data.crop_size or 0, state.device
     pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
     durations = []

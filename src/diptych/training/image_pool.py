@@ -16,7 +16,7 @@ class ImagePool:
         self.images: list[Tensor] = []
 
     def query(self, batch: Tensor, count: int) -> Tensor:
-        """Returns as many images (B, C, H, W) as it gets. ``count`` is the number of images drawn before this batch.
+        """Returns a batch of the same shape as ``batch``, (B, C, H, W). ``count`` is the index of its first image.
 
         Until the pool is full, an image is stored and returned. After that, with probability ½ a random stored image is
         returned and the new one takes its place; otherwise the new one is returned. With size 0 the batch passes
@@ -39,8 +39,8 @@ class ImagePool:
 
 
 def redistribute(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
-    """The images of all ``pools``, a list for each of ``world_size`` ranks: unchanged if there are as many pools,
-    otherwise dealt out in turn, up to ``size`` per rank."""
+    """A list of images for each of ``world_size`` ranks: ``pools`` unchanged if there is one for each rank, otherwise
+    their images in turn, at most ``size`` per rank."""
     if len(pools) == world_size:
         return [list(pool) for pool in pools]
     images = [image for pool in pools for image in pool]

@@ -1,4 +1,4 @@
-"""All that ``diptych check`` knows: the findings, what the domains are like, what training would choose and need."""
+"""The content of ``diptych check``: findings, statistics of the domains, the config of a run, and an estimate."""
 
 import sys
 from collections.abc import Iterator
@@ -26,21 +26,21 @@ from diptych.training.plan.defaults import resolve, resolve_data
 
 @dataclass(frozen=True)
 class Report:
-    """What is said of two domains."""
+    """The report on two domains."""
 
     names: Pair[str]
     findings: list[Finding]
     sizes: Pair[tuple[int, int]]
-    """Pictures to train on and held out."""
+    """Numbers of training and held-out pictures."""
     summaries: Pair[Summary | None]
-    """Of the pictures that can be read, where there are any."""
+    """Statistics of the readable pictures; None if there are none."""
     config: TrainConfig | None
-    """What training would choose, if it can."""
+    """The resolved config; None if training cannot start."""
     estimate: Estimate | None
 
     @property
     def choices(self) -> list[str]:
-        """The config in words, as options."""
+        """The config as options, for a user."""
         if self.config is None:
             return []
         data, method = self.config.data, self.config.method
@@ -53,7 +53,7 @@ class Report:
         ]
 
     def rows(self) -> Iterator[tuple[str, Pair[str]]]:
-        """What the domains are like, in words."""
+        """The statistics as rows of a table: a name, and a value for each domain."""
         yield (
             "pictures",
             self.sizes.map(lambda size: f"{size[0]:,}" + (f" and {size[1]:,} held out" if size[1] else "")),
@@ -69,7 +69,7 @@ class Report:
         yield "saturation", both.map(lambda one: f"{one.saturation:.0%}")
 
     def json(self) -> dict[str, Any]:
-        """For machines."""
+        """The report as JSON."""
         domains = [
             {"name": name, "train": size[0], "test": size[1], "summary": summary.json() if summary else None}
             for name, size, summary in zip(self.names, self.sizes, self.summaries, strict=True)
@@ -83,10 +83,10 @@ class Report:
 
 
 def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: bool) -> Report:
-    """Reads all pictures of ``source``, and tries some updates where ``with_estimate`` and where training can begin.
+    """Reads all pictures of ``source``. With ``with_estimate``, also runs a few updates if training can start.
 
     Raises:
-        UserError: a folder is missing or empty, or ``source`` names none.
+        UserError: a folder is missing or empty, or ``source`` names no folder.
     """
     paired = paired or (source.root is not None and is_side_by_side(source.root))
     asked = replace(PRESETS[preset](Pix2pixConfig() if paired else CycleganConfig()), source=source)
@@ -114,7 +114,7 @@ def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: b
 
 
 def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:
-    """The split, and what keeps its pictures from being pairs, if they should be."""
+    """The split, and an error if ``paired`` and the pictures are not pairs."""
     try:
         return find_split(source, paired=paired), []
     except PictureError as error:

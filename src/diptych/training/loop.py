@@ -1,4 +1,4 @@
-"""The training loop: it feeds images, takes updates and keeps the run folder. It reads nothing inside a method."""
+"""The training loop: reads batches, runs updates and writes the run folder. It is the same for every method."""
 
 import time
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ def train(
 ) -> Run:
     """Trains as ``config`` asks in the folder ``run``; a run that was stopped resumes from its last checkpoint.
 
-    ``run`` is by default ``runs/<A>2<B>``. ``fork`` is a folder for a new run that starts from the last checkpoint of
-    ``run`` and may differ from it in any option that leaves the networks as they are.
+    The default of ``run`` is ``runs/<A>2<B>``. ``fork`` is the folder of a new run. It starts from the last checkpoint
+    of ``run`` and may change any option except those of the networks.
 
     Raises:
-        UserError: something that the caller can correct; with several processes, only on the main rank.
+        UserError: a mistake that the caller can correct; with several processes, only on the main rank.
         KeyboardInterrupt: stopped by Ctrl-C; the run is saved.
     """
     world = connect()
@@ -73,7 +73,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         KeyboardInterrupt: asked to stop; the state is saved.
         PictureError: a picture cannot be read; the state is saved.
         NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
-        RunError: the disk is full, and this is the end or the config says to stop.
+        RunError: the disk is full at the end of training, or the config says to stop then.
     """
     world, saved = plan.world, time.monotonic()
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
@@ -83,7 +83,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         with writer.throughput.waiting():
             batch = _next(batches)
         is_time = world.is_main and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
-        # All ranks stop, and save, at the same update. Later, each would wait for gradients that never come.
+        # All ranks stop and save at the same update. Otherwise, some would wait forever for the gradients of others.
         failed, stop, save = world.any(isinstance(batch, PictureError), interrupts.requested, is_time)
         if failed or stop:
             writer.save(last=True)
@@ -94,7 +94,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         with compiling:
             losses = update(state, batch.map(convert), learning_rate=rate)
         compiling = nullcontext()
-        state.window.add(losses, state.pictures)
+        state.meters.add(losses, state.pictures)
         done = state.pictures >= plan.total
         writer.display.advance(state.pictures)
         if done or _passed(LOG_EVERY, before, state.pictures):
@@ -111,9 +111,9 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
 
 
 def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:
-    """The state to train from, of the last checkpoint or a new one, and the writer of the run folder."""
+    """The state to train from (a new one, or the last checkpoint's), and the writer of the run folder."""
     state = State(plan.config, plan.world)
-    rank_states = [RankState(Pair([], []), state.window.totals()) for _ in range(plan.world.size)]
+    rank_states = [RankState(Pair([], []), state.meters.totals()) for _ in range(plan.world.size)]
     rank_states = plan.world.on_main(partial(_restore, plan, state, display)) or rank_states
     scatter_state(state, rank_states)
     writer = RunWriter(plan, state, display)
@@ -122,7 +122,7 @@ def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:
 
 
 def _restore(plan: Plan, state: State, display: Display) -> list[RankState]:
-    """Sets ``state`` to where the run starts; returns the rank states in the checkpoint, if there is one."""
+    """Loads the last checkpoint, or initial weights, into ``state``; returns the rank states of the checkpoint."""
     run, rank_states = plan.run, list[RankState]()
     run.sweep()
     checkpoint = next(reversed(run.checkpoint_files()), plan.parent)
@@ -145,13 +145,13 @@ def _restore(plan: Plan, state: State, display: Display) -> list[RankState]:
 
 
 def _claim(run: Run, held: ExitStack) -> None:
-    """Creates the folder of ``run``, and locks it against other trainings until ``held`` ends."""
+    """Creates the folder of ``run`` and locks it until ``held`` is closed."""
     run.create()
     held.enter_context(locked(run.folder))
 
 
 def _diverged(run: Run, error: NonFiniteError) -> RunError:
-    """What happened when training diverged, and what to try."""
+    """The error of training that diverged."""
     other = "a lower --learning-rate, or --precision fp32"
     if not run.checkpoint_files():
         return RunError(f"{run.folder}: {error}", cure=f"start again with {other}")
@@ -161,7 +161,7 @@ def _diverged(run: Run, error: NonFiniteError) -> RunError:
 
 
 def _passed(interval: int, before: int, now: int) -> bool:
-    """Whether a multiple of ``interval`` lies after ``before`` and not after ``now``."""
+    """Whether a multiple of ``interval`` lies in (``before``, ``now``]."""
     return now // interval > before // interval
 
 
@@ -173,6 +173,6 @@ def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | PictureError:
 
 
 def _raise(outcome: object) -> None:
-    """Raises ``outcome`` where it is an error."""
+    """Raises ``outcome`` if it is an error."""
     if isinstance(outcome, BaseException):
         raise outcome

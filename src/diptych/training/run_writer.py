@@ -31,19 +31,18 @@ from diptych.training.state import State
 
 
 class RunWriter:
-    """Writes what ``state`` becomes. Every rank calls ``log``, ``sample_and_score`` and ``save``, which gather from all
-    ranks; rank 0 alone writes."""
+    """Writes the run folder. ``log``, ``sample_and_score`` and ``save`` are collectives; only the main rank writes."""
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
         self.plan, self.state, self.run, self.display = plan, state, plan.run, display
         self.throughput = Throughput(state.pictures)
         self.metrics = MetricsLog(plan.run, display)
         self.blocks: list[Block] = []
-        """The newest samples; a resumed run has none at first."""
+        """The newest samples; none yet when a run resumes."""
 
     @cached_property
     def observer(self) -> Observer:
-        """For rank 0: it reads the held-out pictures and loads a feature network."""
+        """For the main rank. Made at first use: it reads the held-out pictures and loads a feature network."""
         return Observer(context_of(self.plan, self.state), self.display)
 
     @cached_property
@@ -52,7 +51,7 @@ class RunWriter:
         return TensorBoard(self.run.tensorboard, self.state.pictures) if wanted else None
 
     def open(self) -> None:
-        """In rank 0: writes ``config.json`` and the first samples of a new run.
+        """For the main rank. Writes ``config.json``, and the first samples of a new run.
 
         Raises:
             PictureError: a held-out picture cannot be read.
@@ -65,7 +64,7 @@ class RunWriter:
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Around the first update if it compiles: says so, and leaves that time out of the speed."""
+        """Context of an update that compiles: reports the time, and leaves it out of the throughput."""
         self.display.note("compiling in the first update, which takes a minute or two")
         started = time.monotonic()
         yield
@@ -89,8 +88,8 @@ class RunWriter:
         Raises:
             NonFiniteError: a loss became NaN or infinite.
         """
-        means = mean_over_ranks(self.state.world.all_gather(self.state.window.means))
-        self.state.window.clear()
+        means = mean_over_ranks(self.state.world.all_gather(self.state.meters.means))
+        self.state.meters.clear()
         if self.state.world.is_main:
             self._log(learning_rate, means)
 
@@ -115,8 +114,8 @@ class RunWriter:
         self.display.show(pictures, speed, losses, waiting_fraction=waiting_fraction)
 
     def sample_and_score(self) -> bool:
-        """Writes samples, alarms and a score, and keeps the best model. Returns whether the score stays flat for as
-        long as ``stop_when_flat`` allows."""
+        """Writes samples, alarms, a score and the best model. Returns whether the last ``stop_when_flat`` scores are no
+        better than before."""
         is_best, is_flat = self.state.world.on_main(self._sample_and_score)
         if is_best:
             self.save(best=True)
@@ -141,8 +140,8 @@ class RunWriter:
         if self.tensorboard:
             self.tensorboard.draw(pictures, grid)
         try:
-            with atomic_write(self.run.samples / f"{pictures:09d}.png") as aside:
-                grid.save(aside, format="png")
+            with atomic_write(self.run.samples / f"{pictures:09d}.png") as temporary:
+                grid.save(temporary, format="png")
         except OSError as error:
             self.display.note(f"no sample grid at {pictures:,} pictures: {error.strerror or error}")
         self._write_report()
@@ -154,7 +153,7 @@ class RunWriter:
             self.display.note(f"no report at {self.state.pictures:,} pictures: {error.strerror or error}")
 
     def note_flat(self) -> None:
-        """Says that the run stops because its score no longer improves."""
+        """Reports that the run stops because its score no longer improves."""
         if self.state.world.is_main:
             patience, evaluation = self.plan.config.length.stop_when_flat, self.observer.evaluation
             self.display.note(
@@ -163,7 +162,7 @@ class RunWriter:
             )
 
     def save(self, *, last: bool = False, best: bool = False) -> None:
-        """Writes a checkpoint and the model, or replaces the ``best`` ones. If the disk is full, older files stay.
+        """Writes a checkpoint and the model; with ``best``, the best ones. If the disk is full, older files stay.
 
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
@@ -189,7 +188,7 @@ class RunWriter:
 
 
 def context_of(plan: Plan, state: State) -> RunContext:
-    """What monitoring needs to know about the run of ``plan``."""
+    """The run of ``plan`` as monitoring sees it."""
     return RunContext(
         config=plan.config,
         run=plan.run,
@@ -201,7 +200,7 @@ def context_of(plan: Plan, state: State) -> RunContext:
 
 
 def card_of(plan: Plan, state: State) -> ModelCard:
-    """What the model file says of itself."""
+    """The description in the model file."""
     return ModelCard(
         method=kind_of(plan.config.method),
         generator=plan.config.generator,
@@ -214,7 +213,7 @@ def card_of(plan: Plan, state: State) -> ModelCard:
 
 
 def write_config(plan: Plan) -> None:
-    """Writes ``config.json``. A resumed run keeps when and how it was started."""
+    """Writes ``config.json``. A resumed run keeps the time and the command of its start."""
     started = {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": str(plan.parent) if plan.parent else None,

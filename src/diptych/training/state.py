@@ -21,13 +21,13 @@ from diptych.training.ema import Ema
 from diptych.training.image_pool import ImagePool
 
 SHAPE_SIDE = 256
-"""Height and width of the batch by which layers are materialised where whole pictures are trained on."""
+"""Height and width of the batch that materialises layers if training uses whole pictures."""
 
 
 class State:
     """Modules, their moving averages, optimisers, image pools and counters, initialised from the seed.
 
-    Every rank has all of it, and the same, except for the image pools and the meters: each rank has its own.
+    The state is the same on every rank, except for image pools and meters: each rank has its own.
     """
 
     def __init__(self, config: TrainConfig, world: World = ALONE) -> None:
@@ -54,12 +54,12 @@ class State:
                 for network in module.children():
                     network.compile()
         self.all_reduce = {name: world.all_reduce_hook(module) for name, module in self.modules.items()}
-        """Call it before the last backward pass of a module's step: that pass averages gradients over all ranks."""
+        """By module. Call a hook before the last backward pass of a step: that pass averages gradients over ranks."""
         streams = Pair(Stream.POOL_A, Stream.POOL_B)
         self.pools = streams.map(partial(ImagePool, self.method.pool_size, options.seed))
         self.pictures = 0
-        """Pictures per domain seen so far."""
-        self.window = Meters()
+        """Images per domain seen so far."""
+        self.meters = Meters()
         if self.device.torch_device.type == "cpu":
             keep_freed_memory()
 
@@ -84,11 +84,11 @@ class State:
         return self.pictures + self.world.rank * self.config.optimiser.batch_size
 
     def query_pools(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
-        """What the image pools return for ``fake``, made from the images drawn from index ``count`` on."""
+        """Passes ``fake`` through the image pools. ``count`` is the global index of its first image."""
         return self.pools.map(lambda pool, batch: pool.query(batch, count), fake)
 
     def tensors(self) -> dict[str, Tensor]:
-        """By name, every tensor that all ranks have in common."""
+        """Every tensor that is the same on all ranks, by name."""
         tensors = dict(self._named_weights())
         for name, optimiser in self.optimisers.items():
             for parameter_name, parameter in self.modules[name].named_parameters():
@@ -97,11 +97,11 @@ class State:
         return tensors
 
     def numbers(self) -> dict[str, Any]:
-        """The rest of it, as JSON."""
+        """The rest of the state, as JSON."""
         return {"pictures": self.pictures, "scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Takes the state that ``tensors()`` and ``numbers()`` returned.
+        """Loads the state that ``tensors()`` and ``numbers()`` returned.
 
         Raises:
             KeyError, RuntimeError: they belong to another configuration.
@@ -121,8 +121,8 @@ class State:
                 yield f"{name}.{key}", value
 
     def _restore_optimiser(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """By torch's own rules, which put Adam's ``step`` where a fused optimiser needs it. Moments get the memory
-        layout of their parameter, on which the fused optimiser relies."""
+        """Loads one optimiser. torch's ``load_state_dict`` puts Adam's ``step`` on the device that a fused optimiser
+        needs; moments get the memory layout of their parameter, as a fused optimiser requires."""
         optimiser, entries = self.optimisers[name], {}
         for index, (parameter_name, parameter) in enumerate(self.modules[name].named_parameters()):
             prefix = f"optimisers.{name}.{parameter_name}."

@@ -19,11 +19,10 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     """Trains ``state`` on one batch ``real``, (B, C, H, W) in [-1, 1] for each domain.
 
     Returns each loss by its name, detached, and the norm of each module's gradient as ``gradient.<module>``. With
-    several ranks, ``real`` is this rank's part of the batch, the gradients are means over all ranks, and the losses are
-    of this part.
+    several ranks, ``real`` and the losses are those of this rank, and gradients are means over all ranks.
 
-    With gradient accumulation, the parts of the batch go through the method side by side: in each step the gradients of
-    all parts are summed before the optimiser steps, so every part sees the weights that the whole batch would.
+    With gradient accumulation, all parts of the batch complete a step before any part starts the next: the optimiser
+    steps once their gradients are summed. So every part sees the same weights as the whole batch would.
     """
     parallel = state.execution.parallel
     with parallel.halved_threads() if parallel else nullcontext():
@@ -40,7 +39,7 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
     while True:
         name = ""
         for part, weight in zip(updates, weights, strict=True):
-            with state.device.autocast():  # a fresh one for each step: its cache of cast weights is stale after a step
+            with state.device.autocast():  # a new one per step: the step changes the weights that it has cached
                 step = next(part, None)
             if step is not None:
                 name, groups = step
@@ -70,7 +69,7 @@ def backward(state: State, name: str, groups: LossGroups, *, weight: float) -> N
 
 
 def optimiser_step(state: State, name: str) -> Tensor:
-    """One optimiser step of the module ``name``; returns the norm of its gradient, which it clears."""
+    """One optimiser step of the module ``name``. Clears its gradient and returns the gradient's norm."""
     optimiser = state.optimisers[name]
     state.scaler.unscale_(optimiser)
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
@@ -90,15 +89,15 @@ def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
 
 
 def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[tuple[str, LossGroups]]], list[float]]:
-    """The update of each part of the batch ``real``, and the weight of each part: its fraction of the batch."""
+    """The method's update for each part of the batch ``real``, and the fraction of the batch in each part."""
     parts = [
         Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)
     ]
-    updates, begin = [], state.next_picture
+    updates, index = [], state.next_picture
     for part in parts:
-        query = partial(state.query_pools, count=begin)
+        query = partial(state.query_pools, count=index)
         updates.append(state.method.update(part, query, state.execution))
-        begin += len(part.a)
+        index += len(part.a)
     return updates, [len(part.a) / len(real.a) for part in parts]
 
 

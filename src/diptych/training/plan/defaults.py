@@ -1,4 +1,4 @@
-"""Resolved defaults: the options that a run chooses once, when it starts, from its pictures."""
+"""Resolves defaults: the options that a new run chooses from its pictures."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -18,15 +18,15 @@ Value = TypeVar("Value")
 
 
 def chosen(given: Value | None, choice: Value) -> Value:
-    """``given``, or where it is None, ``choice``."""
+    """``given``, or ``choice`` if it is None."""
     return choice if given is None else given
 
 
 def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
-    """``config`` with every default resolved that depends on the pictures.
+    """``config`` with the defaults resolved that depend on the pictures.
 
     Raises:
-        OptionError: options that exclude each other, or do not fit these pictures.
+        OptionError: options contradict each other, or do not fit the pictures.
     """
     check_ranges(config)
     data = resolve_data(config.data, surveys)
@@ -38,12 +38,13 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     if crop_size % generator.stride:
         raise OptionError(
             f"crop-size {crop_size} is no multiple of {generator.stride}",
-            cure=f"this generator needs one, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
+            cure=f"give a multiple of it, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
         )
     smallest = config.discriminator.smallest_side
     if 0 < crop_size < smallest:
         raise OptionError(
-            f"crop-size {crop_size} is too small for this discriminator", cure=f"it needs {smallest}, or fewer layers"
+            f"crop-size {crop_size} is too small for this discriminator",
+            cure=f"give at least {smallest}, or a discriminator with fewer layers",
         )
     if config.engine.accumulate > config.optimiser.batch_size:
         problem = f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} parts"
@@ -51,7 +52,7 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     if config.engine.compile and crop_size == 0 and data.resize != "square":
         raise OptionError(
             "without a crop, --compile would compile again for each size of picture",
-            cure="give a crop-size, or leave it out",
+            cure="give a crop-size, or leave --compile out",
         )
     if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
         raise OptionError("without a crop, pictures of different sizes cannot share a batch", cure="give batch-size 1")
@@ -62,7 +63,7 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     """``data`` with sizes and channels resolved.
 
     Raises:
-        OptionError: the crop is larger than the size it is cut from.
+        OptionError: the crop size is larger than the load size.
     """
     shorter_side = min(survey.shorter_side for survey in surveys)
     largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
@@ -74,16 +75,11 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
 
 
-def filled_from(config: TrainConfig, stored: TrainConfig) -> TrainConfig:
-    """``config`` with its open options taken from ``stored``, the config of an existing run."""
-    filled: TrainConfig = _fill(config, stored)
-    return filled
-
-
-def _fill(asked: Any, stored: Any) -> Any:
-    """``asked`` with each None and each ``auto`` replaced by the value in ``stored``."""
-    if asked is None or asked == "auto":
+def filled_from(given: Any, stored: Any) -> Any:
+    """The config ``given`` with each None and each ``auto`` replaced by the value in ``stored``."""
+    if given is None or given == "auto":
         return stored
-    if type(asked) is not type(stored) or not is_dataclass(asked) or isinstance(asked, type):
-        return asked
-    return replace(asked, **{f.name: _fill(getattr(asked, f.name), getattr(stored, f.name)) for f in fields(asked)})
+    if type(given) is not type(stored) or not is_dataclass(given) or isinstance(given, type):
+        return given
+    values = {f.name: filled_from(getattr(given, f.name), getattr(stored, f.name)) for f in fields(given)}
+    return replace(given, **values)

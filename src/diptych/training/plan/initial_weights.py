@@ -19,19 +19,21 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
     """``config`` with the networks and channels of the model in ``path``.
 
     Raises:
-        WeightsError: no such model, or a damaged one.
-        OptionError: ``config`` asks for another method, direction or architecture, or for other channels.
+        WeightsError: the model is missing or damaged.
+        OptionError: ``config`` has another method, direction, architecture or number of channels.
     """
     model, method = load_model(path), config.method
     card, channels = model.card, (config.data.channels_a, config.data.channels_b)
     if any(asked not in (None, found) for asked, found in zip(channels, card.channels, strict=True)):
         raise OptionError(f"{path} has {card.channels} channels, not {channels}", cure="leave the channels out")
-    is_lone = len(model.networks) == 1 and card.discriminator is None  # of which no method can be told
+    is_lone = len(model.networks) == 1 and card.discriminator is None  # such a file does not tell the method
     if card.method != kind_of(method) and not is_lone:
-        raise OptionError(f"{path} is of {card.method}, not {kind_of(method)}", cure=f"give --method {card.method}")
+        raise OptionError(
+            f"{path} was trained by {card.method}, not {kind_of(method)}", cure=f"give --method {card.method}"
+        )
     if other := [direction for direction in model.networks if direction not in method.directions]:
         raise OptionError(
-            f"{path} translates {other[0]}, and this run learns {' and '.join(method.directions)}",
+            f"{path} translates {other[0]}, but this run learns {' and '.join(method.directions)}",
             cure=f"give --direction {other[0]}",
         )
     generator = card.generator
@@ -46,10 +48,10 @@ def with_networks(
 ) -> TrainConfig:
     """``config`` with the networks in ``origin``.
 
-    Dropout cannot be inferred from a U-Net's weights: a setting that differs from the method's default is kept.
+    A U-Net's weights do not show dropout: the setting of ``config`` is kept if it differs from the method's default.
 
     Raises:
-        OptionError: ``config`` asks for other networks.
+        OptionError: ``config`` has other networks.
     """
     asked = _dropout(config.generator)
     if isinstance(generator, UnetConfig) and asked != _dropout(config.method.generator):
@@ -77,14 +79,14 @@ def _refuse_other(asked: Any, usual: Any, found: Any, what: str, option: str) ->
         value, there = getattr(asked, name), getattr(found, name)
         if value not in (getattr(base, name), there):
             option_name = f"{option}.{name.replace('_', '-')}"
-            raise OptionError(f"{option_name} is {value}, and {there} of {what}", cure="leave it out")
+            raise OptionError(f"{option_name} is {value}, but {what} has {there}", cure="leave it out")
 
 
 def copy_weights(path: Path, state: State) -> str:
-    """Copies the weights of the model in ``path`` into ``state``; returns a note of which it has and which are random.
+    """Copies the weights of the model in ``path`` into ``state``; returns a note that lists copied and random networks.
 
     Raises:
-        WeightsError: no such model, or a damaged one.
+        WeightsError: the model is missing or damaged.
         OptionError: its networks do not fit ``state``.
     """
     model = load_model(path, discriminators=True)

@@ -29,7 +29,7 @@ from diptych.training.plan.initial_weights import with_architecture_of, with_net
 from diptych.training.plan.length import parse_time, total_pictures
 
 NUM_SAMPLES = 20
-"""Sample grids in a run, unless the config says otherwise."""
+"""Sample grids of a run by default."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Plan:
     """Everything that is fixed when a run starts or continues."""
 
     config: TrainConfig
-    """No choice left open."""
+    """Resolved."""
     run: Run
     names: Pair[str]
     split: Split
@@ -64,18 +64,18 @@ class Plan:
 
     @property
     def sample_every(self) -> int:
-        """Pictures between two grids of samples."""
+        """Images per domain between two sample grids."""
         return max(1, self.total // max(1, self.config.output.num_samples or 0))
 
     @property
     def done(self) -> int:
-        """Pictures per domain that are behind the run already."""
+        """Images per domain seen so far."""
         last = next(reversed(self.run.checkpoint_files()), self.parent)
         return int(last.stem) if last else 0
 
 
 class Choices(NamedTuple):
-    """What the main rank decides for all."""
+    """The main rank's decisions for all ranks."""
 
     config: TrainConfig
     run: Run
@@ -87,12 +87,12 @@ class Choices(NamedTuple):
 def make_plan(
     config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world: World = ALONE
 ) -> Plan:
-    """Finds the pictures and resolves every default of ``config``: as the run in ``folder`` did, or for a new run.
+    """Finds the pictures and resolves the defaults of ``config``, from the run in ``folder`` if there is one.
 
-    With ``fork``, the plan is of a new run there, which starts from the last checkpoint of the one in ``folder``.
+    With ``fork``, plans a new run in that folder. It starts from the last checkpoint of the run in ``folder``.
 
     Raises:
-        UserError: something is missing, or ``config`` is not that of the run that continues.
+        UserError: something is missing, or ``config`` differs from that of the existing run.
     """
     choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
     config, data = choices.config, choices.config.data
@@ -108,14 +108,14 @@ def make_plan(
 
 def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world_size: int) -> Choices:
     if config.length.time is not None:
-        parse_time(config.length.time)  # report a mistake in it first
+        parse_time(config.length.time)  # reports a mistake before the pictures are searched
     check_ranges(config)
     if config.output.tensorboard:
         require_tensorboard()
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
-    split = find_pictures_of(config, display)
+    split = _find_pictures(config, display)
     parent = None
     if run.exists:
         config = _resumed(config, run, split)
@@ -129,16 +129,15 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
 
 
 def refuse_finished_fork(plan: Plan) -> None:
-    """Raises ``RunError`` where a fork would have nothing left to train."""
+    """Raises ``RunError`` if a fork would have nothing left to train."""
     if plan.parent is not None and int(plan.parent.stem) >= plan.total:
-        problem = (
-            f"{plan.parent} is at {int(plan.parent.stem):,} pictures, and a fork of it would end at {plan.total:,}"
-        )
-        raise RunError(problem, cure=f"give --pictures of more than {int(plan.parent.stem):,}")
+        reached = f"{int(plan.parent.stem):,}"
+        problem = f"{plan.parent} is at {reached} pictures, and a fork of it would end at {plan.total:,}"
+        raise RunError(problem, cure=f"give --pictures of more than {reached}")
 
 
 def _refuse_batch_norm(config: TrainConfig) -> None:
-    """Raises ``OptionError`` where batch norm would see only one process's part of the batch."""
+    """Raises ``OptionError`` if batch norm would see only one process's part of the batch."""
     networks = {"generator": config.generator, "discriminator": config.discriminator}
     given = [f"--{name}.norm instance" for name, net in networks.items() if getattr(net, "norm", "") == "batch"]
     if given and config.engine.device != "cuda":
@@ -148,13 +147,13 @@ def _refuse_batch_norm(config: TrainConfig) -> None:
         )
 
 
-def find_pictures_of(config: TrainConfig, display: Display) -> Split:
-    """The split of the pictures that ``config`` names, paired where its method needs pairs."""
+def _find_pictures(config: TrainConfig, display: Display) -> Split:
+    """Finds the pictures of ``config``, as pairs if its method needs them."""
     paired = config.method.paired
     split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=config.data.skip_unpaired)
     if not paired and config.source.root is None and (common := common_names(split.train)):
         display.note(
-            f"{common} pictures have a namesake in the other folder: if these are pairs, --method pix2pix uses them"
+            f"{common} pictures have the same name in both folders: if these are pairs, --method pix2pix uses them"
         )
     for folder in dict.fromkeys(domain.folder for domain in split.train):
         if unread := describe_unread(folder):
@@ -199,13 +198,12 @@ def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfi
     engine = resolve_engine(config.engine)
     if config.optimiser.init_from is not None:
         config = with_architecture_of(config.optimiser.init_from, config)
-    look = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
-    return resolve(replace(config, engine=engine), split.train.map(look))
+    survey_domain = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
+    return resolve(replace(config, engine=engine), split.train.map(survey_domain))
 
 
 def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
-    """``config`` with its open options taken from ``run``. Options that do not change the numbers may differ, and the
-    length."""
+    """``config`` with its open options taken from ``run``. The length may differ, and options that change no result."""
     stored = run.config()
     if config.optimiser.init_from is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
@@ -227,12 +225,9 @@ def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
 def _refuse_other_pictures(run: Run, split: Split) -> None:
     for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
         if domain.sha256 != before["sha256"]:
-            problem = (
-                f"{domain.folder} has other pictures ({len(domain)}) than the run was started with ({before['number']})"
-            )
-            raise RunError(
-                f"{run.folder}: {problem}", cure="put them back, or give --fork NEW_RUN to continue with these"
-            )
+            found, expected = f"other pictures ({len(domain)})", f"the run was started with ({before['number']})"
+            cure = "put them back, or give --fork NEW_RUN to continue with these"
+            raise RunError(f"{run.folder}: {domain.folder} has {found} than {expected}", cure=cure)
 
 
 def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
