@@ -115,9 +115,8 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
                 model.networks[direction] = build_generator(card.generator, *card.channels.along(direction))
             if discriminators and (config := card.discriminator):
                 for role in description["discriminators"]:
-                    model.discriminators[role] = build_discriminator(
-                        config, discriminator_channels(role, card.channels)
-                    )
+                    channels = discriminator_channels(role, card.channels)
+                    model.discriminators[role] = build_discriminator(config, channels)
         for prefix, network in _by_prefix(model.networks, model.discriminators).items():
             load_weights(network, tensors, prefix)
     except (KeyError, TypeError, RuntimeError, OptionError) as error:

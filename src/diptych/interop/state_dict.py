@@ -74,8 +74,7 @@ def _load(path: Path, size: int, *, is_zip: bool) -> Any:
         problem = f"{path} holds something other than tensors ({_short(match[1])}), which could run code: not loaded"
         raise WeightsError(problem, cure=STATE_DICT_ALONE) from None
     except Exception:
-        # Damage makes zipfile and torch raise nearly any type (KeyError, OverflowError, MemoryError, AssertionError, …).
-        # The file is their only input, so it is at fault.
+        # Damage makes zipfile and torch raise any type of error. The file is their only input, so it is at fault.
         raise WeightsError(f"{path} is damaged, or not a PyTorch checkpoint", cure=ANOTHER_COPY) from None
 
 
