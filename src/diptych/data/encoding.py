@@ -1,4 +1,4 @@
-"""How image values are stored, and how they become network tensors and come back.
+"""How image values are stored, and their conversion to network tensors and back.
 
 The only file that knows 255, 65535 and [-1, 1]. Networks see float32 in [-1, 1]; scores and displays see 8 bits.
 """
@@ -19,7 +19,7 @@ PEAK = 255
 LEVEL = 2 / PEAK
 """One step of the 8-bit view, in a network's range [-1, 1]."""
 GREY, RGB = 1, 3
-"""Channels of the colour spaces that picture files have: luma, and sRGB in this order."""
+"""Numbers of channels: luma, or red, green and blue of sRGB."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class FeatureNetwork:
     """Of its weights; None if a function hides them."""
     device: torch.device = field(default_factory=partial(torch.device, "cpu"))
     is_standard: bool = False
-    """Whether this is the standard Inception, whose KID and FID bear no network's name."""
+    """Whether this is the standard Inception, whose KID and FID are named without a network."""
 
     def label(self, metric: str) -> str:
         """``metric`` with the network's name."""
