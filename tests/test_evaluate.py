@@ -255,7 +255,7 @@ def test_a_feature_network_that_cannot_be_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "text.pt").write_text("nothing")
     for spec, words in (
         ("nowhere.pt", "nowhere.pt does not exist: give efficientnet-lite0, inception:FILE"),
-        (str(tmp_path / "text.pt"), "is no TorchScript file"),
+        (str(tmp_path / "text.pt"), "is not a TorchScript file"),
         (f"{__name__}:nothing", "cannot be had"),
         ("no_such_module:function", "cannot be had (No module named"),
         (f"{__name__}:broken_network", "cannot be had (no such)"),
@@ -445,7 +445,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([str(tmp_path / "nothing")], "nothing does not exist"),
         ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
         ([model], "is no run, so nothing is known to be held out: give pictures"),
-        ([run, a], f"two folders of pictures are needed, and {a} is one: give A B, or --root ROOT"),
+        ([run, a], f"two folders of pictures are needed, but only {a} is given: give A B, or --root ROOT"),
         ([run, a, a, "--root", str(squares)], "both two folders and a root are given"),
         ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
         ([run, a, str(tmp_path / "single")], "has 1 pictures to evaluate on: give at least 2"),
@@ -458,7 +458,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "none.txt")], "cannot be read"),
         ([run, photo, photo, "--label-maps", "b"], "more than 64 colours"),
-        ([run, "--label-maps", "b", "--no-pairs"], "label maps are scored against true ones"),
+        ([run, "--label-maps", "b", "--no-pairs"], "label maps can only be scored against the true ones"),
         ([run, "--features", "nowhere.pt"], "nowhere.pt does not exist"),
     ):
         features = [] if "--features" in arguments else ["--features", COLOURS]
@@ -478,7 +478,7 @@ def test_the_command_shows_scores_anchors_remarks_and_protocol(capsys, beginner,
         "A to B",
         "B to A",
         f"KID ({COLOURS}) ↓",
-        "95 % of it between",
+        "95 % confidence interval",
         "PSNR, dB ↑",
         "untrained",
         "does not beat",

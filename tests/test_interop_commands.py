@@ -270,7 +270,7 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
         ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "by latest_net_G_A.pth A has 3 channels and B 3, but by"),
         ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "sees 1 channels, and 3 are needed"),
-        ("import latest_net_G_A.pth --to model.pth", "model.pth is no name for a model: give a folder, or a file that"),
+        ("import latest_net_G_A.pth --to model.pth", "model.pth is not a name for a model file: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to new --direction b2a", "latest_net_G_A.pth says its direction by its name: leave"),
@@ -279,9 +279,9 @@ def mistaken(theirs):
         ("translate . a.png b.png", ". holds no model.safetensors: diptych import . --to MODEL makes one of its .pth files"),
         ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
         ("export taken", "nothing says what to export to: give --original DIR"),
-        ("export taken --original new", "taken/model.safetensors is damaged, or no diptych file"),
+        ("export taken --original new", "taken/model.safetensors is damaged, or not a diptych file"),
         ("export nothing --original new", "nothing does not exist"),
-        ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is no diptych file: turn original checkpoints into ours"),
+        ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is not a diptych file: turn original checkpoints into ours"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(theirs, monkeypatch, capsys, arguments, words):

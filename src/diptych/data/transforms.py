@@ -1,6 +1,6 @@
 """From a decoded image to a batch: half, resize, crop, flip, stack.
 
-Source: the paper, appendix 7.1, and the authors' code: bicubic resize to 286×286, 256×256 crop, flip of half of the images.
+Source: the paper, appendix 7.1, and the authors' code: bicubic resize to 286×286, crop to 256×256, flip of half.
 """
 
 from dataclasses import replace
