@@ -134,7 +134,11 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
     ("source", "error", "message"),
     [
         ({}, OptionError, "two folders of pictures are needed: give A B, or --root ROOT"),
-        ({"a": "full"}, OptionError, "two folders of pictures are needed, but only full is given: give A B, or --root ROOT"),
+        (
+            {"a": "full"},
+            OptionError,
+            "two folders of pictures are needed, but only full is given: give A B, or --root ROOT",
+        ),
         (
             {"a": "full", "b": "full/../full"},
             OptionError,

@@ -270,7 +270,7 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
         ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "by latest_net_G_A.pth A has 3 channels and B 3, but by"),
         ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "sees 1 channels, and 3 are needed"),
-        ("import latest_net_G_A.pth --to model.pth", "model.pth is not a name for a model file: give a folder, or a file that"),
+        ("import latest_net_G_A.pth --to model.pth", "model.pth is not a model file: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to new --direction b2a", "latest_net_G_A.pth says its direction by its name: leave"),

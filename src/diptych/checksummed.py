@@ -61,7 +61,7 @@ def read_checksummed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str
         file_kind, file_format, sha256 = header["kind"], int(header["format"]), header.pop("sha256")
         strides, description = dict(header["strides"]), dict(header["description"])
     except PermissionError:
-        raise WeightsError(f"{path} cannot be read (no permission)", cure="change its permissions") from None
+        raise WeightsError(f"{path} is not readable", cure="change its permissions") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         problem, cure = {
             ".pth": ("not a diptych file", "convert original checkpoints with diptych import"),

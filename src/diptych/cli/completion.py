@@ -125,7 +125,7 @@ def _after_command(command: str, kind: type[Any], before: Sequence[str], current
 
 
 def _options(command: str, kind: type[Any], words: Sequence[str]) -> list[Option]:
-    """The options of the command, given ``words``, which may be wrong or end before a value."""
+    """The options of the command after ``words``, which may hold mistakes or lack the last value."""
     for end in (len(words), len(words) - 1):
         try:
             given = scan(command, kind, words[:end])

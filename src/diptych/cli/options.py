@@ -31,7 +31,7 @@ class Option:
     heading: str
     """Title of the config that it belongs to."""
     owner: str
-    """The choice that adds this option, such as ``--generator unet``; empty if every choice has it."""
+    """The choice that adds this option, such as ``--generator unet``; empty if it needs no choice."""
     registry: Registry | None
     """The registry of its values, if it chooses a method or a network."""
     is_argument: bool

@@ -156,9 +156,7 @@ def _colours(domain: Domain, pictures: Sequence[PictureFacts], letter: str) -> I
         yield Finding(severity, "mixed-grey", problem, cure, tuple((one.path,) for one in few))
     elif grey and any(one.mode not in GREY_MODES for one in grey):
         problem = f"all pictures of {domain.name} are grey, but stored as colour"
-        yield Finding(
-            "note", "grey-as-colour", problem, f"give --channels-{letter} 1, since one channel is easier to learn"
-        )
+        yield Finding("note", "grey-as-colour", problem, f"give --channels-{letter} 1, which is easier to learn")
 
 
 def _sizes(domain: Domain, pictures: Sequence[PictureFacts], crop_size: int) -> Iterator[Finding]:
@@ -200,9 +198,7 @@ def _namesakes(domains: Pair[Domain]) -> Iterator[Finding]:
     common = common_names(domains)
     if 2 * common >= min(map(len, domains)):
         problem = f"{common} pictures of {domains.a.folder} have the name of a picture in {domains.b.folder}"
-        yield Finding(
-            "note", "namesakes", problem, "if these are pairs, use --method pix2pix, which learns more from them"
-        )
+        yield Finding("note", "namesakes", problem, "if these are pairs, use --method pix2pix: it learns more")
 
 
 def _partners(train: Pair[Examined]) -> Iterator[Finding]:

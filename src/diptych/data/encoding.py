@@ -26,7 +26,7 @@ GREY, RGB = 1, 3
 class Encoding:
     """Type and channels of an image's values. They use the whole range of the type, from 0 to ``peak``.
 
-    A domain's encoding is its 8-bit view; images of 16 bits are trained on and translated at their own depth.
+    A domain's encoding has 8 bits, but its 16-bit images keep their depth in training and translation.
     """
 
     channels: int

@@ -32,7 +32,7 @@ BATCHES_AHEAD = 2
 class Reader:
     """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
 
-    An unreadable picture is an error, or with ``data.skip_unreadable`` replaced by the next one. ``report`` gets one
+    An unreadable picture raises an error; with ``data.skip_unreadable``, the next one replaces it. ``report`` gets one
     line for each picture that is left out or converted.
     """
 
@@ -157,7 +157,7 @@ class Loader:
         return batch.pin_memory() if self.pin else batch
 
     def batches(self, start: int, *, every: int | None = None) -> Generator[Pair[Tensor]]:
-        """The batches from image number ``start`` on, read ahead by ``num_workers`` threads (0: by this thread).
+        """The batches from image number ``start`` on, read ahead by ``num_workers`` threads, or by this one if 0.
 
         ``every`` is the distance between the first images of two batches, by default the batch size; with several
         processes, it is the global batch size.

@@ -1,4 +1,4 @@
-"""Finds the training and held-out pictures of a run: in two folders, in a root of four, or side by side in files."""
+"""Finds the training and held-out pictures of a run: in two folders, below one root, or side by side in files."""
 
 import math
 from dataclasses import dataclass

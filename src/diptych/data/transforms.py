@@ -20,7 +20,7 @@ from diptych.rng import Stream, generator
 
 
 class Crop(NamedTuple):
-    """A square crop: its offsets as fractions in [0, 1) of the largest ones, and whether it is flipped."""
+    """A square crop: its offsets as fractions in [0, 1) of the largest offsets, and whether it is flipped."""
 
     left: float
     top: float

@@ -67,8 +67,7 @@ def find_pictures_for(
     run ``model``.
 
     ``pairs`` makes them pairs and skips pictures without a partner. By default they are pairs if the model's method
-    needs pairs, or if both domains have the same names. Unreadable pictures are skipped
-    if training skipped them.
+    needs pairs, or if both domains have the same names. Unreadable pictures are skipped if training skipped them.
 
     Raises:
         UserError: there are no pictures, too few, or no pairs.

@@ -148,9 +148,7 @@ def _palette(
     if INTO[label_maps] not in model.networks:
         raise OptionError(f"the model does not translate into {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
-        raise OptionError(
-            "label maps can only be scored against the true ones", cure="give pairs: equal names in A and B"
-        )
+        raise OptionError("label maps are only scored in pairs", cure="give pairs: equal names in A and B")
     if colours is not None:
         return read_palette(Path(colours))
     domain = getattr(pictures, label_maps)

@@ -91,9 +91,7 @@ def _load_torchscript(file: Path, device: torch.device) -> tuple[Any, str]:
     try:
         return torch.jit.load(file, map_location=device).eval(), sha256_of(file)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError):
-        raise WeightsError(
-            f"{file} is not a TorchScript file", cure="write one with torch.jit.script(…).save"
-        ) from None
+        raise WeightsError(f"{file} is not a TorchScript file", cure="write one with torch.jit.save") from None
 
 
 def _user_network(spec: str, module: str, function: str, device: torch.device) -> FeatureNetwork:

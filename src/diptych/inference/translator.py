@@ -69,7 +69,7 @@ class Translator:
     def of(
         cls, model: Model, direction: Direction, *, device: DeviceName = "cpu", precision: Precision = "fp32"
     ) -> "Translator":
-        """The translator for ``direction`` of a loaded model, whose network moves to the device.
+        """The translator for ``direction`` of a loaded model. Moves the network to the device.
 
         Raises:
             OptionError: the model lacks the direction, or the machine lacks the device or precision.

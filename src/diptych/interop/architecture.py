@@ -86,7 +86,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _norm(shapes: Shapes, convolution: str, norm: str) -> Norm:
-    """The norm after a ``convolution``: only with instance norm, the convolution has a bias."""
+    """The norm after a ``convolution``, which has a bias only with instance norm."""
     if f"{convolution}.bias" in shapes:
         return "instance"
     return "batch" if f"{norm}.weight" in shapes else "none"

@@ -41,7 +41,7 @@ class ImportedModel:
     card: ModelCard
     networks: dict[Role, OriginalNetwork]
     notes: tuple[str, ...]
-    """What the files do not tell, what was assumed, and what was left out."""
+    """What is missing from the files, what was assumed, and what was left out."""
 
 
 def import_original(files: Sequence[Path], to: Path, *, direction: Direction | None = None) -> ImportedModel:
@@ -103,9 +103,7 @@ def _target(to: Path) -> Path:
         WeightsError: it has the suffix of another format, or exists.
     """
     if to.suffix in FOREIGN_SUFFIXES:
-        raise WeightsError(
-            f"{to} is not a name for a model file", cure="give a folder, or a file that ends in .safetensors"
-        )
+        raise WeightsError(f"{to} is not a model file", cure="give a folder, or a file that ends in .safetensors")
     target = to if to.suffix == ".safetensors" else to / "model.safetensors"
     if target.exists() or Run(to).exists:
         raise WeightsError(f"{target if target.exists() else to} exists already", cure="give another one, or remove it")

@@ -63,7 +63,7 @@ class Staged(nn.Module):
         Nothing after the last of these stages is computed.
 
         Raises:
-            IndexError: a number is not that of a stage.
+            IndexError: no stage has that number.
         """
         stages = self.stages()
         if bad := [number for number in layers if not 0 <= number < len(stages)]:

@@ -107,9 +107,7 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
     except Image.DecompressionBombError:
         raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
     except PermissionError:
-        raise PictureError(
-            f"{path} cannot be read (no permission)", cure="change its permissions, or remove it"
-        ) from None
+        raise PictureError(f"{path} is not readable", cure="change its permissions, or remove it") from None
     except MemoryError:
         raise PictureError(f"{path} needs more memory than there is", cure=REMOVE) from None
     except Exception as error:  # Pillow's parsers raise many types of error on damaged files
