@@ -48,13 +48,13 @@ def test_tensors_come_back_bit_by_bit_in_their_memory_layout(file):
 )
 def test_other_files_are_refused_in_one_line(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(WeightsError, match="x is damaged, or no diptych file"):
+    with pytest.raises(WeightsError, match="x is damaged, or not a diptych file"):
         read_checksummed(tmp_path / "x", "model")
 
 
 def test_a_stranger_safetensors_is_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x")
-    with pytest.raises(WeightsError, match="no diptych file"):
+    with pytest.raises(WeightsError, match="not a diptych file"):
         read_checksummed(tmp_path / "x", "model")
 
 

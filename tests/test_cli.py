@@ -283,7 +283,7 @@ def test_a_class_path_is_accepted_for_each_kind_with_its_options(outside, capsys
         ("--generator.gated --generator {}:Tiny", "name its class first: --generator package.module:Class"),
         ("--generator.widht 3", "train has no option --generator.widht: did you mean --generator.width?"),
         ("--generator {}:Tiny --generator.taps 3", "--generator.taps is '3': give one of 1, 2"),
-        ("--generator {}:Needy", "{0}:Needy cannot be made"),
+        ("--generator {}:Needy", "{0}:Needy cannot be created"),
         ("--generator {}:Odd", "Odd.sizes has the type <class 'dict'>, which the command line cannot read"),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_preset_is_what_other_options_begin_from(preset):
         (["translate", "nothing", "a", "b"], "nothing does not exist"),
         (
             ["train", "a", "b", "c"],
-            "train takes [A] [B], and 'c' is one too many: put a name that holds spaces in quotes",
+            "train takes [A] [B], and 'c' is one too many: put names with spaces in quotes",
         ),
         (["train", "a", "--time", "--run", "x"], "--time has no value: give --time TIME"),
         (["train", "a", "b", "--no-flip=1"], "--no-flip takes no value: give --flip or --no-flip"),

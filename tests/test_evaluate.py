@@ -458,7 +458,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
         ([run, "--label-maps", "b", "--colours", str(tmp_path / "none.txt")], "cannot be read"),
         ([run, photo, photo, "--label-maps", "b"], "more than 64 colours"),
-        ([run, "--label-maps", "b", "--no-pairs"], "label maps are scored against true ones"),
+        ([run, "--label-maps", "b", "--no-pairs"], "label maps are only scored in pairs"),
         ([run, "--features", "nowhere.pt"], "nowhere.pt does not exist"),
     ):
         features = [] if "--features" in arguments else ["--features", COLOURS]
@@ -478,7 +478,7 @@ def test_the_command_shows_scores_anchors_remarks_and_protocol(capsys, beginner,
         "A to B",
         "B to A",
         f"KID ({COLOURS}) ↓",
-        "95 % of it between",
+        "95 % confidence interval",
         "PSNR, dB ↑",
         "untrained",
         "does not beat",

@@ -134,7 +134,11 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
     ("source", "error", "message"),
     [
         ({}, OptionError, "two folders of pictures are needed: give A B, or --root ROOT"),
-        ({"a": "full"}, OptionError, "two folders of pictures are needed, and full is one: give A B, or --root ROOT"),
+        (
+            {"a": "full"},
+            OptionError,
+            "two folders of pictures are needed, but only full is given: give A B, or --root ROOT",
+        ),
         (
             {"a": "full", "b": "full/../full"},
             OptionError,
@@ -162,7 +166,7 @@ def test_each_mistake_is_told_with_its_cure(tmp_path, monkeypatch, source, error
 
 @pytest.mark.parametrize("asked", [-1, 10, 11])
 def test_holding_out_all_or_less_than_none_is_refused(tmp_path, asked):
-    with pytest.raises(OptionError, match=f"holdout is {asked}, but .* has 10 pictures: give at least 0"):
+    with pytest.raises(OptionError, match=f"holdout is {asked}, but .* has 10 pictures: give 0 to 9"):
         hold_out(domain(tmp_path, 10), asked)
 
 

@@ -498,7 +498,7 @@ def test_writing_over_what_is_read_is_refused(tmp_path):
         ("in/x.png", "in"),
     ):
         message = refused(tmp_path / source, tmp_path / target)
-        assert message.endswith("would be written over a picture that is read: give another output"), (source, target)
+        assert message.endswith("is also an input, and would be overwritten: give another output"), (source, target)
 
 
 def test_an_output_inside_the_input_is_refused(tmp_path):
@@ -507,7 +507,7 @@ def test_an_output_inside_the_input_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for target in ("in/out", "in/deeper/out", "link/out"):
         message = refused(tmp_path / "in", tmp_path / target)
-        assert message.endswith("its pictures would be translated too the next time: give an output elsewhere"), target
+        assert message.endswith("so the next run would translate its own output: give an output outside of it"), target
 
 
 def test_a_folder_is_not_written_to_what_is_named_like_a_picture(tmp_path):
@@ -522,10 +522,10 @@ def test_pictures_of_kinds_that_are_not_read_are_told(model, tmp_path, capsys):
         (tmp_path / name).write_bytes(b"not read")
     lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
     words = (
-        f"passed over in {tmp_path / 'in'}: 2 files of a kind that is not read (.heic, .svs): save them as JPEG or PNG"
+        f"{tmp_path / 'in'} has 2 files in formats that diptych does not read (.heic, .svs): save them as JPEG or PNG"
     )
     assert any(line.startswith(words) for line in lines)
-    assert "1 file of a kind that is not read (.heic)" in refused(tmp_path / "phone", tmp_path / "out")
+    assert "1 file in formats that diptych does not read (.heic)" in refused(tmp_path / "phone", tmp_path / "out")
 
 
 def test_other_impossible_outputs_are_refused(tmp_path):
@@ -534,7 +534,7 @@ def test_other_impossible_outputs_are_refused(tmp_path):
     assert "does not exist: give a picture or a folder" in refused(tmp_path / "none", tmp_path / "out")
     assert "holds no picture: give a folder with pictures" in refused(tmp_path / "empty", tmp_path / "out")
     assert "is a folder and" in refused(tmp_path / "in", tmp_path / "file.png")
-    assert "does not end like a picture: end it in one of .bmp .gif" in refused(
+    assert "does not end in a picture suffix: give a name that ends in one of .bmp .gif" in refused(
         tmp_path / "file.png", tmp_path / "out.txt"
     )
 
@@ -549,7 +549,7 @@ def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys, model):
     save_model(tmp_path / "one.safetensors", {"a2b": one_way.networks["a2b"]}, one_way.card)
     for name, options, message in (
         ("none.safetensors", [], "none.safetensors does not exist"),
-        ("x.png", [], "x.png is damaged, or no diptych file"),
+        ("x.png", [], "x.png is damaged, or not a diptych file"),
         ("damaged.safetensors", [], "has changed since it was written"),
         ("other.safetensors", [], "other.safetensors is a checkpoint, not a model"),
         ("run", [], "run holds no model.safetensors: give a run that has trained"),

@@ -1,4 +1,4 @@
-"""Checksummed files: safetensors with a JSON description and a SHA-256 over both, which finds any flipped bit.
+"""Checksummed files: safetensors with a JSON description and a SHA-256 over both, which detects any change.
 
 Nothing is ever unpickled.
 """
@@ -39,7 +39,7 @@ def write_checksummed(path: Path, kind: str, tensors: Mapping[str, Tensor], desc
     with atomic_write(path) as temporary:
         try:
             save_file(contiguous, temporary, {KEY: json.dumps(header)})
-        except SafetensorError as error:  # safetensors hides the system's error in a sentence
+        except SafetensorError as error:  # safetensors hides the system's error in its message
             match = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
             raise (OSError(int(match[2]), match[1]) if match else OSError(str(error))) from None
 
@@ -61,12 +61,12 @@ def read_checksummed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str
         file_kind, file_format, sha256 = header["kind"], int(header["format"]), header.pop("sha256")
         strides, description = dict(header["strides"]), dict(header["description"])
     except PermissionError:
-        raise WeightsError(f"{path} may not be read", cure="change its permissions") from None
+        raise WeightsError(f"{path} is not readable", cure="change its permissions") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         problem, cure = {
-            ".pth": ("no diptych file", "convert original checkpoints with diptych import"),
-            ".safetensors": ("damaged, or no diptych file", "use another copy of it"),
-        }.get(path.suffix, ("damaged, or no diptych file", "give a run, or its model.safetensors"))
+            ".pth": ("not a diptych file", "convert original checkpoints with diptych import"),
+            ".safetensors": ("damaged, or not a diptych file", "use another copy of it"),
+        }.get(path.suffix, ("damaged, or not a diptych file", "give a run, or its model.safetensors"))
         raise WeightsError(f"{path} is {problem}", cure=cure) from None
     if file_format > FORMAT:
         problem = f"{path} has format {file_format}, and this diptych reads up to {FORMAT}"

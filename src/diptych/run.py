@@ -75,7 +75,7 @@ class Run:
             raise RunError(f"{self.folder} cannot be created ({error.strerror})", cure="give another --run") from None
 
     def _foreign_names(self) -> list[str]:
-        """Names in the folder that a run killed before it wrote ``config.json`` cannot have left."""
+        """Names in the folder that a run does not write before its ``config.json``."""
         known = {path.name for path in vars(self).values()} - {self.model_file.name, self.best_model_file.name}
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted(name for name in names if name not in known and not name.startswith("."))

@@ -1,4 +1,4 @@
-"""The command line: the commands, and what becomes of errors. A user's mistake is one line and exit code 2."""
+"""The command line: the commands, and how errors are reported. A user's mistake is one line and exit code 2."""
 
 import os
 import sys
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    """Runs the command; its exit code."""
+    """Runs the command; returns its exit code."""
     try:
         code: int = _parse_in_every_process(arguments)()
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from diptych.config import SourceConfig
 from diptych.config.constraints import option
 
 if TYPE_CHECKING:
-    from diptych.training.inspection import Report
+    from diptych.training.inspection import Inspection
 
 EXIT_WARNINGS, EXIT_ERRORS = 1, 2
 
@@ -19,8 +19,8 @@ class Check:
 
     Also shows the defaults that training would use, how long it would take and how much memory it needs.
 
-    Exit code: 0 if nothing is wrong (there may be notes), 1 with warnings (training runs, but learns less than it
-    could), 2 with errors (training would stop).
+    Exit code: 0 if nothing is wrong (there may be notes), 1 with warnings (training runs, but its result may
+    be worse), 2 with errors (training would stop).
 
     For example:
       diptych check photos paintings
@@ -55,7 +55,7 @@ NUM_LISTED = 5
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
 
-def show(report: "Report") -> None:
+def show(report: "Inspection") -> None:
     """Prints ``report`` as text."""
     from rich.console import Console
     from rich.text import Text
@@ -83,8 +83,8 @@ def printable(text: str) -> str:
     return text.encode(encoding, errors="replace").decode(encoding)
 
 
-def _table(report: "Report") -> Any:
-    """The two domains beside each other."""
+def _table(report: "Inspection") -> Any:
+    """The two domains side by side."""
     from rich.table import Table
 
     table = Table("", *map(printable, report.names), box=None, header_style="bold", pad_edge=False)

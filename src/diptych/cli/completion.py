@@ -80,7 +80,7 @@ class Completion:
 
     shell: Shell = argument(REQUIRED, "bash, zsh or fish.", "SHELL")
     words: tuple[str, ...] = argument(
-        (), "Print what can follow these words instead. The script calls this.", "[WORD...]"
+        (), "Print the completions of these words instead. The script uses this.", "[WORD...]"
     )
 
     def __call__(self) -> int:
@@ -94,7 +94,7 @@ class Completion:
 
 
 def candidates(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What can stand in place of the last of ``words``, each with a short explanation."""
+    """The possible values of the last of ``words``, each with a short explanation."""
     from diptych.cli import COMMANDS
 
     *before, current = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])
@@ -125,7 +125,7 @@ def _after_command(command: str, kind: type[Any], before: Sequence[str], current
 
 
 def _options(command: str, kind: type[Any], words: Sequence[str]) -> list[Option]:
-    """The options of the command, given ``words``, which may be wrong or end before a value."""
+    """The options of the command after ``words``, which may hold mistakes or lack the last value."""
     for end in (len(words), len(words) - 1):
         try:
             given = scan(command, kind, words[:end])

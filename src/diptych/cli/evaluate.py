@@ -107,7 +107,7 @@ def _table(title: str, scores: "list[Score]") -> "Table":
         anchors = (score.untranslated, score.untrained, score.real)
         table.add_row(score.name + arrow, figures(score.trained), *map(figures, anchors))
         if score.interval is not None:
-            table.add_row("  95 % of it between", " … ".join(map(figures, score.interval)), style="dim")
+            table.add_row("  95 % confidence interval", " … ".join(map(figures, score.interval)), style="dim")
     return table
 
 

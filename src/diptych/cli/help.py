@@ -26,7 +26,7 @@ EXIT_CODES = {
     "1": "partial success: some pictures failed (translate), or there are warnings (check)",
     "2": "a mistake in the command or its input, reported in one line with its cure",
     "130": "interrupted; train and demo have saved, and the same command resumes",
-    "141": "the reader of the output has closed it",
+    "141": "the program that reads the output has closed it",
 }
 
 
@@ -46,8 +46,8 @@ def overview(commands: Mapping[str, type[Any]]) -> str:
 def help_of(command: str, kind: type[Any], options: Sequence[Option], given: Given) -> str:
     """The help of a command.
 
-    If the class ``kind`` lists ``common`` options, ``--help`` explains its own options, the common ones and those of a
-    given choice such as ``--generator unet``, and names the others; ``--help-all`` explains all.
+    If the class ``kind`` lists ``common`` options, ``--help`` explains the command's own options, the common ones, and
+    those of a choice that is given, such as ``--generator unet``. It names the others; ``--help-all`` explains all.
     """
     common: tuple[str, ...] = getattr(kind, "common", ())
     is_short = bool(common) and given.help == HELP

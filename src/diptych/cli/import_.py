@@ -24,7 +24,7 @@ class Import:
 
     files: tuple[Path, ...] = argument(
         REQUIRED,
-        "The original .pth files: one or two generators and, to train on, the discriminators; or their folder.",
+        "The original .pth files: one or two generators and, for training, the discriminators; or their folder.",
         "FILE...",
     )
     to: Path = option(

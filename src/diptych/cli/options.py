@@ -11,7 +11,7 @@ from diptych.errors import OptionError
 from diptych.registry import REGISTRIES, Registry, kind_of
 
 METAVARS: dict[Any, str] = {bool: "", int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
-"""What stands for a value in the help, by its type."""
+"""Placeholder of a value in the help, by its type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Option:
     key: str
     """The field that it sets: ``options.data.crop_size``."""
     name: str
-    """As it is typed: ``--crop-size``. An argument is called what the usage line calls it: ``MODEL``."""
+    """As typed: ``--crop-size``. An argument has its name in the usage line: ``MODEL``."""
     type: Any
     """bool, int, float, Path or str."""
     metavar: str
@@ -29,11 +29,11 @@ class Option:
     default: Any
     help: str
     heading: str
-    """What the config is that it belongs to."""
+    """Title of the config that it belongs to."""
     owner: str
-    """The choice that brings this option, ``--generator unet``; empty if it is always there."""
+    """The choice that adds this option, such as ``--generator unet``; empty if it needs no choice."""
     registry: Registry | None
-    """Of an option that chooses a method or a network: where its kinds are."""
+    """The registry of its values, if it chooses a method or a network."""
     is_argument: bool
     is_required: bool
     is_repeated: bool
@@ -68,7 +68,7 @@ def options_of(command: Any, instance: Any = None) -> list[Option]:
 
 
 def config_options(chooser: Option, kind: str) -> list[Option]:
-    """The options that choosing ``kind`` brings."""
+    """The options that choosing ``kind`` adds."""
     assert chooser.registry is not None
     return list(_options(chooser.registry.config(kind), None, f"{chooser.key}.", f"{chooser.name} {kind}"))
 

@@ -1,4 +1,4 @@
-"""Options of the original CycleGAN code, and what to give instead of them here."""
+"""Options of the original CycleGAN code, and their counterparts here."""
 
 from diptych.interop.options_file import RESIZE
 
@@ -48,11 +48,11 @@ NEEDLESS: dict[str, str] = {
     "--continue-train": "the same command resumes by itself",
     "--dataset-mode": "it follows from --method",
     "--display-id": "report.html is written during training",
-    "--epoch-count": "a run that resumes knows where it was",
-    "--load-iter": "the last checkpoint is taken",
+    "--epoch-count": "a resumed run continues at its last checkpoint",
+    "--load-iter": "the last checkpoint is used",
     "--no-html": "report.html is written during training",
-    "--phase": "train and test parts are found by the layout",
-    "--print-freq": "there is a record every 100 pictures",
+    "--phase": "the folders' names tell training from test pictures",
+    "--print-freq": "losses are logged every 100 pictures",
     "--serial-batches": "the order is a function of --seed",
     "--use-wandb": "--tensorboard writes curves for TensorBoard",
 }

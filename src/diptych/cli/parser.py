@@ -1,7 +1,7 @@
 """The parser: one pass over the words of a command finds what is given, then the values are converted.
 
 A choice such as ``--generator package.module:Class`` brings options of its own. The pass learns them when it meets the
-choice, so a class stands before its options. If an option is repeated, the last one wins.
+choice, so a class must stand before its options. If an option is repeated, the last one wins.
 """
 
 import math
@@ -108,7 +108,7 @@ def _add_arguments(command: str, values: dict[str, Any], arguments: Sequence[Opt
         if not free:
             takes = " ".join(option.metavar for option in arguments) or "no argument"
             problem = f"{command} takes {takes}, and {word!r} is one too many"
-            raise OptionError(problem, cure="put a name that holds spaces in quotes")
+            raise OptionError(problem, cure="put names with spaces in quotes")
         name = free[0].name
         values[name] = (*values.get(name, ()), word) if free[0].is_repeated else word
 

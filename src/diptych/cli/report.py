@@ -10,7 +10,7 @@ from diptych.config.constraints import REQUIRED, argument, option
 class Report:
     """Update the report.html of a run.
 
-    One page with pictures, scores, curves and alarms, which opens from disk. Training writes it too.
+    A single file with pictures, scores, curves and alarms. Training writes it too.
 
     For example:
       diptych report runs/photos2paintings

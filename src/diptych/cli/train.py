@@ -62,7 +62,7 @@ class Train:
         return cls(options=replace(config, source=SourceConfig()))
 
     def config(self) -> TrainConfig:
-        """The config of the run, as Python code would write it.
+        """The config of the run, with the pictures of the run to resume if none are given.
 
         Raises:
             OptionError: no pictures are given, or a run instead of pictures.
@@ -143,4 +143,4 @@ def _default_config(registry: Registry, kind: str) -> Any:
     try:
         return registry.config(kind)()
     except TypeError as error:  # the class of another package
-        raise OptionError(f"{kind} cannot be made ({error})", cure="give each of its options a default") from None
+        raise OptionError(f"{kind} cannot be created ({error})", cure="give each of its options a default") from None

@@ -86,7 +86,7 @@ def refuse_swapped(model: Path, source: Path, target: Path) -> None:
     """Checks the order of the three paths.
 
     Raises:
-        OptionError: a model or pictures stand in another's place; the cure has the right order.
+        OptionError: the model is not first, or input and output are swapped; the cure has the right order.
     """
     others = [path for path in (source, target) if _is_model(path)]
     if others and not _is_model(model):

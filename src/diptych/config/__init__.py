@@ -1,15 +1,10 @@
-"""What a run is asked to do: frozen dataclasses of options.
+"""The options of a run, as frozen dataclasses.
 
-Nothing heavy is imported here, so that ``--help`` answers at once. An option that is ``None`` is chosen when the run
-starts, from the pictures and the machine, and written to ``config.json`` as chosen.
+Nothing heavy is imported here, so that ``--help`` answers at once. An option that is ``None`` is resolved from
+the pictures and the machine when the run starts; ``config.json`` holds the resolved value.
 """
 
-from diptych.config.methods import (
-    CycleganConfig,
-    GanLoss,
-    MethodConfig,
-    Pix2pixConfig,
-)
+from diptych.config.methods import CycleganConfig, GanLoss, MethodConfig, Pix2pixConfig
 from diptych.config.networks import (
     DiscriminatorConfig,
     GeneratorConfig,

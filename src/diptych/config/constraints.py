@@ -16,13 +16,13 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers make sense, whatever the pictures and the machine."""
+    """The valid numbers of an option."""
 
     holds: Callable[[float], bool]
     words: str
 
 
-ADJUSTABLE = "does not change what is computed from one picture to the next"
+ADJUSTABLE = "adjustable"
 
 Positive = Annotated[Number, Range(lambda value: value > 0, "more than 0")]
 NotNegative = Annotated[Number, Range(lambda value: value >= 0, "0 or more")]
@@ -32,11 +32,11 @@ PositiveFraction = Annotated[float, Range(lambda value: 0 < value <= 1, "more th
 REQUIRED: Any = MISSING
 """The default of an option that must be given."""
 Adjustable = Annotated[T, ADJUSTABLE]
-"""An option that may differ when the same run goes on."""
+"""An option that a resumed run may change."""
 
 
 def option(default: T, help: str, metavar: str = "", *, is_argument: bool = False) -> T:
-    """A dataclass field with a default and its help text. ``metavar`` stands for the value there."""
+    """A dataclass field with a default and its help text. ``metavar`` stands for the value in the help."""
     return field(default=default, metadata={"help": help, "metavar": metavar, "is_argument": is_argument})
 
 
@@ -46,46 +46,46 @@ def argument(default: T, help: str, metavar: str) -> T:
 
 
 def unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type hint without ``None`` and without marks, and those marks."""
-    marks: tuple[Any, ...] = ()
+    """A type hint without ``None`` and constraints, and those constraints."""
+    constraints: tuple[Any, ...] = ()
     while True:
         if get_origin(hint) is Annotated:
-            marks, hint = marks + hint.__metadata__, get_args(hint)[0]
+            constraints, hint = constraints + hint.__metadata__, get_args(hint)[0]
         elif get_origin(hint) in (Union, types.UnionType) and types.NoneType in get_args(hint):
             (hint,) = (member for member in get_args(hint) if member is not types.NoneType)
         else:
-            return hint, marks
+            return hint, constraints
 
 
 def iter_fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
-    """Every option of ``config``: its dotted name, its value and its marks."""
+    """Every option of ``config``: its dotted name, its value and its constraints."""
     hints = get_type_hints(type(config), include_extras=True)
     for member in fields(config):
-        value, (_, marks) = getattr(config, member.name), unwrap(hints[member.name])
+        value, (_, constraints) = getattr(config, member.name), unwrap(hints[member.name])
         if is_dataclass(value):
             yield from iter_fields(value, f"{prefix}{member.name}.")
         else:
-            yield f"{prefix}{member.name}", value, marks
+            yield f"{prefix}{member.name}", value, constraints
 
 
 def check_ranges(config: Any) -> None:
-    """Refuses numbers that make no sense, whatever the pictures.
+    """Checks every number against its range.
 
     Raises:
-        OptionError: the first such number.
+        OptionError: a number is out of its range.
     """
-    for name, value, marks in iter_fields(config):
-        for mark in marks:
-            if isinstance(mark, Range) and value is not None and not mark.holds(value):
-                raise OptionError(f"{option_name(name)} is {value}", cure=f"give {mark.words}")
+    for name, value, constraints in iter_fields(config):
+        for constraint in constraints:
+            if isinstance(constraint, Range) and value is not None and not constraint.holds(value):
+                raise OptionError(f"{option_name(name)} is {value}", cure=f"give {constraint.words}")
 
 
 def option_name(name: str) -> str:
-    """The dotted ``name`` of a field on the command line, where only options of networks keep their part."""
+    """The command-line name of the field with this dotted ``name``. Only options of networks keep a prefix."""
     *_, part, option = ["", *name.replace("_", "-").split(".")]
     return f"{part}.{option}" if part in ("generator", "discriminator") else option
 
 
 def adjustable(config: Any) -> set[str]:
-    """The dotted names of the options of ``config`` that may differ when the same run goes on."""
-    return {name for name, _, marks in iter_fields(config) if ADJUSTABLE in marks}
+    """The dotted names of the options of ``config`` that a resumed run may change."""
+    return {name for name, _, constraints in iter_fields(config) if ADJUSTABLE in constraints}

@@ -1,16 +1,10 @@
-"""What methods there are, and their options."""
+"""The options of each method."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, Self
 
 from diptych.config.constraints import NotNegative, option
-from diptych.config.networks import (
-    DiscriminatorConfig,
-    GeneratorConfig,
-    PatchganConfig,
-    ResnetConfig,
-    UnetConfig,
-)
+from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.pair import Direction
 
@@ -25,9 +19,9 @@ class MethodConfig(Protocol):
     paired: ClassVar[bool]
     """Whether it learns from pairs of images."""
     generator: ClassVar[GeneratorConfig]
-    """Its usual generator."""
+    """Its default generator."""
     discriminator: ClassVar[DiscriminatorConfig]
-    """Its usual discriminator."""
+    """Its default discriminator."""
 
     @property
     def gan_loss(self) -> GanLoss:
@@ -48,13 +42,13 @@ class MethodConfig(Protocol):
         ...
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """What a user should know of the resolved defaults, a line each."""
+        """One line for each resolved default that the user should know."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class CycleganConfig:
-    """CycleGAN: two generators, held together by cycle consistency."""
+    """CycleGAN: two generators, trained with cycle consistency."""
 
     implementation: ClassVar[str] = "diptych.methods.cyclegan:Cyclegan"
     paired: ClassVar[bool] = False
@@ -67,7 +61,7 @@ class CycleganConfig:
     lambda_identity: NotNegative[float] | None = option(
         None,
         "Weight of the identity loss, as a multiple of lambda-a and lambda-b; 0 turns it off. By default 0.5, or 0 "
-        "where A and B differ in channels.",
+        "if A and B differ in channels.",
     )
     pool_size: NotNegative[int] = option(
         50, "Size of the image pool: past translations per domain that the discriminators see again. 0 turns it off."
@@ -75,26 +69,26 @@ class CycleganConfig:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """What it learns."""
+        """The directions that it learns."""
         return ("a2b", "b2a")
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same with every choice made, for domains of so many channels.
+        """The same with every default resolved, for domains of these channels.
 
         Raises:
-            OptionError: an identity loss asked for between domains of different channels.
+            OptionError: an identity loss is given, and the domains differ in channels.
         """
         if self.lambda_identity is None:
             return replace(self, lambda_identity=0.5 if channels[0] == channels[1] else 0.0)
         if self.lambda_identity > 0 and channels[0] != channels[1]:
             raise OptionError(
                 f"lambda-identity is {self.lambda_identity:g}, but A has {channels[0]} channels and B {channels[1]}",
-                cure="leave it out, since only domains of equal channels have an identity loss",
+                cure="leave it out: the identity loss needs domains of equal channels",
             )
         return self
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """What a person should be told of this choice once, for domains of so many channels."""
+        """One line if there is no identity loss."""
         if channels[0] == channels[1]:
             return []
         return [f"no identity loss, since A has {channels[0]} and B {channels[1]} channels"]
@@ -102,7 +96,7 @@ class CycleganConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2pixConfig:
-    """pix2pix: one generator, for pictures that come in pairs."""
+    """pix2pix: one generator, trained on pairs of pictures."""
 
     implementation: ClassVar[str] = "diptych.methods.pix2pix:Pix2pix"
     paired: ClassVar[bool] = True
@@ -115,7 +109,7 @@ class Pix2pixConfig:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """What it learns."""
+        """The directions that it learns."""
         return (self.direction,)
 
     def resolved(self, channels: tuple[int, int]) -> Self:
@@ -124,6 +118,6 @@ class Pix2pixConfig:
         return self
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """What a person should be told of this choice once: nothing."""
+        """None: every default is fixed."""
         del channels
         return []

@@ -1,4 +1,4 @@
-"""What generators and discriminators there are, and their options."""
+"""The options of each generator and discriminator."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, Self
@@ -18,7 +18,7 @@ class GeneratorConfig(Protocol):
 
     @property
     def stride(self) -> int:
-        """What height and width of an image must be multiples of."""
+        """Height and width of an image must be multiples of this."""
         ...
 
     def resolved(self, crop_size: int) -> Self:
@@ -49,19 +49,19 @@ class ResnetConfig:
         None, "Residual blocks. By default 9 for crops of 256 pixels or more, else 6."
     )
     norm: Norm = option("instance", "Normalisation after each convolution.")
-    dropout: bool = option(False, "Dropout of one half inside each residual block.")
+    dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
     upsampling: Upsampling = option(
         "transposed",
-        "How the size doubles: the paper's transposed convolution, or resize then convolve (no checkerboard).",
+        "How to double the size: the paper's transposed convolution, or resize then convolve (no checkerboard).",
     )
 
     @property
     def stride(self) -> int:
-        """What the sides of a picture must be multiples of."""
+        """Height and width of an image must be multiples of this."""
         return 4
 
     def resolved(self, crop_size: int) -> Self:
-        """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures)."""
+        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images)."""
         if self.num_blocks is not None:
             return self
         return replace(self, num_blocks=6 if 0 < crop_size < 256 else 9)
@@ -78,31 +78,31 @@ class UnetConfig:
         None, "Number of times the size is halved, at least 5. By default as many as the crop size allows, at most 8."
     )
     norm: Norm = option("instance", "Normalisation after each convolution.")
-    dropout: bool = option(False, "Dropout of one half in the inner levels.")
+    dropout: bool = option(False, "Dropout with probability 0.5 in the inner levels.")
 
     @property
     def stride(self) -> int:
-        """What the sides of a picture must be multiples of."""
-        assert self.num_levels is not None, "the number of levels is chosen before it is used"
+        """Height and width of an image must be multiples of this."""
+        assert self.num_levels is not None, "resolve the config first"
         return 1 << self.num_levels
 
     def resolved(self, crop_size: int) -> Self:
-        """The same with every choice made, for crops of ``crop_size`` pixels (0: whole pictures).
+        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images).
 
         Raises:
-            OptionError: fewer than 5 levels, asked for or forced by the crop.
+            OptionError: fewer than 5 levels, given or implied by the crop size.
         """
         halvings = (crop_size & -crop_size).bit_length() - 1 if crop_size else 8
         num_levels = min(8, halvings) if self.num_levels is None else self.num_levels
         if num_levels < 5:
             problem = f"a U-Net of {num_levels} levels (crop-size {crop_size}) is too shallow"
-            raise OptionError(problem, cure="it needs 5, and a crop-size that is a multiple of 32")
+            raise OptionError(problem, cure="give 5 or more, and a crop-size that is a multiple of 32")
         return replace(self, num_levels=num_levels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchganConfig:
-    """Discriminator that judges overlapping patches: 70×70 pixels with 3 layers."""
+    """Discriminator that scores overlapping patches: 70×70 pixels with 3 layers."""
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PatchganDiscriminator"
 
@@ -112,13 +112,13 @@ class PatchganConfig:
 
     @property
     def smallest_side(self) -> int:
-        """The smallest side of a picture that leaves a score (and, for its normalisation, more than one before it)."""
+        """The smallest height and width that leave a score, and more than one value for each norm."""
         return 3 << self.num_layers
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConfig:
-    """Discriminator that judges each pixel by itself."""
+    """Discriminator that scores each pixel separately."""
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PixelDiscriminator"
 
@@ -127,5 +127,5 @@ class PixelConfig:
 
     @property
     def smallest_side(self) -> int:
-        """The smallest side of a picture that leaves a score (and, for its normalisation, more than one before it)."""
+        """The smallest height and width that leave a score, and more than one value for each norm."""
         return 2

@@ -1,4 +1,4 @@
-"""The options of a run: its pictures, how long and on what it trains, and what it writes."""
+"""The options of a run: pictures, optimiser, device, length and output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +62,8 @@ class DataConfig:
     )
     holdout: NotNegative[int] | None = option(
         None,
-        "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, and none of fewer than "
-        "40 pictures. If the root has testA and testB, they are used instead.",
+        "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "
+        "than 40 pictures. If the root has testA and testB, they are used instead.",
     )
     skip_unpaired: bool = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."
@@ -107,7 +107,7 @@ class OptimiserConfig:
     )
     ema: Fraction = option(
         0.999,
-        "Decay per update of the exponential moving average (EMA) of the generators, which does the translating. 0 "
+        "Decay per update of the exponential moving average (EMA) of the generators, which is used to translate. 0 "
         "turns it off.",
     )
     initialisation: Initialisation = option(
@@ -194,8 +194,8 @@ class OutputConfig:
     )
     on_full_disk: Adjustable[Literal["go-on", "stop"]] = option(
         "go-on",
-        "What to do when the disk is too full for a checkpoint: go on until the next, or stop. The last good "
-        "checkpoint stays.",
+        "What to do when the disk is too full for a checkpoint: go on until the next one, or stop. The last good "
+        "checkpoint is kept.",
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from diptych.data.encoding import Array
 
 KEPT_FREE = 4 * 2**30
-"""Bytes of the disk left free for other files, such as the run's checkpoints."""
+"""Bytes of disk space left free for other files, such as checkpoints."""
 
 
 class Slot(NamedTuple):
@@ -27,7 +27,7 @@ class PictureCache:
     """Images ``(H, W, C)`` by index: in memory up to ``memory_bytes``, then on disk up to ``disk_bytes``.
 
     Nothing is evicted: every image is equally likely to be drawn next. The file in ``folder`` has no name, so the
-    system removes it when the process ends, even when it is killed. An image that cannot be written or read back is
+    system removes it when the process ends, even if it is killed. An image that cannot be written or read back is
     decoded again: no error is raised, and no result depends on the cache.
     """
 
@@ -47,8 +47,7 @@ class PictureCache:
         return None if slot is None else self._read(slot)
 
     def put(self, index: int, values: Array) -> None:
-        """Stores ``values`` as ``index`` if there is room: channel by channel, as networks take it, so that crops are
-        copied faster."""
+        """Stores ``values`` as ``index`` if there is room, channels first in memory: batches are built faster."""
         with self.lock:
             if index in self.in_memory or index in self.on_disk:
                 return

@@ -1,4 +1,4 @@
-"""What is wrong with the pictures, before hours of training: findings with their files and a cure."""
+"""Checks pictures before training: findings, each with its files and a cure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ Severity = Literal["error", "warning", "note"]
 
 USUAL_MODES = GREY_MODES | ALPHA_MODES | {"P", "RGB"}
 FEW_TO_TRAIN_ON = 30
-"""Fewer pictures than this are memorised."""
+"""With fewer pictures than this, the networks memorise them."""
 MAX_ENLARGEMENT = 2.0
-"""Pictures that must be enlarged more than this to fill the crop teach blur."""
+"""Largest enlargement that fills the crop without visible blur."""
 SOME_FRACTION = 0.1
-"""If at most this fraction of a domain is grey (or in colour), it may be meant."""
+"""Up to this fraction of grey (or colour) pictures in a domain may be intended."""
 MAX_ASPECT = 3.0
 MAX_SPREAD = 4.0
 """Largest ratio between the sizes of pictures that are resized to one size."""
@@ -36,18 +36,17 @@ PAIR_ASPECTS_APART = 1.02
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about the pictures. An error stops training, a warning harms its result, a note may be
-    intended."""
+    """A fact about the pictures. An error stops training, a warning predicts a worse result, a note may be intended."""
 
     severity: Severity
     kind: str
-    """A keyword for programs."""
+    """Identifier for programs, such as ``near-duplicates``."""
     problem: str
     cure: str
     files: tuple[tuple[Path, ...], ...] = ()
     """Groups of files, such as duplicates; most groups hold one file."""
     details: tuple[str, ...] = ()
-    """A line for each group, where the names of its files are not enough."""
+    """One line per group, if the file names do not say enough."""
 
     def json(self) -> dict[str, Any]:
         files = [[str(path) for path in group] for group in self.files]
@@ -56,7 +55,7 @@ class Finding:
 
 
 def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, paired: bool) -> list[Finding]:
-    """Everything wrong with pictures that will be trained on with ``data`` (its sizes resolved); errors first."""
+    """All findings about the pictures of a run with ``data`` (its sizes resolved); errors first."""
     parts = (*train, *test)
     occurrences = [
         Occurrence(one, domain.domain.name, part)
@@ -92,7 +91,7 @@ def _unreadable(parts: Sequence[Examined]) -> Iterator[Finding]:
             "error",
             "unreadable",
             f"{_pictures(errors)} cannot be read",
-            "replace or remove what is named, or pass --skip-unreadable to train",
+            "replace or remove them, or pass --skip-unreadable to train",
             tuple((path,) for path in errors),
             tuple(map(str, errors.values())),
         )
@@ -105,7 +104,7 @@ def _passed_over(parts: Sequence[Examined]) -> Iterator[Finding]:
 
 
 def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
-    """How files are stored, and what is lost in reading them."""
+    """Findings about formats, and what is lost when files are read."""
 
     def those(
         severity: Severity, kind: str, what: str, cure: str, holds: Callable[[PictureFacts], bool], say: str = "{path}"
@@ -118,32 +117,32 @@ def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
             )
 
     yield from those(
-        "warning", "mode", "of an unusual kind: colours are converted without their profile, and may be wrong",
-        "convert to RGB with the software that made them", lambda one: one.mode not in USUAL_MODES,
+        "warning", "mode", "in an unusual mode: colours are converted without a colour profile, and may be wrong",
+        "convert them to RGB with the software that made them", lambda one: one.mode not in USUAL_MODES,
         "{path}: {one.mode}",
     )  # fmt: skip
     yield from those(
-        "note", "16-bit", "with 16 bits per channel: grey keeps them, colour is read with 8",
-        "none needed, unless brightness is scaled otherwise than in the 8-bit pictures", lambda one: one.num_bits > 8,
+        "note", "16-bit", "with 16 bits per channel: grey keeps 16 bits, colour is read with 8",
+        "none needed, unless the 8-bit pictures have another range of brightness", lambda one: one.num_bits > 8,
     )  # fmt: skip
     yield from those(
-        "note", "transparency", "with transparent parts: they are put on white",
-        "put them on the ground that you want, if it is another", lambda one: one.is_transparent,
+        "note", "transparency", "with transparent parts: these become white",
+        "replace the transparency by another background if you want one", lambda one: one.is_transparent,
     )  # fmt: skip
     yield from those(
         "note", "animated", "with several frames: the first is used",
         "save the frames that you want as pictures", lambda one: one.num_frames > 1, "{path}: {one.num_frames} frames",
     )  # fmt: skip
     yield from those(
-        "note", "turned", "stored sideways or mirrored, with EXIF's note to turn them: they are turned",
+        "note", "turned", "stored rotated or mirrored: they are turned upright, by their EXIF orientation",
         "none needed, unless they look wrong in a viewer", lambda one: one.is_turned,
     )  # fmt: skip
 
 
 def _few(domain: Domain) -> Iterator[Finding]:
     if len(domain) < FEW_TO_TRAIN_ON:
-        problem = f"{domain.folder} has only {_pictures(domain.files)} to train on, which are learnt by heart"
-        yield Finding("warning", "few", problem, "collect more, best some hundreds")
+        problem = f"{domain.folder} has only {_pictures(domain.files)} to train on: the networks will memorise them"
+        yield Finding("warning", "few", problem, "collect more, if possible several hundred")
 
 
 def _colours(domain: Domain, pictures: Sequence[PictureFacts], letter: str) -> Iterator[Finding]:
@@ -151,31 +150,31 @@ def _colours(domain: Domain, pictures: Sequence[PictureFacts], letter: str) -> I
     colour = [one for one in pictures if not one.is_grey]
     if grey and colour:
         few, kind, others = (grey, "grey", "colour") if len(grey) <= len(colour) else (colour, "colour", "grey")
-        problem = f"{_pictures(few)} of {domain.name} in {kind} among {len(pictures) - len(few)} in {others}"
-        cure = f"remove them, or make all grey with --channels-{letter} 1"
+        problem = f"{domain.name} mixes {_pictures(few)} in {kind} with {len(pictures) - len(few)} in {others}"
+        cure = f"remove them, or convert all to grey with --channels-{letter} 1"
         severity: Severity = "warning" if len(few) > SOME_FRACTION * len(pictures) else "note"
         yield Finding(severity, "mixed-grey", problem, cure, tuple((one.path,) for one in few))
     elif grey and any(one.mode not in GREY_MODES for one in grey):
         problem = f"all pictures of {domain.name} are grey, but stored as colour"
-        yield Finding("note", "grey-as-colour", problem, f"give --channels-{letter} 1, which has less to learn")
+        yield Finding("note", "grey-as-colour", problem, f"give --channels-{letter} 1, which is easier to learn")
 
 
 def _sizes(domain: Domain, pictures: Sequence[PictureFacts], crop_size: int) -> Iterator[Finding]:
     small = [one for one in pictures if one.shorter_side * MAX_ENLARGEMENT < crop_size]
     if small:
-        problem = f"{_pictures(small)} of {domain.name} so small that enlarging to {crop_size} pixels blurs them"
+        problem = f"{_pictures(small)} of {domain.name} too small for crops of {crop_size} pixels: enlarging blurs them"
         cure = "replace or remove them, or give a smaller --crop-size"
         yield Finding("warning", "small", problem, cure, *_with_sizes(small))
     long = [one for one in pictures if max(one.width, one.height) > MAX_ASPECT * one.shorter_side]
     if long:
         problem = f"{_pictures(long)} of {domain.name} more than {MAX_ASPECT:g} times as long as wide"
-        cure = "crop or remove them, or give --resize shorter: squares squash them"
+        cure = "crop or remove them, or give --resize shorter, which keeps the aspect ratio"
         yield Finding("warning", "aspect", problem, cure, *_with_sizes(long))
     usual = [one for one in pictures if one.shorter_side * MAX_ENLARGEMENT >= crop_size]
     low, high = np.percentile([one.shorter_side for one in usual], (5, 95)) if usual else (1, 1)
     if high > MAX_SPREAD * low:
-        problem = f"the sizes of {domain.name} go from {low:.0f} to {high:.0f} pixels, so what they show does too"
-        yield Finding("note", "uneven-sizes", problem, "none needed, unless one thing should have one size")
+        problem = f"the sizes of {domain.name} range from {low:.0f} to {high:.0f} pixels, so objects may vary in scale"
+        yield Finding("note", "uneven-sizes", problem, "none needed, unless the scale of objects should be equal")
 
 
 def _differences(domains: Pair[tuple[Domain, list[PictureFacts]]]) -> Iterator[Finding]:
@@ -185,25 +184,25 @@ def _differences(domains: Pair[tuple[Domain, list[PictureFacts]]]) -> Iterator[F
     names = domains.map(lambda domain: domain[0].name)
     sides = domains.map(lambda domain: float(np.median([one.shorter_side for one in domain[1]])))
     if max(sides) > MAX_SPREAD * min(sides):
-        problem = f"pictures of {names.a} are {sides.a:.0f} pixels and those of {names.b} {sides.b:.0f}"
-        cure = "use sizes more alike: else being sharp is what tells the domains apart, and what is learnt"
+        problem = f"the median size is {sides.a:.0f} pixels in {names.a} and {sides.b:.0f} in {names.b}"
+        cure = "use more similar sizes: otherwise the networks learn the difference in sharpness"
         yield Finding("warning", "different-sizes", problem, cure)
     aspects = domains.map(lambda domain: float(np.median([one.width / one.height for one in domain[1]])))
     if max(aspects) > MAX_ASPECTS_APART * min(aspects):
         problem = f"pictures of {names.a} are {aspects.a:.2f} times as wide as high, those of {names.b}"
-        cure = "give --resize shorter: squares would squash the two in different ways"
+        cure = "give --resize shorter: squares would distort the two domains differently"
         yield Finding("warning", "different-aspects", f"{problem} {aspects.b:.2f} times", cure)
 
 
 def _namesakes(domains: Pair[Domain]) -> Iterator[Finding]:
     common = common_names(domains)
     if 2 * common >= min(map(len, domains)):
-        problem = f"{common} pictures of {domains.a.folder} have a namesake in {domains.b.folder}"
-        yield Finding("note", "namesakes", problem, "if these are pairs, --method pix2pix learns more from them")
+        problem = f"{common} pictures of {domains.a.folder} have the name of a picture in {domains.b.folder}"
+        yield Finding("note", "namesakes", problem, "if these are pairs, use --method pix2pix: it learns more")
 
 
 def _partners(train: Pair[Examined]) -> Iterator[Finding]:
-    """Pairs whose pictures differ in shape."""
+    """Pairs whose pictures differ in aspect ratio."""
     shapes = train.map(lambda part: {one.path: one for one in part.facts})
     paths = train.map(lambda part: map(part.domain.path, range(len(part.domain))))
     apart = []
@@ -212,10 +211,10 @@ def _partners(train: Pair[Examined]) -> Iterator[Finding]:
         if a and b and not 1 / PAIR_ASPECTS_APART <= a.width * b.height / (a.height * b.width) <= PAIR_ASPECTS_APART:
             apart.append((a, b))
     if apart:
-        problem = f"{len(apart)} pairs are of pictures of different shapes, which do not lie on each other"
+        problem = f"{len(apart)} pairs have different aspect ratios, so their pictures do not align"
         lines = tuple(" and ".join(f"{one.path}: {one.width}×{one.height}" for one in pair) for pair in apart)
         files = tuple((a.path, b.path) for a, b in apart)
-        yield Finding("warning", "pair-shapes", problem, "crop both to what both show", files, lines)
+        yield Finding("warning", "pair-shapes", problem, "crop both pictures to the area that both show", files, lines)
 
 
 def _pictures(files: Iterable[object]) -> str:

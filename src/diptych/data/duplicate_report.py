@@ -27,7 +27,7 @@ Key = Callable[[Occurrence], Hashable]
 def duplicate_report(occurrences: Sequence[Occurrence], *, paired: bool) -> Iterator[Duplicates]:
     """Kind, problem, cure and groups of files for each kind of duplicate.
 
-    ``paired`` pictures should look alike across domains: only equal pixels count there.
+    ``paired`` pictures of the two domains should look alike: across domains, only equal pixels are reported.
     """
     by_content: dict[bytes, list[Occurrence]] = defaultdict(list)
     for one in occurrences:
@@ -42,26 +42,26 @@ def duplicate_report(occurrences: Sequence[Occurrence], *, paired: bool) -> Iter
 
 
 def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, across: bool) -> Iterator[Duplicates]:
-    """The same for ``groups`` of occurrences of one picture, or of similar ones. ``across`` domains as well."""
+    """The same for ``groups`` of equal or similar pictures. ``across`` also compares the two domains."""
     inside = _related(groups, lambda one: one[1:], lambda one: one.picture.path)
     if inside:
-        cure = "remove all but one of each: what is there twice counts twice"
+        cure = "keep one of each and remove the others: a duplicate is trained on more often"
         yield kind, f"{what} more than once in a domain ({_times(inside)})", cure, inside
     trained = [group for group in groups if any(one.part == "train" for one in group)]  # testA, testB may be pairs
     both = _related(trained, lambda _: None, lambda one: one.domain) if across else ()
     if both:
-        cure = "remove it from the domain that it is not of, or if these are pairs, use --method pix2pix"
+        cure = "remove each from the wrong domain, or use --method pix2pix if these are pairs"
         yield f"{kind}-in-both-domains", f"{what} in both domains ({_times(both)})", cure, both
     leaked = _related(groups, lambda one: one.domain, lambda one: one.part)
     if leaked:
-        cure = "remove it from either: scores would praise what was learnt by heart"
+        cure = "remove each from one of the two parts: otherwise scores reward memorising"
         yield f"{kind}-in-train-and-test", f"{what} in the training and the test part ({_times(leaked)})", cure, leaked
 
 
 def _related(groups: Sequence[list[Occurrence]], within: Key, apart: Key) -> tuple[tuple[Path, ...], ...]:
     """The files of each group that are equal in ``within`` but not all equal in ``apart``.
 
-    In a group of similar pictures, at least two contents are needed: the rest is reported as the same pixels.
+    A group of similar pictures must hold different contents: equal pixels are reported as duplicates.
     """
     found = []
     for group in groups:

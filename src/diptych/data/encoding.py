@@ -1,4 +1,4 @@
-"""How image values are stored, and how they become network tensors and come back.
+"""How image values are stored, and their conversion to network tensors and back.
 
 The only file that knows 255, 65535 and [-1, 1]. Networks see float32 in [-1, 1]; scores and displays see 8 bits.
 """
@@ -19,14 +19,14 @@ PEAK = 255
 LEVEL = 2 / PEAK
 """One step of the 8-bit view, in a network's range [-1, 1]."""
 GREY, RGB = 1, 3
-"""Channels of the colour spaces that picture files have: luma, and sRGB in this order."""
+"""Numbers of channels: luma, or red, green and blue of sRGB."""
 
 
 @dataclass(frozen=True)
 class Encoding:
     """Type and channels of an image's values. They use the whole range of the type, from 0 to ``peak``.
 
-    A domain's encoding is its 8-bit view; images of 16 bits are trained on and translated at their own depth.
+    A domain's encoding has 8 bits, but its 16-bit images keep their depth in training and translation.
     """
 
     channels: int

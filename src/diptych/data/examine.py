@@ -1,4 +1,4 @@
-"""What each picture is like once it is decoded: size, kind, colours, content."""
+"""Facts about each decoded picture: size, mode, colours, content."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from diptych.data.transforms import half_of
 from diptych.errors import PictureError
 
 GREY_SPREAD = 2
-"""Channels that differ by at most this many of 255 levels have no colour."""
+"""A pixel whose channels differ by at most this many levels (of 255) is grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class PictureFacts:
     is_transparent: bool
     """Some pixel is not opaque."""
     num_bits: int
-    """In the file."""
+    """Bits per channel in the file."""
     content: bytes
     """Hash of the pixels."""
     thumbnail: Array
@@ -49,7 +49,7 @@ class PictureFacts:
 
     @property
     def is_grey(self) -> bool:
-        """Whether no colour is visible, even if it is stored as colour."""
+        """Whether no colour is visible, even if the file stores colour."""
         return int(np.ptp(self.thumbnail.astype(int), axis=2).max()) <= GREY_SPREAD
 
 

@@ -21,7 +21,7 @@ class Domain:
     folder: Path
     files: tuple[Path, ...]
     half: Half | None = None
-    """Which half of each file is the picture, where a file holds two side by side."""
+    """The half of each file that is the picture, if a file holds two side by side."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -40,7 +40,7 @@ class Domain:
 
     @property
     def sha256(self) -> str:
-        """A hash of the file names (not the contents), by which a run recognises its pictures."""
+        """A hash of the file names (not the contents), by which a resumed run checks its pictures."""
         return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
@@ -78,7 +78,7 @@ def describe_unread(folder: Path) -> str:
         return ""
     listed = ", ".join(sorted(set(kinds)))
     files = f"{len(kinds):,} file{'s' * (len(kinds) != 1)}"
-    return f"passed over in {folder}: {files} of a kind that is not read ({listed})"
+    return f"{folder} has {files} in formats that diptych does not read ({listed})"
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -101,9 +101,9 @@ def _is_loop(folder: Path) -> bool:
 
 
 def by_hash(files: Sequence[Path]) -> list[Path]:
-    """``files`` in the order of the hashes of their names: arbitrary, but independent of other files.
+    """``files`` sorted by a hash of their names: an arbitrary order that does not depend on other files.
 
-    Suffixes do not count, so that the two pictures of a pair come at the same place.
+    Ignores suffixes, so that the two pictures of a pair get the same position.
     """
     return sorted(files, key=lambda file: hashlib.sha256(_name_bytes(file.with_suffix(""))).digest())
 

@@ -1,4 +1,4 @@
-"""Images in memory: the array and its transparency; conversions of channels, and from and to Pillow."""
+"""Images in memory: values and transparency; conversion of channels, and from and to Pillow."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ UPRIGHT = {
     2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM,
     5: Turn.TRANSPOSE, 6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90,
 }  # fmt: skip
-"""What turns each EXIF orientation upright. 1 is upright already; other values are undefined."""
+"""The transposition that makes each EXIF orientation upright. 1 is upright; other values are undefined."""
 
 
 class DecodedImage(NamedTuple):
@@ -41,7 +41,7 @@ class DecodedImage(NamedTuple):
 
 
 def with_channels(values: Array, channels: int) -> Array:
-    """``(H, W, 1 or 3)`` with 1 or 3 channels: grey is repeated, colour becomes its luma."""
+    """``(H, W, 1 or 3)`` with 1 or 3 ``channels``: grey is repeated, colour becomes its luma."""
     if values.shape[2] == channels:
         return values
     if channels == GREY:

@@ -1,6 +1,6 @@
 """Batches for training. Threads read pictures ahead of the update and keep them decoded.
 
-Threads, not processes: Pillow decodes and resizes without Python's lock, and all threads share one cache.
+Threads, not processes: Pillow decodes and resizes without Python's global lock, and threads share one cache.
 """
 
 import os
@@ -19,7 +19,7 @@ from diptych.data.files import Domain
 from diptych.data.formats.pillow import open_picture
 from diptych.data.image import with_channels
 from diptych.data.sampling import draw_paired, draw_unpaired
-from diptych.data.survey import or_skip
+from diptych.data.survey import USABLE, or_skip
 from diptych.data.transforms import crop_and_flip, fit, fitted_size, half_of, random_crop, stack
 from diptych.errors import PictureError
 from diptych.pair import Pair
@@ -27,13 +27,12 @@ from diptych.rng import Stream
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2
-USABLE = "give pictures that open elsewhere"
 
 
 class Reader:
     """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
 
-    An unreadable picture is an error, or with ``data.skip_unreadable`` replaced by the next one. ``report`` gets one
+    An unreadable picture raises an error; with ``data.skip_unreadable``, the next one replaces it. ``report`` gets one
     line for each picture that is left out or converted.
     """
 
@@ -65,7 +64,7 @@ class Reader:
         raise PictureError(f"no picture in {self.domain.folder} can be read", cure=USABLE)
 
     def read(self, index: int) -> Array | None:
-        """The same, but None for a picture that is left out."""
+        """As ``__call__``, but None for a picture that is left out."""
         if (cached := self.cache.get(index)) is not None:
             return cached
         try:
@@ -100,7 +99,7 @@ class Reader:
 
 
 class Loader:
-    """Endless batches of randomly drawn, cropped and flipped images; each batch depends on (seed, count) alone.
+    """Endless batches of randomly drawn, cropped and flipped images; each batch depends only on (seed, count).
 
     ``paired`` images are drawn, cropped and flipped together. ``pin`` puts batches in pinned memory, from which CUDA
     copies asynchronously.
@@ -122,7 +121,7 @@ class Loader:
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
     def batch(self, count: int) -> Pair[Tensor]:
-        """The batch whose first images are drawn as number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``."""
+        """The batch that starts with image number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``."""
         drawn = [self._draw(count + offset) for offset in range(self.batch_size)]
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
 
@@ -158,7 +157,7 @@ class Loader:
         return batch.pin_memory() if self.pin else batch
 
     def batches(self, start: int, *, every: int | None = None) -> Generator[Pair[Tensor]]:
-        """The batches from image number ``start`` on, read ahead by ``num_workers`` threads (0: read when asked).
+        """The batches from image number ``start`` on, read ahead by ``num_workers`` threads, or by this one if 0.
 
         ``every`` is the distance between the first images of two batches, by default the batch size; with several
         processes, it is the global batch size.

@@ -2,7 +2,7 @@
 
 Near-duplicates are found by comparing thumbnails after removing their mean and contrast. Source: Torralba, Fergus,
 Freeman, "80 million tiny images" (PAMI 2008), section 3: normalised squared distance of tiny pictures. A perceptual
-hash of 64 signs does worse: in symmetric pictures and on plain backgrounds half of the signs belong to numbers near
+hash of 64 bits does worse: for symmetric pictures and plain backgrounds, half of its bits are signs of numbers near
 zero, which change with each JPEG encoding.
 """
 
@@ -15,10 +15,10 @@ from diptych.data.encoding import RGB, Array, eight_bits
 from diptych.data.image import LUMA, to_pillow, with_channels
 
 SIDE = 16
-"""Of a thumbnail, in pixels."""
+"""Side of a thumbnail, in pixels."""
 MEAN_APART, DETAIL_APART, COARSE_APART = 24.0, 0.02, 0.05
-"""Largest differences between near-duplicates: of the mean of a channel (in levels), and the squared distance per pixel
-of all details (0.02 is a correlation of 0.99) and of the coarse ones, by which candidates are found quickly."""
+"""Largest differences between near-duplicates: in the mean of a channel (levels), and in squared distance per pixel of
+all details (0.02 is a correlation of 0.99) and of the coarse details, which select the candidates."""
 FLAT = 8.0
 """Contrast (standard deviation in levels) below which a picture counts as plain, so that noise is not compared."""
 ROWS = 256
@@ -37,9 +37,9 @@ def thumbnail(values: Array) -> Array:
 
 
 def similar(thumbnails: Array) -> list[list[int]]:
-    """Indices of ``(N, 16, 16, 3)`` that show nearly the same picture: each group starts with its first.
+    """Groups of indices of ``(N, 16, 16, 3)`` thumbnails that show nearly the same picture, each in ascending order.
 
-    Coarse details are compared all with all, by matrix products; only the remaining candidates are compared in full.
+    Compares the coarse details of all pairs by matrix products, then the remaining candidates in full.
     """
     coarse, means = _coarse(thumbnails), thumbnails.mean(axis=(1, 2))
     lengths = (coarse**2).sum(axis=1)

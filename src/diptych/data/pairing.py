@@ -10,7 +10,7 @@ NUM_LISTED = 5
 
 
 def pair_up(domains: Pair[Domain], *, leave_out: bool) -> Pair[Domain]:
-    """The pictures of common names (with sub-folders, without suffixes) in one order, so that equal indices are pairs.
+    """The pictures whose names (with sub-folders, without suffixes) both domains have. Equal indices are pairs.
 
     Raises:
         PictureError: a picture has no partner and ``leave_out`` is off, two have the same name, or no name is common.
@@ -44,6 +44,6 @@ def _by_name(domain: Domain) -> dict[str, Path]:
     for file in domain.files:
         if _name(file) in found:
             problem = f"{domain.folder} has two pictures named {_name(file)} ({found[_name(file)].name}, {file.name})"
-            raise PictureError(problem, cure="pairs need one of each name: remove or rename one")
+            raise PictureError(problem, cure="pairs need unique names: remove or rename one")
         found[_name(file)] = file
     return found

@@ -30,7 +30,7 @@ def draw_paired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
 def draw_unpaired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
     """The indices of images number ``count``: A in a new order each epoch, B uniformly with replacement.
 
-    If B is larger, each image of A comes ⌊|B|/|A|⌋ or one more times per epoch. Source: the authors' code.
+    If B is larger, each image of A is drawn ⌊|B|/|A|⌋ or ⌈|B|/|A|⌉ times per epoch. Source: the authors' code.
     """
     size = epoch_size(sizes)
     epoch, place = divmod(count, size)

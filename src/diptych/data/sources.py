@@ -1,4 +1,4 @@
-"""Which pictures a run trains on and which it holds out: two folders, a root of four, or pictures side by side."""
+"""Finds the training and held-out pictures of a run: in two folders, below one root, or side by side in files."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Split:
 
     @property
     def shown(self) -> Pair[Domain]:
-        """The pictures for sample grids: the held-out ones, or those of training in a domain that holds out none."""
+        """The pictures for sample grids: held-out ones, or training pictures in a domain without held-out ones."""
         return self.test.map(lambda held, trained: held if len(held) else trained, self.train)
 
 
@@ -59,9 +59,9 @@ def find_split(
 ) -> Split:
     """The pictures of ``source``, split into training and held-out pictures.
 
-    Two folders are split by ``hold_out``. Below a root, trainA and trainB are trained on, testA and testB held out; or
-    the halves of the pictures in train are trained on, those in test (or val) held out. ``paired`` domains have equal
-    names in one order; ``skip_unpaired`` leaves out names that only one domain has.
+    Two folders are split by ``hold_out``. A root has trainA and trainB to train on, testA and testB to hold out; or
+    pictures side by side in train to train on, in test (or val) to hold out. ``paired`` domains have the same names in
+    the same order; ``skip_unpaired`` leaves out names that only one domain has.
 
     Raises:
         OptionError: neither two folders nor a root is given, or both domains are the same folder.
@@ -82,7 +82,7 @@ def find_split(
 def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
     """``domain`` split into training and ``num_pictures`` held-out pictures, chosen by hash of the names.
 
-    None holds out 5 %, at most 64, and nothing of fewer than 40 pictures.
+    By default 5 %, at most 64; none if there are fewer than 40 pictures.
 
     Raises:
         OptionError: no picture would be left to train on.
@@ -92,14 +92,14 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
         num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_FRACTION * len(domain)))
     if not 0 <= num_pictures < len(domain):
         problem = f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures"
-        raise OptionError(problem, cure="give at least 0, and less than that")
+        raise OptionError(problem, cure=f"give 0 to {len(domain) - 1}")
     held = sorted(by_hash(domain.files)[:num_pictures], key=Path.as_posix)
     return domain.without(held), domain.only(held)
 
 
 def _one_folder(folder: Path | None) -> OptionError:
     """The error for only one folder, or none."""
-    problem = "two folders of pictures are needed" + (f", and {folder} is one" if folder else "")
+    problem = "two folders of pictures are needed" + (f", but only {folder} is given" if folder else "")
     is_root = folder is not None and ((folder / "trainA").is_dir() or is_side_by_side(folder))
     return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
 

@@ -1,4 +1,4 @@
-"""What the headers of a domain's pictures say: enough to choose sizes and channels."""
+"""Reads the headers of a domain's pictures, which is enough to choose sizes and channels."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +11,12 @@ from diptych.data.formats.pillow import Header, read_header
 from diptych.errors import PictureError
 
 MAX_SURVEYED = 2000
+USABLE = "give pictures that other software can open"
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A domain in numbers."""
+    """Statistics of a domain, from the headers of its pictures."""
 
     num_pictures: int
     shorter_side: float
@@ -25,7 +26,7 @@ class Survey:
 
 
 def or_skip(error: PictureError) -> PictureError:
-    """``error`` with one more cure, which only training has."""
+    """``error`` with one more cure, an option of training."""
     return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable")
 
 
@@ -53,7 +54,7 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
             report(f"left out: {error.problem}")
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
-        raise PictureError(f"no picture in {domain.folder} can be read", cure="give pictures that open elsewhere")
+        raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)
     return Survey(
         num_pictures=len(domain),
         shorter_side=median(min(header.width, header.height) for header in headers),

@@ -1,6 +1,6 @@
 """From a decoded image to a batch: half, resize, crop, flip, stack.
 
-Source: the paper, appendix 7.1, and the authors' code: bicubic to 286×286, a random crop of 256, half of them flipped.
+Source: the paper, appendix 7.1, and the authors' code: bicubic resize to 286×286, crop to 256×256, flip of half.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from diptych.rng import Stream, generator
 
 
 class Crop(NamedTuple):
-    """Where a square is cut out, as fractions in [0, 1) of the room that it has, and whether it is flipped."""
+    """A square crop: its offsets as fractions in [0, 1) of the largest offsets, and whether it is flipped."""
 
     left: float
     top: float
@@ -45,7 +45,7 @@ def half_of(values: Array, half: Half | None) -> Array:
 def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Array:
     """``(H, W, C)`` to ``(height, width, C)`` of the same type, by Pillow's antialiased bicubic filter.
 
-    ``draft`` resizes 8 bits by torch's: the same filter and faster, but some values are rounded differently.
+    ``draft`` uses torch's filter for 8 bits: faster and equal, except that some values are rounded differently.
     """
     if values.shape[:2] == (height, width):
         return values

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from diptych.config import Direction
@@ -24,9 +23,9 @@ SHOWN = (
 """Test pictures in the demo's picture: varied subjects, not chosen by how well they are translated."""
 
 
-def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
-    """The scores of a finished demo ``run`` on its test pictures (mean PSNR in dB), and a picture of some of them:
-    input, translation, truth."""
+def write_show(run: Run) -> tuple[dict[Direction, Score], Path]:
+    """Scores a finished demo ``run`` on its test pictures (mean PSNR in dB), and draws some as input, translation and
+    truth. Writes ``demo.png`` with the scores in its description."""
     test = run.split().test
     pictures = test.map(lambda domain: [read_picture(domain.path(index)).values for index in range(len(domain))])
     columns = [index for index, file in enumerate(test.a.files) if file.stem in SHOWN]
@@ -54,7 +53,10 @@ def show(run: Run) -> tuple[dict[Direction, Score], Image.Image]:
         blocks.append(Block(describe(direction, scores[direction]), rows))
     seen = f"{trained.card.pictures:,} pictures of each domain seen, never a pair"
     footer = f"{seen}; none of these emoji was seen in training"
-    return scores, draw_grid(blocks, footer=footer)
+    info = PngInfo()
+    info.add_itxt("Description", "\n".join(describe(direction, score) for direction, score in scores.items()))
+    draw_grid(blocks, footer=footer).save(run.picture_file, pnginfo=info)
+    return scores, run.picture_file
 
 
 def describe(direction: Direction, score: Score) -> str:
@@ -62,12 +64,3 @@ def describe(direction: Direction, score: Score) -> str:
     source, target = NAMES.along(direction)
     references = f"untrained {score.untrained:.1f}, unchanged {score.untranslated:.1f}"
     return f"{source} to {target}: {score.trained:.1f} dB ({references})"
-
-
-def write_show(run: Run) -> tuple[dict[Direction, Score], Path]:
-    """``show``, with the picture written to the run folder as ``demo.png`` and the scores in its description."""
-    scores, picture = show(run)
-    info = PngInfo()
-    info.add_itxt("Description", "\n".join(describe(direction, score) for direction, score in scores.items()))
-    picture.save(run.picture_file, pnginfo=info)
-    return scores, run.picture_file

@@ -15,8 +15,8 @@ NUM_NEIGHBOURS = 5
 
 
 def kid_subsets(num_real: int, num_fake: int) -> tuple[int, int]:
-    """Size and number of the subsets that ``kid`` averages over: one subset of everything, if both sets have the same
-    number of pictures and at most 1000."""
+    """Size and number of the subsets that ``kid`` averages over: a single one with everything, if both sets have the
+    same number of pictures and at most 1000."""
     size = min(MAX_SUBSET, num_real, num_fake)
     return size, 1 if num_real == num_fake == size else NUM_SUBSETS
 
@@ -31,7 +31,7 @@ def kid(real: Features, fake: Features, *, seed: int = 0) -> float:
 
     size, number = kid_subsets(len(real), len(fake))
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # that it keeps all features in memory
+        warnings.simplefilter("ignore")  # the metric warns that it keeps all features in memory
         torch.manual_seed(torch_seed(seed, Stream.SCORES, 0))
         metric = KernelInceptionDistance(nn.Identity(), subsets=number, subset_size=size)
         metric.update(torch.from_numpy(real), real=True)
@@ -54,7 +54,7 @@ def squared_mmd(real: Features, fake: Features, real_counts: Features, fake_coun
 
     ``(R, N)`` and ``(R, M)`` counts of each picture in R samples give ``(R,)``. A repeated picture is not compared with
     itself, which would bias the result upwards: with wᵢ the count of picture i, the mean within a set is
-    Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ; NaN if the sample has only one different picture.
+    Σ_{i≠j} wᵢwⱼk(xᵢ, xⱼ) / Σ_{i≠j} wᵢwⱼ; NaN if a sample repeats a single picture.
     """
     within = _mean_within(_kernel(real, real), real_counts) + _mean_within(_kernel(fake, fake), fake_counts)
     between = ((real_counts @ _kernel(real, fake)) * fake_counts).sum(1) / (real_counts.sum(1) * fake_counts.sum(1))
@@ -76,7 +76,7 @@ def fid(real: Features, fake: Features) -> float:
     """Fréchet inception distance: ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½). Biased: more pictures give a lower value.
 
     With centred features X and Y, tr (Σ₁Σ₂)^½ is the sum of the singular values of XYᵀ over ((N − 1)(M − 1))^½. This is
-    faster, and also exact if there are fewer pictures than features. Otherwise it equals torchmetrics' value.
+    faster, and also exact if there are fewer pictures than features. With more pictures, it equals torchmetrics' value.
 
     Source: Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter 2017, "GANs Trained by a Two Time-Scale Update Rule
     Converge to a Local Nash Equilibrium", equation 6.
@@ -93,7 +93,7 @@ def density_coverage(real: Features, fake: Features) -> tuple[float, float]:
     fake one near them.
 
     With Bᵢ the ball around real picture i that reaches to its k-th nearest real neighbour (k = 5, or fewer if there
-    are fewer): density is Σⱼ Σᵢ 1[yⱼ ∈ Bᵢ] / kM (about 1 for one distribution, and it may be more); coverage is
+    are fewer): density is Σⱼ Σᵢ 1[yⱼ ∈ Bᵢ] / kM (about 1 for equal distributions; it can exceed 1); coverage is
     Σᵢ 1[some yⱼ ∈ Bᵢ] / N.
 
     Source: Naeem, Oh, Uh, Choi, Yoo 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", equations 3

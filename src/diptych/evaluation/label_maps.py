@@ -1,4 +1,4 @@
-"""Label maps: pictures in which each colour is a class. In a translated one, the nearest colour counts.
+"""Label maps: pictures in which each colour is a class. A translated pixel has the class of the nearest colour.
 
 The scores are those of semantic segmentation, as in the CycleGAN paper for photo → labels (section 5.1.1).
 """
@@ -31,7 +31,7 @@ def find_palette(pictures: Iterable[Array]) -> Array:
         colours |= set(map(tuple, np.unique(with_channels(picture, RGB).reshape(-1, 3), axis=0).tolist()))
         if len(colours) > MAX_CLASSES:
             raise PictureError(
-                f"the label maps have more than {MAX_CLASSES} colours (as JPEG makes them)",
+                f"the label maps have more than {MAX_CLASSES} colours (JPEG compression adds colours)",
                 cure="list the classes' colours in a file and give it with --colours",
             )
     return np.asarray(sorted(colours), dtype=np.uint8)
@@ -41,7 +41,7 @@ def read_palette(file: Path) -> Array:
     """The colours in a text file, ``(K, 3)`` uint8: each line starts with #rrggbb; the rest of the line is ignored.
 
     Raises:
-        OptionError: it cannot be read, or a line starts otherwise, or there are fewer than two colours.
+        OptionError: it cannot be read, a line does not start with a colour, or there are fewer than two colours.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

@@ -28,7 +28,7 @@ class Target:
     pictures: Pictures
     features: Features
     palette: Array | None = None
-    """The classes' colours, if the pictures are label maps. They must be ``paired`` then."""
+    """The classes' colours, if the pictures are label maps. Requires ``paired``."""
     paired: bool = False
     """Whether picture i is the true translation of source picture i."""
 

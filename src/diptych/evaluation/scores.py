@@ -21,11 +21,11 @@ class Score:
     interval: tuple[float, float] | None = None
     """95 % confidence interval of ``trained``."""
     untranslated: float | None = None
-    """Of the source pictures as they are."""
+    """Of the untranslated source pictures."""
     untrained: float | None = None
     """Of generators with initial weights."""
     real: float | None = None
-    """Of real pictures: of one half compared with the other, or of all if it is no comparison."""
+    """Of real pictures: one half against the other half, or all of them if the score needs no reference."""
 
     def beats(self, reference: float | None) -> bool:
         """Whether ``trained`` is better than ``reference``; True if they cannot be compared."""

@@ -46,8 +46,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
                 f"{target} is named like a picture, and {source} is a folder", cure="give a folder to write to"
             )
         if source.resolve() in target.resolve().parents:
-            problem = f"{target} lies in {source}, so its pictures would be translated too the next time"
-            raise OptionError(problem, cure="give an output elsewhere")
+            problem = f"{target} is inside {source}, so the next run would translate its own output"
+            raise OptionError(problem, cure="give an output outside of it")
         pairs = [(source / file, target / file) for file in find_pictures(source)]
         if not pairs:
             problem = describe_unread(source) or f"{source} holds no picture"
@@ -56,8 +56,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         pairs = [(source, target / source.name if target.is_dir() else target)]
         if pairs[0][1].suffix.lower() not in SUFFIXES:
             endings = " ".join(sorted(SUFFIXES))
-            cure = f"end it in one of {endings}; a folder must be there before"
-            raise OptionError(f"{target} does not end like a picture", cure=cure)
+            cure = f"give a name that ends in one of {endings}, or an existing folder"
+            raise OptionError(f"{target} does not end in a picture suffix", cure=cure)
     _refuse_collisions(pairs)
     return pairs
 
@@ -67,7 +67,7 @@ def _refuse_collisions(pairs: list[tuple[Path, Path]]) -> None:
     taken: dict[str, Path] = {}
     for source, target in pairs:
         if target.resolve() in sources:
-            raise OptionError(f"{target} would be written over a picture that is read", cure="give another output")
+            raise OptionError(f"{target} is also an input, and would be overwritten", cure="give another output")
         # Many file systems ignore case and how accents are encoded.
         name = unicodedata.normalize("NFC", str(target)).casefold()
         if name in taken:
@@ -86,8 +86,8 @@ def translate_files(
 ) -> Outcome:
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
-    ``half`` translates only that half of each image. ``report`` gets a line for each failure and surprise (such as
-    frames that were ignored), one if the scale is far from training's, and one if an image looks like a pair.
+    ``half`` translates only that half of each image. ``report`` gets a line for each failure and each note (such
+    as ignored frames), one if the scale differs much from training, and one if an image looks like a pair.
     ``advance`` is called after each image.
 
     Raises:
@@ -104,7 +104,8 @@ def translate_files(
                 if warning not in warned and (words := warning(translator, picture, source, size, half)):
                     warned.add(warning)
                     report(words)
-            made = storable(_translated(translator, picture, size), target)
+            sized = translator.at_training_size(picture) if size == "training" else picture
+            made = storable(translator(sized), target)
             for note in filter(None, (picture.note, made.note)):
                 report(note)
             with disk_errors(target):
@@ -116,10 +117,6 @@ def translate_files(
             report(message)
         advance()
     return outcome
-
-
-def _translated(translator: Translator, picture: DecodedImage, size: Size) -> DecodedImage:
-    return translator(translator.at_training_size(picture) if size == "training" else picture)
 
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:

@@ -1,4 +1,4 @@
-"""The function that inference needs of a network, and how a PyTorch network becomes one."""
+"""Networks as functions for inference."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -39,7 +39,7 @@ class TorchForward:
 def inference_forwards(
     networks: Mapping[Name, nn.Module], device: Device | None = None
 ) -> Iterator[dict[Name, Forward]]:
-    """Inside, ``networks`` are in evaluation mode and given as ``Forward``s; after it, in their previous modes."""
+    """Yields ``networks`` as ``Forward``s, in evaluation mode; restores their modes at the end."""
     modes = [(network, network.training) for network in networks.values()]
     try:
         yield {name: TorchForward(network.eval(), device) for name, network in networks.items()}
@@ -49,7 +49,7 @@ def inference_forwards(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the device or the CPU has too little memory."""
+    """Whether ``error`` says that the device or the CPU is out of memory."""
     # torch's allocators for the CPU and MPS raise a bare RuntimeError.
     words = ("DefaultCPUAllocator: ", "MPS backend out of memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)

@@ -28,8 +28,8 @@ class Translator:
     """Translates images of one domain to the other, each at its own size.
 
     ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
-    ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If the model's domains
-    differ in their channels, the result has the target domain's (and a colour Pillow image has 8 bits). Transparency
+    ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If A and B
+    differ in channels, the result has those of the target domain. Pillow images in colour have 8 bits. Transparency
     is kept; the network sees a transparent image on white. Pillow's other modes become the nearest of L, LA, RGB and
     RGBA.
 
@@ -56,8 +56,8 @@ class Translator:
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
-        ``precision`` is that of 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
-        the rounding to 8 bits. Deeper images are always translated in fp32.
+        ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
+        that of 8-bit rounding. 16-bit images are always translated in fp32.
 
         Raises:
             WeightsError: the file is missing, damaged, no model, or of a later version.
@@ -69,7 +69,7 @@ class Translator:
     def of(
         cls, model: Model, direction: Direction, *, device: DeviceName = "cpu", precision: Precision = "fp32"
     ) -> "Translator":
-        """The translator for ``direction`` of a loaded model, whose network moves to the device.
+        """The translator for ``direction`` of a loaded model. Moves the network to the device.
 
         Raises:
             OptionError: the model lacks the direction, or the machine lacks the device or precision.
@@ -79,8 +79,8 @@ class Translator:
         if set(model.card.channels) - {1, 3}:
             a, b = model.card.channels
             raise OptionError(
-                f"images have 1 or 3 channels, and this model's {a} and {b}",
-                cure="call its networks in Python, by diptych.model.load_model",
+                f"images have 1 or 3 channels, but this model's domains have {a} and {b}",
+                cure="use its networks in Python: diptych.model.load_model",
             )
         target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
         network = model.networks[direction].eval()
@@ -115,7 +115,7 @@ class Translator:
         """The translations of images of one size and depth."""
         height, width = images[0].values.shape[:2]
         encoding = images[0].encoding
-        forward = self.full_precision if encoding.is_deep else self.forward  # bf16 rounds to 8 bits
+        forward = self.full_precision if encoding.is_deep else self.forward  # bf16 has only 8 significant bits
         try:
             batch = to_network(stack([with_channels(image.values, self.channels_in) for image in images]))
             outputs = from_network(self._at_any_size(forward, batch), encoding.dtype)

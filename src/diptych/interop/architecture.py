@@ -49,11 +49,11 @@ class Architecture:
 
 
 def read_architecture(state: Mapping[str, Tensor]) -> Architecture | None:
-    """The architecture of the network with the state dict ``state``, which the original code and diptych share; None
-    if it is neither's.
+    """The architecture of the network with the state dict ``state``, whose keys the original code and diptych share;
+    None if it is not a network of theirs.
 
-    It is guessed from a few keys; ``misfit`` tells whether all fit. Dropout leaves no trace in a U-Net, nor in a ResNet
-    without blocks: it gets the default.
+    Reads only a few keys; ``misfit`` checks all. The state dict of a U-Net, or of a ResNet without blocks, does not
+    show dropout: it gets the default.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     for first_key, read in (
@@ -86,7 +86,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _norm(shapes: Shapes, convolution: str, norm: str) -> Norm:
-    """The norm, by the bias of a ``convolution`` before a ``norm``: only instance norm leaves it one."""
+    """The norm after a ``convolution``, which has a bias only with instance norm."""
     if f"{convolution}.bias" in shapes:
         return "instance"
     return "batch" if f"{norm}.weight" in shapes else "none"

@@ -31,8 +31,8 @@ class ExportedModel:
 
 
 def export_original(source: Path, folder: Path) -> ExportedModel:
-    """Writes the networks of ``source``, a run or a model file, to ``folder`` in the original's format and by its
-    names.
+    """Writes the networks of ``source``, a run or a model file, to ``folder``, in the original's format and with
+    its file names.
 
     The discriminators are those of the model file, else those of the run's last checkpoint, if there are any.
 

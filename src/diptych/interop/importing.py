@@ -19,7 +19,7 @@ FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".onnx")
 PREPROCESSING = DataConfig(load_size=286, crop_size=256)
 """The original's defaults."""
 ASSUMED = (
-    "the files do not tell how pictures were preprocessed; the original's defaults are assumed: "
+    "the files do not say how pictures were preprocessed; the original's defaults are assumed: "
     "resized to 286×286, cropped to 256×256, half of them flipped, values in [-1, 1]"
 )
 RENAME = {
@@ -41,7 +41,7 @@ class ImportedModel:
     card: ModelCard
     networks: dict[Role, OriginalNetwork]
     notes: tuple[str, ...]
-    """What the files do not tell, what was assumed, and what was left out."""
+    """What is missing from the files, what was assumed, and what was left out."""
 
 
 def import_original(files: Sequence[Path], to: Path, *, direction: Direction | None = None) -> ImportedModel:
@@ -86,7 +86,7 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     )
     notes += [note for network in networks.values() for note in network.notes]
     if any(network.path.name.startswith("D__") for network in discriminators.values()):
-        notes.append("the final LeakyReLU of the blog version's discriminators is left out (it matters to training on)")
+        notes.append("the final LeakyReLU of the blog version's discriminators is left out (only training needs it)")
     if set(channels) - {1, 3}:
         notes.append("diptych translate needs 1 or 3 channels: use diptych.interop.load_original in Python")
     with disk_errors(target):
@@ -103,7 +103,7 @@ def _target(to: Path) -> Path:
         WeightsError: it has the suffix of another format, or exists.
     """
     if to.suffix in FOREIGN_SUFFIXES:
-        raise WeightsError(f"{to} is no name for a model", cure="give a folder, or a file that ends in .safetensors")
+        raise WeightsError(f"{to} is not a model file", cure="give a folder, or a file that ends in .safetensors")
     target = to if to.suffix == ".safetensors" else to / "model.safetensors"
     if target.exists() or Run(to).exists:
         raise WeightsError(f"{target if target.exists() else to} exists already", cure="give another one, or remove it")

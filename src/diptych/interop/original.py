@@ -15,7 +15,7 @@ from diptych.interop.state_dict import ANOTHER_COPY, read_state_dict
 from diptych.model import load_weights
 
 DATA_PARALLEL = "module."
-"""The prefix of a network saved inside its wrapper for several GPUs."""
+"""Prefix of the keys of a network that was saved inside nn.DataParallel."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class OriginalNetwork:
     path: Path
     architecture: Architecture
     state: dict[str, Tensor]
-    """The state dict in float32, without what the original ignores."""
+    """The state dict in float32, without tensors that the original ignores."""
     notes: tuple[str, ...]
     """What was left out, converted or assumed."""
 
@@ -73,7 +73,7 @@ def read_original(path: Path) -> OriginalNetwork:
     architecture = read_architecture(state)
     if architecture is None:
         first_key = ascii(next(iter(stored)))[:60]
-        problem = f"{path} holds no whole network of the original code ({len(stored)} keys, the first {first_key})"
+        problem = f"{path} holds no complete network of the original code ({len(stored)} keys, the first {first_key})"
         raise WeightsError(problem, cure="give a ResNet, U-Net, PatchGAN or pixel network that it saved")
     for key in [key for key in state if key.endswith(".running_mean")]:  # torch before 0.4.1 did not count batches
         state.setdefault(f"{key.removesuffix('running_mean')}num_batches_tracked", torch.tensor(0))

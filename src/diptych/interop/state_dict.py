@@ -64,8 +64,8 @@ def _load(path: Path, size: int, *, is_zip: bool) -> Any:
             _check_zip(path, size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # With mmap, a record that claims more numbers than it has ends with the file. Without it, torch must check
-            # the claim, which not every version does.
+            # With mmap, reading a record that claims too many numbers stops at the end of the file. Without mmap, not
+            # every version of torch checks the claim.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         match = re.search(r"GLOBAL (\S+)", str(error))

@@ -13,7 +13,7 @@ from diptych.networks.exporting import is_exporting
 class ReflectionPad2d(nn.ReflectionPad2d):
     """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
 
-    Autocast on a CPU would convert bf16 to float32 and back.
+    Without autocast, which would convert bf16 to float32 and back on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ class ReflectionPad2d(nn.ReflectionPad2d):
 
 
 class ResizeConv2d(nn.Module):
-    """Doubles height and width by resizing, then convolves 3×3, so that all output pixels sum equally many terms.
+    """Doubles height and width by resizing, then convolves 3×3, so that all output pixels sum equal numbers of terms.
 
     ``(B, in, H, W)`` to ``(B, out, 2H, 2W)``.
     Source: Odena, Dumoulin, Olah 2016, Deconvolution and Checkerboard Artifacts.
@@ -51,8 +51,8 @@ class ColumnsConv2d(nn.Conv2d):
     """A convolution to few channels, fast on a CPU: ``(B, in, H, W)`` to ``(B, out, H - k + 1, W - k + 1)``.
 
     Processors compute 16 or 32 output channels at once, so most of a convolution to 3 channels is wasted. Here each
-    column of the k×k kernel makes its own ``out`` channels, k·out in all, which are then shifted and summed: the same
-    products in another order, summed in float32 or float64.
+    column of the k×k kernel computes ``out`` channels of its own. The k parts are shifted and summed in float32 or
+    float64: the same products in another order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class ColumnsConv2d(nn.Conv2d):
 
 
 class ShiftedSum(torch.autograd.Function):
-    """Sums ``(B, k, C, H, W + k - 1)`` over its second dimension, member i shifted left by i: ``(B, C, H, W)``.
+    """Sums ``(B, k, C, H, W + k - 1)`` over its second dimension, part i shifted left by i: ``(B, C, H, W)``.
 
     The sum is in float32 or float64. Autograd's own backward would fill k tensors of the input's size with zeros.
     """
@@ -85,7 +85,7 @@ class ShiftedSum(torch.autograd.Function):
 
 
 class ShiftedCopies(torch.autograd.Function):
-    """The transpose of ``ShiftedSum``: a function of its own, so that gradients can be differentiated again."""
+    """The transpose of ``ShiftedSum``: a separate function, for double backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:

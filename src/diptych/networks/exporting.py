@@ -1,4 +1,4 @@
-"""Whether a forward pass is being exported. Exported graphs hold torch's own layers, which other runtimes know."""
+"""Detects export: exported graphs hold torch's own layers, which other runtimes support."""
 
 import torch
 

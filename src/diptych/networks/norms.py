@@ -31,8 +31,8 @@ def needs_bias(norm: Norm) -> bool:
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Instance norm: ``(B, C, H, W)`` to the same, each channel of each image with mean 0 and variance 1.
 
-    Works around a wrong gradient on the CPU (torch 2.13, eager): torch's backward assumes contiguous tensors where the
-    batch is 1. Other devices, compiled and exported graphs use torch's own layer.
+    Works around a wrong gradient on the CPU (torch 2.13, eager): torch's backward assumes contiguous tensors if the
+    batch size is 1. Other devices, compiled and exported graphs use torch's own layer.
     Source: Ulyanov et al. 2016, equation 2.
     """
 
@@ -54,7 +54,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether ``(B, C, H, W)`` is stored with the channels of a pixel side by side, and in no other order as well."""
+    """Whether ``(B, C, H, W)`` is stored channels-last, and is not also contiguous (as one channel is)."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
@@ -63,7 +63,7 @@ def running_statistics_kept(
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
     """Two contexts for ``torch.utils.checkpoint``: for the forward pass, and for its recomputation.
 
-    The recomputation leaves the running statistics of batch norm as they are: the forward pass has updated them.
+    The recomputation does not update the running statistics of batch norm: the forward pass has done so.
     """
     return contextlib.nullcontext(), _frozen_statistics(network)
 

@@ -1,6 +1,6 @@
 """A generator's forward pass in steps, so that it can be stopped, tapped, or run over the tiles of a huge image.
 
-A stage maps a tuple of tensors to such a tuple. The last tensor is the one being computed; those before it wait for the
+A stage maps a tuple of tensors to a tuple of tensors. The last tensor is the current one; the others wait for the
 end of their skip connections.
 """
 
@@ -63,7 +63,7 @@ class Staged(nn.Module):
         Nothing after the last of these stages is computed.
 
         Raises:
-            IndexError: there is no stage of such a number.
+            IndexError: no stage has that number.
         """
         stages = self.stages()
         if bad := [number for number in layers if not 0 <= number < len(stages)]:

@@ -25,8 +25,8 @@ from diptych.training.plan.defaults import resolve, resolve_data
 
 
 @dataclass(frozen=True)
-class Report:
-    """The report on two domains."""
+class Inspection:
+    """The findings about two domains, and what training would choose and need."""
 
     names: Pair[str]
     findings: list[Finding]
@@ -82,7 +82,7 @@ class Report:
         }
 
 
-def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: bool) -> Report:
+def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: bool) -> Inspection:
     """Reads all pictures of ``source``. With ``with_estimate``, also runs a few updates if training can start.
 
     Raises:
@@ -110,7 +110,7 @@ def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: b
             found.append(Finding("error", "estimate", error.problem, error.cure))
     summaries = train.map(lambda ours, held: _summary([*ours.facts, *held.facts]), test)
     sizes = split.train.map(lambda ours, held: (len(ours), len(held)), split.test)
-    return Report(domain_names(source), in_order(found), sizes, summaries, config, needs)
+    return Inspection(domain_names(source), in_order(found), sizes, summaries, config, needs)
 
 
 def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:

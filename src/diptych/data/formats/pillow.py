@@ -23,8 +23,8 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 REDUCTIONS = (8, 4, 2)
 """Factors by which libjpeg can decode at a lower resolution. It drops the higher frequencies of each 8×8 block."""
 DRAFT_MARGIN = 4
-"""A reduced image stays at least this many times its target size. Resizing removes what libjpeg dropped: the result
-differs by less than 1/255 on average, even for white noise. With 2 it does not."""
+"""A reduced image stays at least this many times larger than its target. The result then differs by less than 1/255 on
+average, even for white noise, since resizing would remove the same frequencies. With 2 it differs by more."""
 SIDEWAYS = (5, 6, 7, 8)
 REMOVE = "replace or remove it"
 
@@ -76,7 +76,7 @@ class PictureFile:
         """The first frame, upright.
 
         ``target`` is the width and height that the image will be resized to; a much larger JPEG is then decoded at a
-        lower resolution. A file that holds ``columns`` images side by side has one target for each of them.
+        lower resolution. ``columns`` is the number of images side by side in the file; ``target`` is the size of one.
 
         Raises:
             PictureError: pixels of 32 bits, whose range is unknown.
@@ -102,12 +102,12 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
     except PictureError:
         raise
     except UnidentifiedImageError:
-        problem = f"{path} does not begin like a picture ({', '.join(FORMATS)}), whatever its name says"
+        problem = f"{path} is not a picture ({', '.join(FORMATS)}), whatever its name says"
         raise PictureError(problem, cure=REMOVE) from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
     except PermissionError:
-        raise PictureError(f"{path} may not be read", cure="change its permissions, or remove it") from None
+        raise PictureError(f"{path} is not readable", cure="change its permissions, or remove it") from None
     except MemoryError:
         raise PictureError(f"{path} needs more memory than there is", cure=REMOVE) from None
     except Exception as error:  # Pillow's parsers raise many types of error on damaged files
@@ -154,7 +154,7 @@ def _num_bytes(path: Path) -> int:
 def reduction(size: tuple[int, int], target: tuple[int, int], *, columns: int = 1) -> int:
     """The factor, 1, 2, 4 or 8, by which a JPEG of ``size`` can be decoded smaller if it is resized to ``target``.
 
-    It divides the height and the width of each of the ``columns``, so that no pixel spans an edge.
+    It divides the height, and the width of each of the ``columns`` images, so that no pixel mixes two of them.
     """
     width, height = size[0] / columns, size[1]
     for factor in REDUCTIONS:
@@ -165,15 +165,15 @@ def reduction(size: tuple[int, int], target: tuple[int, int], *, columns: int = 
 
 
 def loses_depth(image: Image.Image) -> bool:
-    """Whether Pillow reads 16 bits of ``image`` as 8. Known only before it is loaded."""
+    """Whether Pillow reads 16 bits of ``image`` as 8. Call it before the image is loaded."""
     raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
     return any(re.search(r"(RGB|LA|CMYK)\w*;16[BLN]", mode) for mode in raw_modes)
 
 
 def storable(image: DecodedImage, path: Path) -> DecodedImage:
-    """``image`` as a file named ``path`` can hold it. Its note says where 16 bits become 8.
+    """``image``, converted to what the format of ``path`` can hold. Its note says if 16 bits become 8.
 
-    Formats without transparency get the image on white; GIF gets pixels that are transparent or not.
+    Formats without transparency get the image on white. In GIF, a pixel is fully transparent or fully opaque.
     """
     (values, alpha, note), suffix = image, path.suffix.lower()
     has_colour = values.shape[2] > 1
