@@ -255,7 +255,7 @@ def test_a_feature_network_that_cannot_be_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "text.pt").write_text("nothing")
     for spec, words in (
         ("nowhere.pt", "nowhere.pt does not exist: give efficientnet-lite0, inception:FILE"),
-        (str(tmp_path / "text.pt"), "is no TorchScript file"),
+        (str(tmp_path / "text.pt"), "is not a TorchScript file"),
         (f"{__name__}:nothing", "cannot be loaded"),
         ("no_such_module:function", "cannot be loaded (No module named"),
         (f"{__name__}:broken_network", "cannot be loaded (no such)"),
@@ -445,7 +445,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([str(tmp_path / "nothing")], "nothing does not exist"),
         ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
         ([model], "is not a run, so it has no held-out pictures: give pictures"),
-        ([run, a], f"two folders of pictures are needed, and {a} is one: give A B, or --root ROOT"),
+        ([run, a], f"two folders of pictures are needed, but only {a} is given: give A B, or --root ROOT"),
         ([run, a, a, "--root", str(squares)], "both two folders and a root are given"),
         ([run, "--root", str(tmp_path)], "holds neither testA and testB nor test: give A B"),
         ([run, a, str(tmp_path / "single")], "has 1 pictures to evaluate on: give at least 2"),
