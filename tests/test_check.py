@@ -360,7 +360,7 @@ def test_what_is_printed_names_files_and_cures_also_where_names_are_not_utf8(roo
     assert stop.value.code == 2
     assert "training would choose --resize square --load-size 72 --crop-size 64 --channels-a 3 --channels-b 3" in said
     assert re.search(r"error: 1 picture cannot be read: replace .*\n    .*trainA/caf\?.png is empty \(0 bytes\)", said)
-    assert re.search(r"warning: 10 pictures of A in grey among 33 in colour: remove them, or .*--channels-a 1", said)
+    assert re.search(r"warning: A mixes 10 pictures in grey with 33 in colour: remove them, or .*--channels-a 1", said)
     assert "and 5 more (--json lists all)" in said
 
 

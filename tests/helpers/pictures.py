@@ -29,12 +29,12 @@ CONTENTS = {
     "empty": (b"", "is empty (0 bytes): replace or remove it"),
     "text": (
         b"Dear diary,\ntoday",
-        "does not begin like a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF), whatever its name says",
+        "is not a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF), whatever its name says",
     ),
-    "page": (b"<!DOCTYPE html><html>", "does not begin like a picture"),
-    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "does not begin like a picture"),
+    "page": (b"<!DOCTYPE html><html>", "is not a picture"),
+    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
     "png of 60000×60000": (png(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
     "bmp of 60000×60000": (bmp(60000, 60000), "claims more than 179 million pixels: replace or remove it"),
     "png without its pixels": (png(12000, 12000), "is cut off or damaged (0.1 kB; "),
-    "png of size 0": (png(0, 7), "does not begin like a picture"),
+    "png of size 0": (png(0, 7), "is not a picture"),
 }

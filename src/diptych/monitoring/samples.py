@@ -10,7 +10,8 @@ from torch import Tensor
 from diptych.config import Direction, TrainConfig
 from diptych.data.encoding import Array, from_network, to_network
 from diptych.data.files import Domain, by_hash
-from diptych.data.loader import USABLE, Reader
+from diptych.data.loader import Reader
+from diptych.data.survey import USABLE
 from diptych.data.transforms import CENTRE, crop_and_flip, stack
 from diptych.errors import PictureError
 from diptych.inference.forward import Forward
