@@ -1,5 +1,5 @@
-"""Pictures per second and core, from JPEG to the network's floats: the plain recipe beside diptych's first and later
-epochs, and what each measure brings alone.
+"""Speed of reading pictures, from JPEG files to network tensors: plain Pillow, diptych's first epoch, its later epochs,
+and each measure alone.
 
     python benchmarks/data_speed.py [--pictures 32] [--rounds 7]
 """
@@ -46,7 +46,7 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
 
 
 def write_pictures(folder: Path, number: int, width: int, height: int) -> Domain:
-    """``number`` JPEGs of Pillow's default quality (75, 4:2:0)."""
+    """Writes ``number`` JPEGs of Pillow's default quality (75, 4:2:0)."""
     folder.mkdir(parents=True)
     for index in range(number):
         photograph(width, height, index).save(folder / f"{index}.jpg")
@@ -54,7 +54,7 @@ def write_pictures(folder: Path, number: int, width: int, height: int) -> Domain
 
 
 def plain(path: Path) -> Tensor:
-    """The recipe of the authors' code in Pillow alone: decode, bicubic to 286, crop, flip, to float in [-1, 1]."""
+    """The authors' recipe in Pillow alone: decode, resize to 286 (bicubic), crop, flip, to float in [-1, 1]."""
     picture = Image.open(path).convert("RGB").resize((286, 286), Image.Resampling.BICUBIC)
     left, top = random.randint(0, 30), random.randint(0, 30)
     picture = picture.crop((left, top, left + 256, top + 256))
@@ -65,30 +65,30 @@ def plain(path: Path) -> Tensor:
 
 
 def draft_decode(path: Path) -> object:
-    """Decoded at a lower resolution where that is allowed, resized by Pillow; neither cropped nor made floats."""
+    """Decodes at a lower resolution if the picture is large enough, and resizes with Pillow. No crop, no floats."""
     with open_picture(path) as file:
         image = file.decode(fitted_size(*file.size, DRAFT, stride=STRIDE))
     return fit(image.values, DRAFT, stride=STRIDE)
 
 
 def torch_resize(path: Path) -> object:
-    """Decoded whole, resized by torch; neither cropped nor made floats."""
+    """Decodes at full resolution and resizes with torch. No crop, no floats."""
     return fit(read_picture(path).values, DRAFT, stride=STRIDE, draft=True)
 
 
 def exact(path: Path) -> object:
-    """Decoded whole, resized by Pillow; neither cropped nor made floats."""
+    """Decodes at full resolution and resizes with Pillow. No crop, no floats."""
     return fit(read_picture(path).values, DRAFT, stride=STRIDE)
 
 
 def loader(domains: Pair[Domain], data: DataConfig, make: Callable[[], PictureCache]) -> Loader:
-    """A loader that takes each picture once an epoch."""
+    """A loader that returns each picture once per epoch."""
     readers = domains.map(lambda domain: Reader(domain, data, channels=CHANNELS, stride=STRIDE, cache=make()))
     return Loader(readers, data, seed=0, batch_size=1, paired=True)
 
 
 def epoch(loading: Loader) -> None:
-    """All pictures of both domains, as the network gets them."""
+    """Reads all pictures of both domains once, as network tensors."""
     batches = loading.batches(0)
     for _ in range(len(loading.readers.a.domain)):
         next(batches).map(to_network)
@@ -100,16 +100,16 @@ def in_memory() -> PictureCache:
 
 
 def measure(title: str, variants: dict[str, Callable[[], object]], *, number: int, rounds: int) -> None:
-    """Prints the speed of each variant, ``number`` pictures each, and how many times that of the first it is."""
+    """Prints the speed of each variant, over ``number`` pictures, and its speedup over the first."""
     seconds, first = interleave(variants, rounds=rounds), next(iter(variants))
     rows = [
         (name, f"{number / median(times):.0f}", f"{ratio(seconds, first, name):.2f}") for name, times in seconds.items()
     ]
-    show(f"{title}, {number} pictures", ("", "pictures per second", "times the first"), rows)
+    show(f"{title}, {number} pictures", ("", "pictures per second", "speedup"), rows)
 
 
 def measure_epochs(domains: Pair[Domain], folder: Path, rounds: int) -> None:
-    """From files to floats, the plain recipe and diptych's."""
+    """Measures plain Pillow and diptych from files to network tensors."""
     threads = replace(DRAFT, num_workers=2)
     memory, memory_threads = (loader(domains, data, in_memory) for data in (DRAFT, threads))
     disk = loader(domains, DRAFT, lambda: PictureCache(disk_bytes=PLENTY, folder=folder))
@@ -129,13 +129,13 @@ def measure_epochs(domains: Pair[Domain], folder: Path, rounds: int) -> None:
 
 
 def measure_reading(title: str, domains: Pair[Domain], rounds: int) -> None:
-    """Decoding and resizing, each measure alone."""
+    """Measures decoding and resizing, with each measure alone."""
     paths = paths_of(domains)
     variants: dict[str, Callable[[], object]] = {
-        "whole, Pillow's filter": lambda: [exact(path) for path in paths],
-        "at a lower resolution, Pillow's filter": lambda: [draft_decode(path) for path in paths],
-        "whole, torch's filter": lambda: [torch_resize(path) for path in paths],
-        "both, as training reads": lambda: [
+        "full resolution, Pillow's filter": lambda: [exact(path) for path in paths],
+        "lower resolution, Pillow's filter": lambda: [draft_decode(path) for path in paths],
+        "full resolution, torch's filter": lambda: [torch_resize(path) for path in paths],
+        "lower resolution, torch's filter (as in training)": lambda: [
             reader.read(index)
             for reader in loader(domains, DRAFT, PictureCache).readers
             for index in range(len(reader.domain))
@@ -145,13 +145,13 @@ def measure_reading(title: str, domains: Pair[Domain], rounds: int) -> None:
 
 
 def paths_of(domains: Pair[Domain]) -> list[Path]:
-    """The files of both."""
+    """The files of both domains."""
     return [domain.path(index) for domain in domains for index in range(len(domain))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=32, help="of each domain; an eighth of it of large ones")
+    parser.add_argument("--pictures", type=int, default=32, help="per domain; of the large pictures an eighth of this")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,6 +1,7 @@
 """Variants of one measurement, interleaved over several rounds of one run.
 
-Machines are shared and noisy, so only ratios within a run are compared."""
+Machines are shared and noisy, so compare only ratios within one run.
+"""
 
 import os
 import platform
@@ -16,13 +17,13 @@ import torch
 import torch.nn.functional as F
 
 SECONDS = Mapping[str, Sequence[float]]
-"""The durations of each variant, a round each."""
+"""The durations of each variant, one per round."""
 
 
 def interleave(
     variants: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each variant in each of ``rounds``, one after the other in every round, after ``warm_up`` rounds."""
+    """Seconds of each variant in each of ``rounds``. Every round runs all variants; ``warm_up`` rounds come before."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(warm_up + rounds):
         for name, variant in variants.items():
@@ -38,14 +39,14 @@ def medians(seconds: SECONDS) -> dict[str, float]:
     return {name: median(values) for name, values in seconds.items()}
 
 
-def ratio(seconds: SECONDS, plain: str, name: str) -> float:
-    """How many times faster than ``plain`` the variant ``name`` is: the median of the rounds' ratios."""
-    return median(slow / fast for slow, fast in zip(seconds[plain], seconds[name], strict=True))
+def ratio(seconds: SECONDS, baseline: str, name: str) -> float:
+    """Speedup of the variant ``name`` over ``baseline``: the median of the ratios of all rounds."""
+    return median(slow / fast for slow, fast in zip(seconds[baseline], seconds[name], strict=True))
 
 
 def convolution_peak(dtype: torch.dtype, *, rounds: int = 30) -> float:
-    """FLOP per second of the 3×3 convolution of 256 to 256 channels at 64×64, channels-last, on the CPU: what this
-    machine reaches at best in ``dtype``."""
+    """FLOP per second of a 3×3 convolution from 256 to 256 channels at 64×64, channels-last, on the CPU: about the most
+    that this machine reaches in ``dtype``."""
     channels, side = 256, 64
     picture = torch.randn(1, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
     weight = torch.randn(channels, channels, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
@@ -56,7 +57,7 @@ def convolution_peak(dtype: torch.dtype, *, rounds: int = 30) -> float:
 
 @contextmanager
 def busy(number: int) -> Iterator[None]:
-    """While entered, ``number`` other programs keep a core busy each."""
+    """Inside, ``number`` other programs keep one core busy each."""
     programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
     try:
         yield
@@ -67,7 +68,7 @@ def busy(number: int) -> Iterator[None]:
 
 
 def machine() -> str:
-    """A line that says where and on what a table was measured."""
+    """One line with the commit and the machine of a measurement."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
@@ -82,7 +83,7 @@ def machine() -> str:
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a Markdown table under ``title`` and the line of ``machine``; the first column to the left."""
+    """Prints ``title``, the line of ``machine`` and a Markdown table. The first column is aligned to the left."""
     print(f"\n### {title}\n\n{machine()}\n")
     print(f"| {' | '.join(header)} |")
     print("|---" + "|---:" * (len(header) - 1) + "|")

@@ -1,8 +1,8 @@
-"""Two processes of one core each that train together, beside two that know nothing of each other.
+"""Two processes of one core each that train one run, compared with two independent processes.
 
     python benchmarks/scaling.py
 
-All four are started once and kept; in every round each pair trains in turn, each process on a core of its own.
+All four processes start once. In every round the two pairs train in turn, each process on its own core.
 """
 
 import argparse
@@ -19,7 +19,7 @@ VARIANTS = ("apart", "together")
 
 
 def worker(core: int, size: int, width: int, compiled: bool) -> None:
-    """Trains for as many updates as each line of the standard input says, and answers with the images per second."""
+    """For each line of the standard input, takes that number of updates and prints the images per second."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     import torch
@@ -49,7 +49,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
 
 
 def start(options: argparse.Namespace, rank: int, port: int | None) -> subprocess.Popen[str]:
-    """A worker on core ``rank``, alone, or where there is a ``port``, as one of two."""
+    """Starts a worker on core ``rank``: one of two ranks if a ``port`` is given, else independent."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     if port is not None:
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
@@ -60,7 +60,7 @@ def start(options: argparse.Namespace, rank: int, port: int | None) -> subproces
 
 
 def speeds_of(pair: list[subprocess.Popen[str]], num_updates: int) -> list[float]:
-    """Images per second of each of ``pair``, both at the same time."""
+    """Images per second of both processes of ``pair``, which train at the same time."""
     for process in pair:
         assert process.stdin is not None
         process.stdin.write(f"{num_updates}\n")
@@ -74,7 +74,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Pictures per second and process of each variant in each round, the mean of its two processes."""
+    """Images per second of each variant in each round, as the mean of its two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
             for process in pair:
                 assert answer(process) == "ready\n"
         speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        for number in range(options.rounds + 1):  # the first does not count
+        for number in range(options.rounds + 1):  # the first round is not measured
             for name, pair in pairs.items():
                 each = speeds_of(pair, options.updates)
                 if number:

@@ -1,8 +1,8 @@
-"""Draws what a finished run makes of its held-out pictures beside the truth, where both domains have them by one name.
+"""Draws held-out pairs of a finished run: the pictures, their translations and the true pictures.
 
     python benchmarks/show_pairs.py RUN PICTURE.png
 
-Shown are the first of the names in the order of their hashes, not the best.
+Pairs are files of the same name. It shows the first pairs by the hash of their names, not the best.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The training update, each measure alone and all together, beside the plain recipe.
+"""Speed of the training update, with each measure alone and with all, compared with the baseline.
 
 python benchmarks/train_speed.py [SETTING ...] [--rounds N] [--compile] [--busy N]
 """
@@ -17,31 +17,31 @@ SETTINGS = {
     "64x4": Variant(size=64, width=32, num_blocks=6, batch_size=4),
 }
 BATCH_ONE = {"64x4": "64"}
-"""Settings whose plain recipe is that of another, per picture."""
+"""Settings that are compared with the baseline of another setting, per picture."""
 
 
-def plain(setting: Variant) -> Variant:
-    """The plain recipe of the same size."""
+def baseline(setting: Variant) -> Variant:
+    """The baseline of the same size."""
     return replace(setting, engine=PLAIN, own_layers=False, keep_memory=False)
 
 
 def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
-    """What is compared: the plain recipe, with one measure each (of sizes that all fit in memory), and all of them."""
-    recipe = plain(setting)
+    """The variants to compare: the baseline, the baseline with one measure each (below 256²), and the default."""
+    recipe = baseline(setting)
     alone = {
-        "memory kept": replace(recipe, keep_memory=True),
-        "own layers": replace(recipe, own_layers=True),
-        "merged passes": replace(recipe, engine=PLAIN | {"batch_forwards": True}),
+        "keep freed memory": replace(recipe, keep_memory=True),
+        "CPU layers": replace(recipe, own_layers=True),
+        "batched forward passes": replace(recipe, engine=PLAIN | {"batch_forwards": True}),
         "fused Adam": replace(recipe, engine=PLAIN | {"fused": True}),
     }
     each = {
-        "plain": recipe,
+        "baseline": recipe,
         "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
         **(alone if setting.size < 256 else {}),
         "default": setting,
         "default, one direction at a time": replace(setting, engine={"parallel_directions": False}),
         "default in fp32": replace(setting, engine={"precision": "fp32"}),
-        "default, low memory": replace(setting, engine={"activation_checkpointing": True}),
+        "default, activation checkpointing": replace(setting, engine={"activation_checkpointing": True}),
     }
     if compiled:
         each["default, compiled"] = replace(setting, engine={"compile": True})
@@ -53,7 +53,7 @@ def compare(name: str, *, rounds: int, compiled: bool, peak: float) -> None:
     setting = SETTINGS[name]
     compared = variants(setting, compiled=compiled)
     if name in BATCH_ONE:
-        compared = {"plain, batch 1": plain(SETTINGS[BATCH_ONE[name]])} | compared
+        compared = {"baseline, batch 1": baseline(SETTINGS[BATCH_ONE[name]])} | compared
     batches = {label: variant.batch_size for label, variant in compared.items()}
     updates, peaks = measure(compared, rounds=rounds)
     seconds = {label: [each / batches[label] for each in values] for label, values in updates.items()}
@@ -72,7 +72,7 @@ def compare(name: str, *, rounds: int, compiled: bool, peak: float) -> None:
     ]
     title = f"{setting.size}², batch {setting.batch_size}, {setting.num_blocks} blocks, n = {setting.width}"
     remark = f"{operations / 1e12:.3f} TFLOP per picture, bf16 peak {peak / 1e9:.0f} GFLOP/s, {rounds} rounds"
-    header = ["variant", "ms per picture", "times plain", "GFLOP/s", "of the peak", "peak GB"]
+    header = ["variant", "ms per picture", "speedup", "GFLOP/s", "of the peak", "peak GB"]
     show(f"{title}: {remark}", header, rows)
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--busy", type=int, default=0, help="programs beside it, each of which keeps a core busy")
+    parser.add_argument("--busy", type=int, default=0, help="number of other programs, which keep one core busy each")
     options = parser.parse_args()
     for name in options.settings:
         peak = convolution_peak(torch.bfloat16)

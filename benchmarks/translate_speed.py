@@ -1,4 +1,4 @@
-"""Translating a folder of pictures of 256², end to end (read, translate, write), beside the plain recipe.
+"""Speed of translating a folder of pictures of 256² (read, translate, write), compared with the baseline.
 
 python benchmarks/translate_speed.py [--pictures N] [--rounds N]
 """
@@ -36,7 +36,7 @@ def pictures(folder: Path, number: int) -> None:
 
 
 def translator(*, plain: bool, precision: Precision) -> Translator:
-    """One of the paper's generators, untrained; by torch's own layers where ``plain``."""
+    """A generator of the paper, untrained. If ``plain``, it has torch's own layers."""
     torch.manual_seed(0)
     config = ResnetConfig(num_blocks=9)
     network = build_generator(config, 3, 3)
@@ -62,8 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     number = options.pictures // options.rounds
     translators = {
-        "plain": translator(plain=True, precision="fp32"),
-        "own layers": translator(plain=False, precision="fp32"),
+        "baseline": translator(plain=True, precision="fp32"),
+        "CPU layers": translator(plain=False, precision="fp32"),
         "default": translator(plain=False, precision="auto"),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -74,15 +74,15 @@ def main() -> None:
             pairs = plan_outputs(source, Path(folder) / name.replace(" ", "-"))
             return lambda: translate_files(translators[name], pairs)
 
-        for each in translators.values():  # the warm-up, apart
+        for each in translators.values():  # warm-up, not measured
             each(np.zeros((SIDE, SIDE, 3), dtype=np.uint8))
         seconds = interleave({name: run(name) for name in translators}, rounds=options.rounds, warm_up=0)
     rows = [
-        [name, f"{1e3 * median / number:.0f}", f"{ratio(seconds, 'plain', name):.2f}"]
+        [name, f"{1e3 * median / number:.0f}", f"{ratio(seconds, 'baseline', name):.2f}"]
         for name, median in medians(seconds).items()
     ]
     title = f"A folder of {number * options.rounds} pictures of {SIDE}², 9 blocks, n = 64, in {options.rounds} parts"
-    show(title, ["variant", "ms per picture", "times plain"], rows)
+    show(title, ["variant", "ms per picture", "speedup"], rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""One variant of the training update in a process of its own, so that each has its own peak of memory.
+"""One variant of the training update in its own process, so that each variant has its own peak memory.
 
-It answers each line on its standard input with the seconds that an update takes and the peak so far."""
+For each line of its standard input, it takes an update and prints the seconds and the peak memory so far.
+"""
 
 import itertools
 import json
@@ -42,14 +43,14 @@ PLAIN = {
     "fused": False,
     "parallel_directions": False,
 }
-"""The engine of the plain recipe: float32, contiguous, separate passes, eager."""
+"""The engine of the baseline: float32, contiguous, separate forward passes, eager, unfused Adam."""
 ORIGINALS = {ColumnsConv2d: nn.Conv2d, InstanceNorm2d: nn.InstanceNorm2d, ReflectionPad2d: nn.ReflectionPad2d}
-"""The layers of the plain recipe for each of ours."""
+"""The layer of the baseline for each of our CPU layers."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How an update is computed, and of what size."""
+    """How an update is computed, and its size."""
 
     size: int
     width: int
@@ -57,12 +58,12 @@ class Variant:
     batch_size: int = 1
     engine: dict[str, Any] = field(default_factory=dict)
     own_layers: bool = True
-    """Our own layers (networks/convolutions.py and norms.py) in place of torch's."""
+    """Use our CPU layers (networks/convolutions.py and norms.py) instead of torch's."""
     keep_memory: bool = True
 
 
 class Worker:
-    """A process that runs updates of ``variant`` when asked."""
+    """A process that takes one update of ``variant`` per call."""
 
     def __init__(self, variant: Variant) -> None:
         self.process = subprocess.Popen(
@@ -76,7 +77,7 @@ class Worker:
         print(json.dumps(message), file=self.process.stdin, flush=True)
 
     def __call__(self) -> float:
-        """One update; its seconds."""
+        """Takes one update and returns its seconds."""
         assert self.process.stdout is not None
         self._say(None)
         seconds, self.peak = json.loads(self.process.stdout.readline())
@@ -107,21 +108,21 @@ def begin(variant: Variant) -> State:
 
 
 def noise(variant: Variant) -> Pair[Tensor]:
-    """A batch of noise, as the loader gives it."""
+    """A batch of noise, in the form of the loader's batches."""
     shape = (variant.batch_size, 3, variant.size, variant.size)
     return Pair(*(torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)))
 
 
 def with_torch_layers(module: nn.Module) -> None:
-    """Puts torch's layers in the place of ours, inside ``module``."""
+    """Replaces our layers inside ``module`` by torch's."""
     for layer in module.modules():
         layer.__class__ = ORIGINALS.get(type(layer), type(layer))
 
 
 def measure(variants: dict[str, Variant], *, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of an update of each variant in each of ``rounds``, interleaved, and its peak of memory in bytes.
+    """Seconds per update of each variant in each of ``rounds``, interleaved, and its peak memory in bytes.
 
-    There is a round before that does not count.
+    One round before them is not measured.
     """
     workers = {name: Worker(variant) for name, variant in variants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in workers}
@@ -136,7 +137,7 @@ def measure(variants: dict[str, Variant], *, rounds: int) -> tuple[dict[str, lis
 
 
 def flop(variant: Variant) -> int:
-    """Floating-point operations of one update, as torch's FlopCounter has them, by the plain recipe."""
+    """Floating-point operations of one update of the baseline, counted by torch's FlopCounter."""
     state = begin(replace(variant, engine=PLAIN, own_layers=False))
     with FlopCounterMode(display=False) as counter:
         update(state, noise(variant).map(to_network), learning_rate=0.0)
@@ -144,7 +145,7 @@ def flop(variant: Variant) -> int:
 
 
 def serve() -> None:
-    """Answers each line."""
+    """Takes an update for each line of the standard input."""
     variant = Variant(**json.loads(sys.stdin.readline()))
     state, batches = begin(variant), itertools.repeat(noise(variant))
     for _ in sys.stdin:

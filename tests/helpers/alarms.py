@@ -1,4 +1,4 @@
-"""How far indicators are from their alarms."""
+"""Checks how far indicators are from the thresholds of their alarms."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from diptych.monitoring.alarms import RULES
 
 
 def assert_clear(numbers: Mapping[str, float]) -> None:
-    """Each of the ``numbers`` keeps at least a third of its bound away from it, on the sound side."""
+    """Asserts that each number is on the sound side of its threshold, by more than a third of that threshold."""
     for name, value in numbers.items():
         low, high = RULES[name].low, RULES[name].high
         bound = low if math.isfinite(low) else high

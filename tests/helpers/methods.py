@@ -1,13 +1,13 @@
-"""Methods: what one update yields."""
+"""The losses of one update of a method."""
 
 from diptych.methods import Execution
 
 ONE_BY_ONE = Execution()
-"""Networks run one after the other, without any measure."""
+"""Runs networks one after the other: nothing batched, recomputed or parallel."""
 
 
 def flat(groups):
-    """Every loss by its name, whatever its group."""
+    """All losses by name, without their groups."""
     return {name: loss for group in groups.values() for name, loss in group.items()}
 
 

@@ -1,4 +1,4 @@
-"""Picture files, whole and wrong, with what is said of the wrong ones."""
+"""Valid and broken picture files, and the error messages of the broken ones."""
 
 import struct
 import zlib

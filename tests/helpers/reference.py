@@ -1,4 +1,4 @@
-"""The numbers computed by the authors' code; see ``tests/reference/README.md``."""
+"""Numbers that the authors' code computed; see ``tests/reference/README.md``."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 REFERENCE = Path(__file__).parents[1] / "reference"
 INDEX = json.loads((REFERENCE / "index.json").read_text())
 
-# Our discriminators and identity terms are named by the domain that they judge, the authors' by a direction.
+# We name discriminators and identity losses by the domain that they judge; the authors name them by a direction.
 CYCLEGAN_NETWORKS = {
     "G_A": "generators.a2b",
     "G_B": "generators.b2a",

@@ -1,4 +1,4 @@
-"""Small runs: their options, how they are interrupted, and what they recorded."""
+"""Small runs: their options, how to interrupt them, and what they logged."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def tiny(root, **changes):
 
 
 class InterruptAt(Silent):
-    """Presses Ctrl-C when a run reports that it passed ``pictures``."""
+    """Sends SIGINT, as Ctrl-C does, when the run shows that it has seen ``pictures`` pictures."""
 
     def __init__(self, pictures):
         self.pictures = pictures
@@ -58,7 +58,7 @@ class InterruptAt(Silent):
 
 
 def records_of(run):
-    """The records of losses, without those of alarms."""
+    """The log records with losses, without the alarms."""
     return [record for record in run.metrics() if "losses" in record]
 
 

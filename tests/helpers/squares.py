@@ -1,4 +1,4 @@
-"""Made-up pictures: orange and blue squares, as two domains or as pairs."""
+"""Synthetic pictures: orange and blue squares, as two domains or as pairs."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ ORANGE, BLUE = (240, 140, 20), (30, 80, 230)
 
 
 def square(index: int, colour: tuple[int, int, int]) -> Image.Image:
-    """A square of ``colour`` on dark grey, its place and size a function of ``index``."""
+    """A square of ``colour`` on dark grey. Position and size depend on ``index`` alone."""
     rng = np.random.default_rng(index)
     values = np.full((SIZE, SIZE, 3), 50, np.uint8)
     side, (top, left) = rng.integers(10, 18), rng.integers(2, 12, 2)
@@ -19,7 +19,7 @@ def square(index: int, colour: tuple[int, int, int]) -> Image.Image:
 
 
 def make_squares(root: Path, *, train: int, test: int = 4) -> Path:
-    """trainA with orange squares, trainB with blue ones at other places; testA and testB with true pairs."""
+    """Writes trainA (orange squares), trainB (blue squares at other positions), and testA and testB (true pairs)."""
     for part, colour, start, number in (
         ("trainA", ORANGE, 0, train), ("trainB", BLUE, 1000, train), ("testA", ORANGE, 2000, test), ("testB", BLUE, 2000, test),
     ):  # fmt: skip
@@ -30,7 +30,7 @@ def make_squares(root: Path, *, train: int, test: int = 4) -> Path:
 
 
 def side_by_side(root, *, number=24):
-    """The same pairs as one picture each: orange to the left, blue to the right."""
+    """Writes pairs as side-by-side pictures: orange on the left, blue on the right."""
     for part, start, count in (("train", 0, number), ("val", 2000, 4)):
         (root / part).mkdir(parents=True)
         for index in range(start, start + count):

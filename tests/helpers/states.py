@@ -1,4 +1,4 @@
-"""The state of a training of two small networks, and noise to train them on."""
+"""Training states with small networks, and batches of noise."""
 
 import torch
 

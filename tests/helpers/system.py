@@ -1,4 +1,4 @@
-"""What surrounds a test: whose rights it has, and on how many threads torch computes."""
+"""The environment of a test: user rights and number of torch threads."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def unprivileged() -> Iterator[None]:
-    """While this lasts, the rights of somebody who is not root. What is needed must have been imported before."""
+    """Inside, the process does not have the rights of root. Import everything before."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -20,7 +20,7 @@ def unprivileged() -> Iterator[None]:
 
 @contextlib.contextmanager
 def cores(number: int) -> Iterator[None]:
-    """While entered, torch computes with so many threads, however many cores there are."""
+    """Inside, torch uses ``number`` threads."""
     import torch
 
     before = torch.get_num_threads()
