@@ -127,7 +127,7 @@ def test_other_pictures_are_refused(tmp_path):
     config = tiny(root, length=LengthConfig(pictures=4))
     train(config, tmp_path / "run")
     next((root / "trainA").iterdir()).unlink()
-    with pytest.raises(RunError, match=r"trainA has other pictures \(5\) than the run had \(6\)"):
+    with pytest.raises(RunError, match=r"trainA has other pictures \(5\) than the run was started with \(6\)"):
         train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
 
 

@@ -17,6 +17,7 @@ from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, WeightsError
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
+from diptych.registry import ClassPathError
 
 KIND = "model"
 DiscriminatorRole = Literal["a", "b", "joint"]
@@ -98,7 +99,7 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
     """The model in ``path``, a model file or a run folder; its discriminators only if ``discriminators``.
 
     Raises:
-        WeightsError: missing, damaged, of another kind, or of a later version.
+        WeightsError: missing, damaged, of another kind, of a later version, or of a package that is not installed.
     """
     if path.is_dir():
         if not (path / "model.safetensors").is_file():
@@ -119,6 +120,8 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
                     model.discriminators[role] = build_discriminator(card.discriminator, channels)
         for prefix, network in _by_prefix(model.networks, model.discriminators).items():
             load_weights(network, tensors, prefix)
+    except ClassPathError as error:
+        raise WeightsError(f"{path}: {error.problem}", cure=error.cure) from None
     except (KeyError, TypeError, RuntimeError, OptionError) as error:
         reason = error.problem if isinstance(error, OptionError) else str(error).splitlines()[0]
         writer = description.get("versions", {}).get("diptych", "of unknown version")

@@ -69,27 +69,32 @@ def kind_of(config: object) -> str:
     return next((kind for kind, known in built_in if known is cls), f"{cls.__module__}:{cls.__qualname__}")
 
 
+class ClassPathError(OptionError):
+    """A class path that leads to no class."""
+
+
 def load_class(path: str, component: str) -> Any:
     """The class at ``package.module:Class``.
 
     Raises:
-        OptionError: the module cannot be imported, or has no such class.
+        ClassPathError: the module cannot be imported, or has no such class.
     """
     module, _, name = path.partition(":")
     try:
-        return getattr(import_module(module), name)
-    except AttributeError:
-        problem, cure = f"{module} has no {name!r}", "give the name of a class in it"
-    except Exception as error:  # a user's module may raise anything
-        problem = f"{module} cannot be imported ({first_line(error)})"
-        cure = "install the package, or put its folder on PYTHONPATH"
-    raise OptionError(f"{component} {path}: {problem}", cure=cure)
+        found = import_module(module)
+    except Exception as error:  # a stranger's module may raise anything
+        problem = f"{component} {path}: {module} cannot be imported ({first_line(error)})"
+        raise ClassPathError(problem, cure="install the package, or put its folder on PYTHONPATH") from None
+    if not hasattr(found, name):
+        problem = f"{component} {path}: {module} has no {name!r}"
+        raise ClassPathError(problem, cure="give the name of a class in it")
+    return getattr(found, name)
 
 
 def build(config: Any, *args: Any) -> Any:
     """The method or network that ``config`` describes: its implementation called with ``config`` and ``args``.
 
     Raises:
-        OptionError: the implementation cannot be imported.
+        ClassPathError: the implementation cannot be imported.
     """
     return load_class(config.implementation, type(config).__name__)(config, *args)

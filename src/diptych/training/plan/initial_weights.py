@@ -93,7 +93,7 @@ def copy_weights(path: Path, state: State) -> str:
     found = {True: list[str](), False: list[str]()}
     for kind, networks, modules in (
         ("generator", model.networks, state.modules["generators"]),
-        ("discriminator", model.discriminators, state.modules["discriminators"]),
+        ("discriminator", model.discriminators, state.modules.get("discriminators", nn.Module())),
     ):
         _copy(networks, modules, path)
         for name, _ in modules.named_children():
