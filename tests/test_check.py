@@ -384,7 +384,7 @@ def test_the_help_tells_the_exit_codes_and_its_examples_parse(capsys):
     [
         (-9, "", "more memory than this machine has"),
         (1, "RuntimeError: CUDA out of memory", "more memory than this machine has"),
-        (1, "Traceback\nKeyError: 'x'", "some updates to try did not run (KeyError: 'x')"),
+        (1, "Traceback\nKeyError: 'x'", "trial updates failed (KeyError: 'x')"),
     ],
 )
 def test_an_estimate_that_fails_is_an_error_with_a_cure(root, capsys, monkeypatch, code, said, words):
