@@ -188,11 +188,15 @@ def test_label_maps_are_read_by_the_nearest_colour_and_scored_by_class():
     assert scores["pixel_accuracy"] == pytest.approx(12 / 15)
     assert scores["class_accuracy"] == pytest.approx((0.8 + 0.8) / 2)
     assert scores["class_iou"] == pytest.approx((8 / 11 + 4 / 7) / 2)
+    assert label_scores(np.array([[0, 1], [0, 3]]))["class_accuracy"] == 0.5  # a class of one pixel counts
 
 
 def test_a_confusion_matrix_has_true_classes_in_rows():
     predicted, true = np.array([[0, 1, 1], [2, 2, 2]]), np.array([[0, 0, 1], [1, 2, 2]])
     assert confusion(predicted, true, 3).tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 2]]
+    of_one_class = confusion(np.zeros((2, 2), int), np.zeros((2, 2), int), 3)
+    assert of_one_class.tolist() == [[4, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert of_one_class.dtype == np.int64
 
 
 def test_every_pixel_of_a_large_picture_gets_its_nearest_colour():
