@@ -16,13 +16,20 @@ from torchmetrics.image.fid import _compute_fid
 import diptych
 from diptych.cli import main, parse
 from diptych.config import LengthConfig, SourceConfig
-from diptych.errors import UserError
+from diptych.errors import OptionError, PictureError, UserError
 from diptych.evaluation import distances
 from diptych.evaluation.evaluate import evaluate
 from diptych.evaluation.feature_networks import load_features, sha256_of
-from diptych.evaluation.label_maps import find_palette, label_scores, labels_of, nearest_resized, read_palette
+from diptych.evaluation.label_maps import (
+    confusion,
+    find_palette,
+    label_scores,
+    labels_of,
+    nearest_resized,
+    read_palette,
+)
 from diptych.evaluation.metrics import l1, psnr, ssim
-from diptych.evaluation.scores import Score
+from diptych.evaluation.scores import Score, remarks
 from diptych.model import load_model
 from diptych.run import Run
 from diptych.training.loop import train
@@ -181,6 +188,50 @@ def test_label_maps_are_read_by_the_nearest_colour_and_scored_by_class():
     assert scores["pixel_accuracy"] == pytest.approx(12 / 15)
     assert scores["class_accuracy"] == pytest.approx((0.8 + 0.8) / 2)
     assert scores["class_iou"] == pytest.approx((8 / 11 + 4 / 7) / 2)
+    assert label_scores(np.array([[0, 1], [0, 3]]))["class_accuracy"] == 0.5  # a class of one pixel counts
+
+
+def test_a_confusion_matrix_has_true_classes_in_rows():
+    predicted, true = np.array([[0, 1, 1], [2, 2, 2]]), np.array([[0, 0, 1], [1, 2, 2]])
+    assert confusion(predicted, true, 3).tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 2]]
+    of_one_class = confusion(np.zeros((2, 2), int), np.zeros((2, 2), int), 3)
+    assert of_one_class.tolist() == [[4, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert of_one_class.dtype == np.int64
+
+
+def test_every_pixel_of_a_large_picture_gets_its_nearest_colour():
+    palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (300, 301, 1), dtype=np.uint8)
+    assert np.array_equal(labels_of(picture, palette), picture[:, :, 0] >= 128)
+
+
+def test_resized_labels_are_those_at_the_centres():
+    labels = np.arange(15).reshape(3, 5)
+    assert nearest_resized(labels, 2, 3).tolist() == [[0, 2, 4], [10, 12, 14]]
+    assert nearest_resized(labels, 6, 5).tolist() == np.repeat(labels, 2, axis=0).tolist()
+
+
+def test_a_palette_has_at_most_64_colours_in_all_pictures():
+    greys = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    assert find_palette([greys[:4], greys[4:], greys]).tolist() == [[grey] * 3 for grey in range(64)]
+    with pytest.raises(PictureError, match="more than 64 colours") as error:
+        find_palette([greys, greys + 1])
+    assert "--colours" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("#12345\n", "line 1, is '#12345'"),
+        ("#123456\n\n red \n", "line 3, is 'red'"),
+        ("#123456\n" * 2, "has 1 colours"),
+    ],
+)
+def test_a_palette_file_with_a_mistake_is_refused(tmp_path, text, words):
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(OptionError, match=words) as error:
+        read_palette(tmp_path / "classes.txt")
+    assert "#rrggbb" in str(error.value)
 
 
 # Feature networks
@@ -415,6 +466,46 @@ def test_a_score_beats_its_anchors_or_does_not():
     assert lower.beats(None)
     assert not Score(name="PSNR", better="higher", trained=1.0).beats(2.0)
     assert Score(name="diversity", better=None, trained=1.0).beats(2.0)
+
+
+def a_score(name="KID", better="lower", **numbers):
+    return Score(name=name, better=better, **numbers)
+
+
+def test_a_score_becomes_json_with_six_digits_and_without_what_is_missing():
+    score = a_score(trained=0.123456789, interval=(1.00000049, 2e-9), real=1234567.0)
+    assert score.to_json() == {
+        "name": "KID",
+        "better": "lower",
+        "trained": 0.123457,
+        "untranslated": None,
+        "untrained": None,
+        "real": 1234570.0,
+        "interval": [1.0, 2e-9],
+    }
+    assert a_score(trained=1.0).to_json()["interval"] is None
+
+
+def test_each_baseline_that_is_not_beaten_is_named_with_its_scores():
+    scores = {
+        "kid": a_score(trained=0.5, untranslated=0.25, untrained=0.75),
+        "psnr": a_score("PSNR, dB", "higher", trained=10.0, untranslated=10.0, untrained=12.3456),
+    }
+    assert list(remarks(scores, source="A", target="B")) == [
+        "A to B does not beat the untranslated input in KID (0.5 against 0.25), PSNR, dB (10 against 10)",
+        "A to B does not beat untrained generators in PSNR, dB (10 against 12.3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("untranslated", "high", "is_said"), [(2.0, 3.0, True), (2.0, 2.0, True), (2.0, 1.9, False), (None, 3.0, False)]
+)
+def test_a_baseline_inside_the_confidence_interval_is_said(untranslated, high, is_said):
+    scores = {"kid": a_score(trained=1.0, untranslated=untranslated, interval=(0.0, high))}
+    found = list(remarks(scores, source="B", target="A"))
+    assert len(found) == is_said
+    expected = "B to A beats the untranslated input in KID, but the confidence interval includes the input's value: "
+    assert all(line == expected + "evaluate on more pictures" for line in found)
 
 
 def test_unreadable_pictures_are_left_out_where_training_left_them_out(tmp_path):

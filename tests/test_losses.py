@@ -45,3 +45,4 @@ def test_cycle_and_identity_are_mean_absolute_differences():
     expected = float((x - y).abs().sum() / x.numel())
     assert losses.cycle_consistency(x, y).item() == pytest.approx(expected)
     assert losses.identity(x, y).item() == pytest.approx(expected)
+    assert losses.reconstruction(x, y).item() == pytest.approx(expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diptych.training.state import State
-from diptych.training.stepper import update
+from diptych.training.stepper import learning_rate_at, update
 from helpers.states import noise, state_of
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -45,3 +45,13 @@ def test_the_optimisers_state_is_restored_to_the_bit():
     steps = [value.item() for name, value in found.items() if name.endswith(".step")]
     assert set(steps) == {2.0}
     assert state.pictures == 2
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("epoch", 2 / 3), ("update", 5 / 6)])
+def test_the_learning_rate_of_an_update_follows_the_schedule_in_its_unit(unit, factor):
+    """19 images are 4 epochs of 5, or 10 updates of 2. After 10 images, the decay of the second half has begun."""
+    config = state_of({}, width=2, batch_size=2).config
+    state = State(replace(config, optimiser=replace(config.optimiser, learning_rate=1e-3, schedule_unit=unit)))
+    assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3)
+    state.pictures = 10
+    assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3 * factor)
