@@ -318,7 +318,7 @@ def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"generator": ResnetConfig(width=8)}, "generator.width is 8, and 4 of the generator in"),
+        ({"generator": ResnetConfig(width=8)}, "generator.width is 8, but the generator in"),
         ({"generator": UnetConfig()}, "is a resnet, not a unet: leave --generator out"),
     ],
 )
