@@ -270,7 +270,7 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
         ("import latest_net_G_A.pth grey_net_G_B.pth --to new", "the channels of A and B are 3 and 3 in latest_net_G_A.pth, but 1 and 3 in grey_net_G_B.pth"),
         ("import latest_net_G_A.pth grey_net_D_A.pth --to new", "takes 1 channels, but the generators need 3: leave it out"),
-        ("import latest_net_G_A.pth --to model.pth", "model.pth is no name for a model: give a folder, or a file that"),
+        ("import latest_net_G_A.pth --to model.pth", "model.pth is not a model file: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to new --direction b2a", "the name of latest_net_G_A.pth tells its direction: leave"),
