@@ -165,7 +165,7 @@ def test_a_gradient_penalty_has_the_gradient_of_finite_differences(config, layou
     assert abs(found - expected) < 1e-3 * abs(expected)
 
 
-@pytest.mark.parametrize(("batch", "layout"), itertools.product((1, 2), LAYOUTS))
+@pytest.mark.parametrize(("batch", "layout"), list(itertools.product((1, 2), LAYOUTS)))
 def test_instance_norm_has_the_second_derivatives_of_finite_differences(batch, layout):
     torch.manual_seed(0)
     x, gradient = (
