@@ -152,7 +152,7 @@ def test_what_extends_diptych_from_outside_trains_from_the_command_line(desk, tm
             [sys.executable, "-m", "diptych", *words], env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (command, done.stderr)
-    assert Run(Path("runs/outside")).config().generator.width == 8
+    assert Run(Path("runs/outside")).about()["config"]["generator"] == {"kind": "mynets.plain:PlainConfig", "width": 8}
 
 
 def options_in(text):
