@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+"""Exit codes of a process: after a mistake of the user, and after Ctrl-C."""
+
 
 class UserError(ValueError):
     """An error that the user can correct. ``problem`` names file and value; ``cure`` says what to do."""

@@ -21,10 +21,10 @@ from diptych.cli.report import Report
 from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train
 from diptych.cli.translate import Translate
-from diptych.errors import OptionError, UserError, did_you_mean
+from diptych.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, OptionError, UserError, did_you_mean
 from diptych.launcher import is_main, world_size
 
-EXIT_BROKEN, EXIT_MISTAKE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
+EXIT_BROKEN, EXIT_BROKEN_PIPE = 1, 141
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
     "check": Check,

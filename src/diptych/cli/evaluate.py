@@ -1,10 +1,10 @@
 """``diptych evaluate``."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from diptych.cli.console import stderr_console
 from diptych.config import DeviceName
 from diptych.config.constraints import REQUIRED, argument, option
 
@@ -66,7 +66,7 @@ class Evaluate:
         from diptych.report.tables import LEGEND
         from diptych.run import Run
 
-        stderr = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        stderr = stderr_console()
         found = evaluate(
             self.model,
             self.a,

@@ -1,9 +1,9 @@
 """``diptych export``."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from diptych.cli.console import stderr_console
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
@@ -29,12 +29,10 @@ class Export:
         if self.original is None:
             raise OptionError("no format is given", cure="give --original DIR")
 
-        from rich.console import Console
-
         from diptych.interop.exporting import export_original, original_options
         from diptych.interop.names import DESCRIPTIONS
 
-        console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        console = stderr_console()
         done = export_original(self.model, self.original)
         for role, file in done.files.items():
             console.print(f"{file.name}: {DESCRIPTIONS[role]}")

@@ -1,9 +1,9 @@
 """``diptych import``."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from diptych.cli.console import stderr_console
 from diptych.config import Direction
 from diptych.config.constraints import REQUIRED, argument, option
 
@@ -36,12 +36,10 @@ class Import:
     )
 
     def __call__(self) -> int:
-        from rich.console import Console
-
         from diptych.interop.importing import import_original
         from diptych.interop.names import DESCRIPTIONS
 
-        console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        console = stderr_console()
         done = import_original(self.files, self.to, direction=self.direction)
         for role, network in done.networks.items():
             console.print(f"{network.path}: {DESCRIPTIONS[role]}: {network.architecture}")

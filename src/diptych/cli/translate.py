@@ -1,11 +1,11 @@
 """``diptych translate``."""
 
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from diptych.cli.console import stderr_console
 from diptych.config import DeviceName, Direction, Precision
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
@@ -49,7 +49,6 @@ class Translate:
     )
 
     def __call__(self) -> int:
-        from rich.console import Console
         from rich.progress import Progress
 
         from diptych.data.files import describe_unread
@@ -59,7 +58,7 @@ class Translate:
         from diptych.model import load_model
 
         refuse_swapped(self.model, self.input, self.output)
-        console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        console = stderr_console()
         model = load_model(self.model)
         usual: Direction = "a2b" if "a2b" in model.networks else "b2a"
         direction = usual if self.direction is None else self.direction

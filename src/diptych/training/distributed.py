@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diptych.errors import OptionError, RunError, UserError
+from diptych.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, OptionError, RunError, UserError
 from diptych.launcher import world_size
 from diptych.monitoring.meters import NonFiniteError
 
@@ -29,7 +29,6 @@ SHUTDOWN_SECONDS = 0.2
 """Pause before shutdown: a gloo thread that still releases buffers at interpreter exit aborts the process
 (torch 2.13: 6 of 60 processes)."""
 BUCKET_MIB = 25
-EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 FAILURE = "diptych.failure"
 
 
