@@ -88,14 +88,16 @@ def method_of(method, generator, discriminator, norm):
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
     built, real = method_of(method, generator, discriminator, norm)
     modules, stepped = built.modules(), []
-    for name, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
+    for names, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
+        names = (names,) if isinstance(names, str) else names
         for module in modules.values():
             module.zero_grad(set_to_none=True)
         sum(flat(groups).values()).backward()
-        assert all(p.grad is not None and p.grad.isfinite().all() for p in modules[name].parameters())
-        others = [module for other, module in modules.items() if other != name]
+        stepping = [parameter for name in names for parameter in modules[name].parameters()]
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in stepping)
+        others = [module for other, module in modules.items() if other not in names]
         assert all(p.grad is None for module in others for p in module.parameters())
-        stepped.append(name)
+        stepped += names
     assert sorted(stepped) == sorted(modules)
     assert all(p.requires_grad for module in modules.values() for p in module.parameters())
 

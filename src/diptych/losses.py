@@ -1,6 +1,7 @@
 """The losses, as pure functions of tensors. Every mean is over all elements.
 
 CycleGAN: Zhu, Park, Isola, Efros 2017 (arXiv 1703.10593), "the paper" below.
+CUT: Park, Efros, Zhang, Zhu 2020 (arXiv 2007.15651).
 """
 
 from collections.abc import Callable
@@ -74,3 +75,14 @@ def reconstruction(truth: Tensor, made: Tensor) -> Tensor:
 def identity(real: Tensor, same: Tensor) -> Tensor:
     """‖G(y) − y‖₁ as a mean: an image of the target domain should not change (paper, section 5.2)."""
     return F.l1_loss(same, real)
+
+
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """PatchNCE: each query should be closer to the key of its own patch than to those of other patches.
+
+    ``queries`` and ``keys`` are unit vectors, (B, N, C): N patches of each image. The negatives of a patch are the other
+    patches of the same image. Mean cross entropy over all B·N patches (CUT, equations 2 and 3).
+    """
+    similarities = queries @ keys.transpose(1, 2)  # (B, N, N); the positive of each patch is on the diagonal
+    own = torch.arange(queries.shape[1], device=queries.device).expand(len(queries), -1)
+    return F.cross_entropy(similarities.flatten(0, 1) / temperature, own.flatten())

@@ -20,15 +20,25 @@ from diptych.config import (
 def default(method: MethodConfig) -> TrainConfig:
     """The paper's method with mixed precision if the hardware has it, an EMA of the generators, a learning rate that
     decays at every update, and sizes that fit the pictures. `docs/design.md` lists each difference from the paper."""
-    return TrainConfig(method=method, generator=method.generator, discriminator=method.discriminator)
+    constant, decaying = method.epochs
+    return TrainConfig(
+        method=method,
+        generator=method.generator,
+        discriminator=method.discriminator,
+        optimiser=OptimiserConfig(
+            initialisation=method.initialisation, decay_fraction=decaying / (constant + decaying)
+        ),
+        length=LengthConfig(epochs=constant + decaying),
+    )
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The paper's settings: 286 → 256 pixels, 100 epochs and 100 of decay, fp32, batch 1, no moving average."""
+    """The paper's settings: 286 → 256 pixels, its epochs at a constant rate and of decay, fp32, batch 1, no moving average."""
+    config = default(method)
     return replace(
-        default(method),
+        config,
         data=DataConfig(load_size=286, crop_size=256, draft=False),
-        optimiser=OptimiserConfig(schedule_unit="epoch", ema=0.0),
+        optimiser=replace(config.optimiser, schedule_unit="epoch", ema=0.0),
         engine=EngineConfig(precision="fp32"),
     )
 

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import Any
 
 from diptych.config import (
+    CutConfig,
     CycleganConfig,
     DiscriminatorConfig,
+    FastcutConfig,
     GeneratorConfig,
     MethodConfig,
     PatchganConfig,
@@ -51,7 +53,7 @@ class Registry:
         return found
 
 
-METHODS = Registry("method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig})
+METHODS = Registry("method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig, "cut": CutConfig, "fastcut": FastcutConfig})
 GENERATORS = Registry("generator", {"resnet": ResnetConfig, "unet": UnetConfig})
 DISCRIMINATORS = Registry("discriminator", {"patchgan": PatchganConfig, "pixel": PixelConfig})
 REGISTRIES: dict[type[Any], Registry] = {

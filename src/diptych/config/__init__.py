@@ -4,7 +4,15 @@ Nothing heavy is imported here, so that ``--help`` answers at once. An option th
 the pictures and the machine when the run starts; ``config.json`` holds the resolved value.
 """
 
-from diptych.config.methods import CycleganConfig, GanLoss, MethodConfig, Pix2pixConfig
+from diptych.config.methods import (
+    CutConfig,
+    CycleganConfig,
+    FastcutConfig,
+    GanLoss,
+    Initialisation,
+    MethodConfig,
+    Pix2pixConfig,
+)
 from diptych.config.networks import (
     DiscriminatorConfig,
     GeneratorConfig,
@@ -19,7 +27,6 @@ from diptych.config.training import (
     DataConfig,
     DeviceName,
     EngineConfig,
-    Initialisation,
     LengthConfig,
     OptimiserConfig,
     OutputConfig,
@@ -33,12 +40,14 @@ from diptych.config.training import (
 from diptych.pair import Direction
 
 __all__ = [
+    "CutConfig",
     "CycleganConfig",
     "DataConfig",
     "DeviceName",
     "Direction",
     "DiscriminatorConfig",
     "EngineConfig",
+    "FastcutConfig",
     "GanLoss",
     "GeneratorConfig",
     "Initialisation",

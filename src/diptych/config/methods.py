@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, Self
 
-from diptych.config.constraints import NotNegative, option
+from diptych.config.constraints import NotNegative, Positive, option
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.pair import Direction
 
 GanLoss = Literal["least-squares", "vanilla", "hinge"]
+Initialisation = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
 class MethodConfig(Protocol):
@@ -22,6 +23,10 @@ class MethodConfig(Protocol):
     """Its default generator."""
     discriminator: ClassVar[DiscriminatorConfig]
     """Its default discriminator."""
+    initialisation: ClassVar[Initialisation]
+    """Its default distribution of the initial weights."""
+    epochs: ClassVar[tuple[int, int]]
+    """Its default length: epochs at the initial learning rate, then epochs of decay."""
 
     @property
     def gan_loss(self) -> GanLoss:
@@ -54,6 +59,8 @@ class CycleganConfig:
     paired: ClassVar[bool] = False
     generator: ClassVar[GeneratorConfig] = ResnetConfig()
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
+    initialisation: ClassVar[Initialisation] = "normal"
+    epochs: ClassVar[tuple[int, int]] = (100, 100)
 
     gan_loss: GanLoss = option("least-squares", "Adversarial loss.")
     lambda_a: NotNegative[float] = option(10.0, "Weight of the cycle consistency loss A → B → A.")
@@ -102,6 +109,8 @@ class Pix2pixConfig:
     paired: ClassVar[bool] = True
     generator: ClassVar[GeneratorConfig] = UnetConfig(norm="batch", dropout=True)
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(norm="batch")
+    initialisation: ClassVar[Initialisation] = "normal"
+    epochs: ClassVar[tuple[int, int]] = (100, 100)
 
     gan_loss: GanLoss = option("vanilla", "Adversarial loss.")
     lambda_l1: NotNegative[float] = option(100.0, "Weight of the L1 distance to the true picture.")
@@ -121,3 +130,60 @@ class Pix2pixConfig:
         """None: every default is fixed."""
         del channels
         return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutConfig:
+    """CUT: one generator; patches of a translation stay close to the same patches of its input (contrastive)."""
+
+    implementation: ClassVar[str] = "diptych.methods.cut:Cut"
+    paired: ClassVar[bool] = False
+    generator: ClassVar[GeneratorConfig] = ResnetConfig(antialias=True, upsampling="blur")
+    discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig(antialias=True)
+    initialisation: ClassVar[Initialisation] = "xavier"
+    epochs: ClassVar[tuple[int, int]] = (200, 200)
+
+    gan_loss: GanLoss = option("least-squares", "Adversarial loss.")
+    lambda_nce: NotNegative[float] = option(1.0, "Weight of the PatchNCE loss.")
+    nce_identity: bool = option(
+        True, "Also compute the PatchNCE loss between pictures of the target domain and their translations."
+    )
+    flip_equivariance: bool = option(False, "Mirror the input of the generator in half of the updates.")
+    temperature: Positive[float] = option(0.07, "Temperature of the PatchNCE loss.")
+    num_patches: Positive[int] = option(256, "Patches of each feature map in the PatchNCE loss.")
+    head_width: Positive[int] = option(256, "Channels of the head that projects features for the PatchNCE loss.")
+    direction: Direction = option("a2b", "Learn A to B, or B to A.")
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that it learns."""
+        return (self.direction,)
+
+    def resolved(self, channels: tuple[int, int]) -> Self:
+        """The same: nothing here depends on the pictures.
+
+        Raises:
+            OptionError: the domains differ in channels.
+        """
+        if channels[0] != channels[1]:
+            problem = f"A has {channels[0]} channels and B {channels[1]}: the encoder of CUT sees pictures of both"
+            raise OptionError(problem, cure="give --channels-a and --channels-b the same number, or --method cyclegan")
+        return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """None: every default is fixed."""
+        del channels
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastcutConfig(CutConfig):
+    """FastCUT: CUT without the identity term, lighter and faster."""
+
+    epochs: ClassVar[tuple[int, int]] = (150, 50)
+
+    lambda_nce: NotNegative[float] = option(10.0, "Weight of the PatchNCE loss.")
+    nce_identity: bool = option(
+        False, "Also compute the PatchNCE loss between pictures of the target domain and their translations."
+    )
+    flip_equivariance: bool = option(True, "Mirror the input of the generator in half of the updates.")

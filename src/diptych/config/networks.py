@@ -7,7 +7,7 @@ from diptych.config.constraints import NotNegative, Positive, option
 from diptych.errors import OptionError
 
 Norm = Literal["instance", "batch", "none"]
-Upsampling = Literal["transposed", "nearest", "bilinear"]
+Upsampling = Literal["transposed", "nearest", "bilinear", "blur"]
 
 
 class GeneratorConfig(Protocol):
@@ -52,8 +52,10 @@ class ResnetConfig:
     dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
     upsampling: Upsampling = option(
         "transposed",
-        "How to double the size: the paper's transposed convolution, or resize then convolve (no checkerboard).",
+        "How to double the size: the paper's transposed convolution, or resize (nearest, bilinear, or CUT's blur filter) "
+        "then convolve (no checkerboard).",
     )
+    antialias: bool = option(False, "Blur before each halving of the size (CUT).")
 
     @property
     def stride(self) -> int:
@@ -109,6 +111,7 @@ class PatchganConfig:
     width: Positive[int] = option(64, "Channels after the first layer.")
     num_layers: Positive[int] = option(3, "Stride-2 layers. 1 to 5 give patches of 16, 34, 70, 142, 286 pixels.")
     norm: Norm = option("instance", "Normalisation after each convolution except the first and the last.")
+    antialias: bool = option(False, "Blur before each halving of the size (CUT).")
 
     @property
     def smallest_side(self) -> int:

@@ -14,11 +14,10 @@ from diptych.config.constraints import (
     argument,
     option,
 )
-from diptych.config.methods import CycleganConfig, MethodConfig
+from diptych.config.methods import CycleganConfig, Initialisation, MethodConfig
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig
 
 Resize = Literal["square", "shorter", "width", "none"]
-Initialisation = Literal["normal", "xavier", "kaiming", "orthogonal"]
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -111,7 +110,7 @@ class OptimiserConfig:
         "turns it off.",
     )
     initialisation: Initialisation = option(
-        "normal", "Distribution of the initial weights; normal is N(0, 0.02²), as in the paper."
+        "normal", "Distribution of the initial weights; normal is N(0, 0.02²), as in the paper. CUT's is xavier."
     )
     init_from: Path | None = option(None, "Start from the weights and the architecture of this model file or run.")
     seed: NotNegative[int] = option(0, "Seed of every random choice in the run.")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diptych import losses
 from diptych.config import CycleganConfig, DiscriminatorConfig, GeneratorConfig
 from diptych.methods.execution import Execution
-from diptych.methods.method import LossGroups, Method, PoolQuery, frozen
+from diptych.methods.method import LossGroups, Method, PoolQuery, Step, frozen
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 
@@ -61,7 +61,7 @@ class Cyclegan(Method):
     def modules(self) -> dict[str, nn.Module]:
         return {"generators": self.generators, "discriminators": self.discriminators}
 
-    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[tuple[str, LossGroups]]:
+    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[Step]:
         translations = self.translate(real, execution)
         with frozen(self.discriminators):
             (fake_scores,) = self.discriminate(execution, translations.fake)

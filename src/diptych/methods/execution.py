@@ -1,6 +1,6 @@
 """Execution: how a method runs its networks. Every choice computes the same mathematics."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from diptych.config import EngineConfig
 from diptych.device import Device
 from diptych.networks.norms import running_statistics_kept
+from diptych.networks.stages import Staged
 from diptych.pair import Pair
 from diptych.parallel import ParallelDirections
 
@@ -52,19 +53,28 @@ class Execution:
 
     def forward(self, network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
         """The outputs of ``network`` for ``batches``, each (B, C, H, W)."""
+        return tuple(outputs for (outputs,) in self._batched(lambda batch: [network(batch)], network, batches))
+
+    def features(self, network: Staged, layers: Sequence[int], *batches: Tensor) -> list[list[Tensor]]:
+        """``network.features(batch, layers)`` for each of ``batches``, each (B, C, H, W)."""
+        return self._batched(partial(network.features, layers=layers), network, batches)
+
+    def _batched(
+        self, function: Callable[[Tensor], list[Tensor]], network: nn.Module, batches: Sequence[Tensor]
+    ) -> list[list[Tensor]]:
+        """``function(batch)`` for each of ``batches``, in one pass where that is asked for and changes nothing."""
         alike = len({batch.shape[1:] for batch in batches}) == 1
         if len(batches) < 2 or not self.batch_forwards or not alike or mixes_batch(network):
-            return tuple(self._run(network, batch) for batch in batches)
-        outputs = self._run(network, torch.cat(batches))
+            return [self._run(function, network, batch) for batch in batches]
+        outputs = self._run(function, network, torch.cat(tuple(batches)))
         ends = accumulate(map(len, batches), initial=0)
-        return tuple(outputs[start:end] for start, end in pairwise(ends))
+        return [[output[start:end] for output in outputs] for start, end in pairwise(ends)]
 
-    def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
+    def _run(self, function: Callable[[Tensor], T], network: nn.Module, batch: Tensor) -> T:
         if not self.activation_checkpointing:
-            return network(batch)  # type: ignore[no-any-return]
+            return function(batch)
         contexts = partial(running_statistics_kept, network)
-        outputs: Tensor = checkpoint(network, batch, use_reentrant=False, context_fn=contexts)
-        return outputs
+        return checkpoint(function, batch, use_reentrant=False, context_fn=contexts)  # type: ignore[no-any-return]
 
 
 def mixes_batch(network: nn.Module) -> bool:

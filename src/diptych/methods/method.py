@@ -16,6 +16,9 @@ LossGroups = Mapping[str, Mapping[str, Tensor]]
 Terms of different groups share no autograd graph, only parameters: groups can be differentiated in parallel.
 """
 
+Step = tuple[str | tuple[str, ...], LossGroups]
+"""The name of a module, or the names of several that minimise the same sum, and their losses."""
+
 PoolQuery = Callable[[Pair[Tensor]], Pair[Tensor]]
 """Passes the fake images of each domain through its image pool; returns batches of the same shape."""
 
@@ -43,8 +46,8 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[tuple[str, LossGroups]]:
-        """One update: yields the name of a module with its losses, and continues after that module's optimiser step.
+    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[Step]:
+        """One update: yields the losses of one or several modules, and continues after their optimiser step.
 
         ``real`` holds a batch (B, C, H, W) in [-1, 1] for each domain. All networks run through ``execution``.
         """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diptych import losses
 from diptych.config import DiscriminatorConfig, GeneratorConfig, Pix2pixConfig
 from diptych.methods.execution import Execution
-from diptych.methods.method import LossGroups, Method, PoolQuery, frozen
+from diptych.methods.method import LossGroups, Method, PoolQuery, Step, frozen
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 
@@ -35,7 +35,7 @@ class Pix2pix(Method):
     def modules(self) -> dict[str, nn.Module]:
         return {"generators": self.generators, "discriminators": self.discriminators}
 
-    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[tuple[str, LossGroups]]:
+    def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[Step]:
         del query
         source, target = real.along(self.config.direction)
         (fake,) = execution.forward(self.generators[self.config.direction], source)

@@ -40,11 +40,52 @@ class ResizeConv2d(nn.Module):
         return self.conv(self.pad(self.resize(x)))  # type: ignore[no-any-return]
 
 
-def upsample(in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> nn.Module:
-    """A layer that doubles height and width: the paper's transposed convolution, or ``ResizeConv2d``."""
-    if mode == "transposed":
-        return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=bias)
-    return ResizeConv2d(in_channels, out_channels, mode=mode, bias=bias)
+class BlurDown(nn.Module):
+    """Blurs with [1 2 1]⊗[1 2 1] / 16, then keeps every second pixel: ``(B, C, H, W)`` to ``(B, C, ⌈H/2⌉, ⌈W/2⌉)``.
+
+    Source: Zhang 2019, Making Convolutional Networks Shift-Invariant Again, as CUT's networks use it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pad = ReflectionPad2d(1)
+        self.register_buffer("filt", _blur_filter((1.0, 2.0, 1.0), channels), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.pad(x), self.get_buffer("filt").to(x.dtype), stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Doubles height and width with the filter [1 3 3 1]⊗[1 3 3 1] / 16: ``(B, C, H, W)`` to ``(B, C, 2H, 2W)``.
+
+    Source: as ``BlurDown``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", 4 * _blur_filter((1.0, 3.0, 3.0, 1.0), channels), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        larger = F.conv_transpose2d(padded, self.get_buffer("filt").to(x.dtype), stride=2, padding=2, groups=x.shape[1])
+        return larger[:, :, 1:-1, 1:-1]
+
+
+def _blur_filter(taps: tuple[float, ...], channels: int) -> Tensor:
+    """A separable filter with sum 1, for each channel by itself: ``(channels, 1, k, k)``."""
+    row = torch.tensor(taps) / sum(taps)
+    return torch.outer(row, row).repeat(channels, 1, 1, 1)
+
+
+def upsample(in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> list[nn.Module]:
+    """Layers that double height and width: the paper's transposed convolution, CUT's blur, or ``ResizeConv2d``."""
+    match mode:
+        case "transposed":
+            return [nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1, bias=bias)]
+        case "blur":
+            return [BlurUp(in_channels), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)]
+        case _:
+            return [ResizeConv2d(in_channels, out_channels, mode=mode, bias=bias)]
 
 
 class ColumnsConv2d(nn.Conv2d):

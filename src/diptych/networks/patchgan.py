@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from diptych.config import PatchganConfig, PixelConfig
+from diptych.networks.convolutions import BlurDown
 from diptych.networks.norms import needs_bias, norm_layer
 
 MAX_WIDTH_FACTOR = 8
@@ -17,17 +18,20 @@ class PatchganDiscriminator(nn.Module):
     def __init__(self, config: PatchganConfig, in_channels: int) -> None:
         super().__init__()
         width, bias = config.width, needs_bias(config.norm)
+        halving = 1 if config.antialias else 2
         layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
+            nn.Conv2d(in_channels, width, 4, stride=halving, padding=1),
             nn.LeakyReLU(0.2),
+            *([BlurDown(width)] if config.antialias else []),
         ]
         for layer in range(1, config.num_layers + 1):
             wider = config.width * min(2**layer, MAX_WIDTH_FACTOR)
-            stride = 2 if layer < config.num_layers else 1
+            halves = layer < config.num_layers
             layers += [
-                nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=bias),
+                nn.Conv2d(width, wider, 4, stride=halving if halves else 1, padding=1, bias=bias),
                 norm_layer(config.norm, wider),
                 nn.LeakyReLU(0.2),
+                *([BlurDown(wider)] if halves and config.antialias else []),
             ]
             width = wider
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))

@@ -1,9 +1,11 @@
 """The residual generator."""
 
+from itertools import accumulate
+
 from torch import Tensor, nn
 
 from diptych.config import ResnetConfig
-from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d, upsample
+from diptych.networks.convolutions import BlurDown, ColumnsConv2d, ReflectionPad2d, upsample
 from diptych.networks.norms import needs_bias, norm_layer
 from diptych.networks.stages import Add, Keep, Stage, Staged, stages_of
 
@@ -53,15 +55,16 @@ class ResnetGenerator(Staged):
         ]
         for _ in range(NUM_DOWNSAMPLINGS):
             layers += [
-                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias),
+                nn.Conv2d(width, 2 * width, 3, stride=1 if config.antialias else 2, padding=1, bias=bias),
                 norm_layer(config.norm, 2 * width),
                 nn.ReLU(),
+                *([BlurDown(2 * width)] if config.antialias else []),
             ]
             width *= 2
         layers += [ResidualBlock(width, config) for _ in range(config.num_blocks)]
         for _ in range(NUM_DOWNSAMPLINGS):
             layers += [
-                upsample(width, width // 2, mode=config.upsampling, bias=bias),
+                *upsample(width, width // 2, mode=config.upsampling, bias=bias),
                 norm_layer(config.norm, width // 2),
                 nn.ReLU(),
             ]
@@ -74,3 +77,10 @@ class ResnetGenerator(Staged):
 
     def stages(self) -> list[Stage]:
         return stages_of(self.model)
+
+    def taps(self) -> list[int]:
+        """CUT's: the padded input, the downsampling convolutions, the first and the fifth residual block."""
+        ends = [end - 1 for end in accumulate(len(stages_of(module)) for module in self.model)]
+        convolutions = [end for end, module in zip(ends, self.model, strict=True) if isinstance(module, nn.Conv2d)]
+        blocks = [end for end, module in zip(ends, self.model, strict=True) if isinstance(module, ResidualBlock)]
+        return [ends[0], *convolutions[1 : 1 + NUM_DOWNSAMPLINGS], *blocks[:1], *blocks[4:5]]

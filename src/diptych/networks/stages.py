@@ -57,6 +57,10 @@ class Staged(nn.Module):
         """
         raise NotImplementedError
 
+    def taps(self) -> list[int]:
+        """The numbers of the stages whose outputs describe the content of the input, from fine to coarse."""
+        raise NotImplementedError
+
     def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The tensors computed by the stages numbered ``layers`` (from 0), in that order.
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from diptych.config import UnetConfig
 from diptych.networks.norms import needs_bias, norm_layer
-from diptych.networks.stages import Concatenate, Keep, Stage, Staged, stages_of
+from diptych.networks.stages import Concatenate, Keep, Layer, Stage, Staged, stages_of
 
 MIN_LEVELS = 5
 
@@ -83,3 +83,8 @@ class UnetGenerator(Staged):
 
     def stages(self) -> list[Stage]:
         return stages_of(self.model)
+
+    def taps(self) -> list[int]:
+        """The first three downsampling convolutions."""
+        layers = [stage.module if isinstance(stage, Layer) else None for stage in self.stages()]
+        return [number for number, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)][:3]

@@ -1,13 +1,13 @@
 """One update: each module of the method takes an optimiser step, in the method's order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from diptych.methods import LossGroups
+from diptych.methods import LossGroups, Step
 from diptych.monitoring.meters import GRADIENT
 from diptych.pair import Pair
 from diptych.rng import Stream, torch_seed
@@ -37,47 +37,52 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
     logged: dict[str, Tensor] = {}
     updates, weights = _in_parts(state, real)
     while True:
-        name = ""
+        names: tuple[str, ...] = ()
         for part, weight in zip(updates, weights, strict=True):
             with state.device.autocast():  # a new one per step: the step changes the weights that it has cached
                 step = next(part, None)
             if step is not None:
                 name, groups = step
+                names = (name,) if isinstance(name, str) else name
                 if part is updates[-1]:
-                    state.all_reduce[name]()
-                backward(state, name, groups, weight=weight)
+                    for name in names:
+                        state.all_reduce[name]()
+                backward(state, names, groups, weight=weight)
                 for loss_name, loss in _flat(groups).items():
                     logged[loss_name] = logged.get(loss_name, 0.0) + weight * loss.detach()
-        if not name:
+        if not names:
             break
-        logged[f"{GRADIENT}{name}"] = optimiser_step(state, name)
+        logged |= optimiser_step(state, names)
     state.pictures += len(real.a) * state.world.size
     for name, ema in state.ema.items():
         ema.update(state.modules[name], state.num_updates)
     return logged
 
 
-def backward(state: State, name: str, groups: LossGroups, *, weight: float) -> None:
-    """Adds the gradient of ``weight`` times the sum of all losses to the parameters of the module ``name``."""
+def backward(state: State, names: Sequence[str], groups: LossGroups, *, weight: float) -> None:
+    """Adds the gradient of ``weight`` times the sum of all losses to the parameters of the modules ``names``."""
     parallel = state.execution.parallel
     if parallel and len(groups) > 1:
         totals = [weight * torch.stack(list(group.values())).sum() for group in groups.values()]
-        parallel.backward(totals, list(state.modules[name].parameters()))
+        parallel.backward(totals, [parameter for name in names for parameter in state.modules[name].parameters()])
     else:
         total = torch.stack(list(_flat(groups).values())).sum()
         state.scaler.scale(weight * total).backward()  # type: ignore[no-untyped-call]
 
 
-def optimiser_step(state: State, name: str) -> Tensor:
-    """One optimiser step of the module ``name``. Clears its gradient and returns the gradient's norm."""
-    optimiser = state.optimisers[name]
-    state.scaler.unscale_(optimiser)
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    state.scaler.step(optimiser)
+def optimiser_step(state: State, names: Sequence[str]) -> dict[str, Tensor]:
+    """One optimiser step of the modules ``names``. Clears their gradients, and returns the norm of each."""
+    norms = {}
+    for name in names:
+        optimiser = state.optimisers[name]
+        state.scaler.unscale_(optimiser)
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norms[f"{GRADIENT}{name}"] = norm
+        state.scaler.step(optimiser)
+        optimiser.zero_grad(set_to_none=True)
     state.scaler.update()
-    optimiser.zero_grad(set_to_none=True)
-    return norm
+    return norms
 
 
 def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
@@ -88,7 +93,7 @@ def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
     return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_fraction)
 
 
-def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[tuple[str, LossGroups]]], list[float]]:
+def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:
     """The method's update for each part of the batch ``real``, and the fraction of the batch in each part."""
     parts = [
         Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)

@@ -3,7 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from diptych.config import Direction, DiscriminatorConfig, GanLoss, GeneratorConfig, PatchganConfig
+from diptych.config import (
+    Direction,
+    DiscriminatorConfig,
+    GanLoss,
+    GeneratorConfig,
+    Initialisation,
+    PatchganConfig,
+)
 from diptych.config.constraints import Positive, option
 
 
@@ -31,6 +38,8 @@ class CriticConfig:
     discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
     directions: ClassVar[tuple[Direction, ...]] = ("a2b",)
     gan_loss: ClassVar[GanLoss] = "least-squares"
+    initialisation: ClassVar[Initialisation] = "normal"
+    epochs: ClassVar[tuple[int, int]] = (100, 100)
 
     lambda_same: Positive[float] = option(1.0, "Weight of the distance between input and output.")
 
