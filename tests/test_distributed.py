@@ -22,6 +22,7 @@ from diptych.monitoring import meters
 from diptych.monitoring.samples import MAX_COLUMNS
 from diptych.run import Run
 from diptych.training import image_pool
+from helpers.processes import Process
 from helpers.runs import SMALL, losses_of, records_of
 from helpers.squares import make_squares
 
@@ -45,12 +46,9 @@ def start(arguments, number, folders=None):
     """So many processes of Python with ``arguments``, launched together, each perhaps in a folder of its own."""
     where = folders or [None] * number
     return [
-        subprocess.Popen(
-            [sys.executable, *map(str, arguments)], env=environment, cwd=folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
+        Process(arguments, env=environment, cwd=folder)
         for environment, folder in zip(environments(number), where, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def finish(processes):
