@@ -70,9 +70,17 @@ def gradients(state, real):
     return found
 
 
+EAGER = [name for name in EXACT if not EXACT[name].get("compile")]
+WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each part by itself
+TRAJECTORIES = [
+    *((name, choice) for name in ("cyclegan_paper", "cyclegan_no_identity_vanilla_batch2") for choice in EAGER),
+    ("cyclegan_paper", "compiled"),  # compiling takes two minutes, so each compiled choice follows one trajectory
+    ("cyclegan_no_identity_vanilla_batch2", "all, compiled"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", EXACT)
-@pytest.mark.parametrize("name", ["cyclegan_paper", "cyclegan_no_identity_vanilla_batch2"])
+@pytest.mark.parametrize(("name", "choice"), TRAJECTORIES)
 def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
     if EXACT[choice].get("compile") and not shutil.which("g++"):
         pytest.fail("g++ is missing: install it")
@@ -105,10 +113,6 @@ def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
     for theirs, ours in CYCLEGAN_NETWORKS.items():
         for key, value in modules.get_submodule(ours).state_dict().items():
             assert (value - stored[f"final.{theirs}.{key}"]).abs().max() < 1e-6, (theirs, key)
-
-
-EAGER = [name for name in EXACT if not EXACT[name].get("compile")]
-WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each part by itself
 
 
 @pytest.mark.parametrize(
