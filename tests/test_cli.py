@@ -140,6 +140,7 @@ def test_the_exit_codes_are_those_in_the_documentation():
 COLOUR = r"\x1b\[[\d;]*(?:3[0-7]|38;|9[0-7])[\d;]*m"
 
 
+@pytest.mark.slow
 def test_there_are_colours_in_a_terminal_unless_nobody_wants_them(squares):
     check = ["check", "--root", str(squares), "--no-estimate"]
     assert re.search(COLOUR, in_a_terminal(*check))
@@ -357,6 +358,7 @@ def tiny_run(squares, folder, *options):
     return ["-m", "diptych", *arguments.split(), *small.split(), *options]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, signal_):
     folder = tmp_path / "run"
@@ -389,6 +391,7 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path
         read_checksummed(checkpoint, "checkpoint")
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares, tmp_path):
     done = run_python(tiny_run(squares, tmp_path / "run", "--dry-run"), check=True)
     assert "A 24 pictures and 4 held out" in done.stdout
@@ -399,6 +402,7 @@ def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares
     assert re.match(needs, done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_run_under_way_tells_what_is_left(squares, tmp_path):
     run_python(tiny_run(squares, tmp_path / "run", "--pictures", "4"), check=True)
     before = sorted((tmp_path / "run").rglob("*"))

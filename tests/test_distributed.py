@@ -82,6 +82,7 @@ def wait_for(condition, processes):
     pytest.fail(f"nothing happened for {PATIENCE} seconds: {condition}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 4])
 def test_processes_make_the_update_of_one_with_the_whole_batch(number, tmp_path):
     for processes, file in ((1, "one"), (number, "all")):
@@ -118,6 +119,7 @@ def test_gradients_are_averaged_in_the_last_backward_pass_without_device_ids():
     assert [(code, out) for code, out, _ in outcomes] == [(0, "None [[6.0, 6.0]]\n")] * 2, outcomes
 
 
+@pytest.mark.slow
 def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tmp_path):
     options = ["--pictures", "160", "--batch-size", "1", "--save-minutes", "0"]
     trained(2, squares, tmp_path / "whole", *options)
@@ -138,6 +140,7 @@ def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tm
     assert {name.split(".")[2] for name in found if name.startswith("pools.a.")} == {"0", "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2)])
 def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pictures(squares, tmp_path, before, now):
     # The whole batch stays two, so that the run which never stopped is the truth, but for rounding.
@@ -267,6 +270,7 @@ def test_a_mistake_of_one_process_alone_is_told_by_the_first(squares, tmp_path):
     assert "MemoryError" in trace
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares, tmp_path):
     run = Run(tmp_path / "run")
     processes = start(training(squares, run.folder, "--pictures", "100000"), 2)

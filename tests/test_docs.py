@@ -92,6 +92,7 @@ def desk(tmp_path, monkeypatch):
     export_original(run.folder, Path())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_in(d)], ids=name_of)
 def test_python_in_the_documentation_runs(document, desk):
     namespace = {"__name__": "documentation"}
@@ -121,6 +122,7 @@ def test_commands_in_the_documentation_are_right(document, command, tmp_path, mo
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
 
 
+@pytest.mark.slow
 def test_the_readmes_commands_run(desk):
     """In the order in which they stand; training is made short, and the demo is left to what installs it."""
     shortened = {"diptych train photos paintings": f"diptych train photos paintings {SHORT} --run runs/short"}
@@ -134,6 +136,7 @@ def test_the_readmes_commands_run(desk):
     assert set(shortened) < set(README_COMMANDS)
 
 
+@pytest.mark.slow
 def test_what_extends_diptych_from_outside_trains_from_the_command_line(desk, tmp_path):
     """The generator and the method of extend.md, by its own commands, in a process that has only PYTHONPATH for them."""
     page = ROOT / "docs" / "extend.md"

@@ -93,6 +93,7 @@ def test_discriminators_score_the_smallest_picture_they_name(config):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [SMALL_GENERATORS[0], SMALL_GENERATORS[-6]], ids=repr)
 def test_instance_norm_treats_each_picture_by_itself(config):
     network = build_generator(config, 3, 3).double()

@@ -139,6 +139,7 @@ def test_no_space_left_for_a_run(desk):
     assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
 
 
+@pytest.mark.slow
 def test_a_killed_run(desk):
     shutil.rmtree("runs")
     command = f"{TRAIN} --pictures 60 --save-minutes 0"
@@ -223,6 +224,7 @@ def test_a_missing_extra(desk):
     assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_run(desk):
     command = f"{TRAIN} --pictures 100000"
     first = start(command)

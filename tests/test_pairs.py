@@ -146,6 +146,7 @@ def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["a2b", "b2a"])
 def test_pix2pix_trains_resumes_to_the_bit_and_translates(paired, tmp_path, direction):
     config = tiny(paired, **PIX2PIX | {"method": Pix2pixConfig(direction=direction)}, length=LengthConfig(pictures=240))

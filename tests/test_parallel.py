@@ -40,6 +40,7 @@ def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit(
         assert torch.equal(value, state.tensors()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {"accumulate": 2}])
 def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
@@ -48,6 +49,7 @@ def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
         assert torch.equal(value, other.tensors()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_training_goes_on_from_a_checkpoint_to_the_bit(tmp_path, precision):

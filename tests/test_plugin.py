@@ -82,6 +82,7 @@ def test_its_choices_are_resolved_and_kept(trained):
     assert set(records_of(trained)[-1]["losses"]) == {"gan", "same", "critic"}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_equals_a_run_that_never_stopped(trained, squares, tmp_path):
     killed = Run(tmp_path / "killed")
     words = training(squares, killed.folder, *CHOICE)

@@ -102,6 +102,7 @@ def score(**numbers):
             "real": -0.001, "interval": [0.25, 0.35]} | numbers  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_report_as_it_goes(trained):
     page = Page(trained.report_file.read_text(encoding="utf-8"))
     assert "Finished · 200 pictures of each domain" in page.text

@@ -77,6 +77,7 @@ def handle_at(frame):
     return (handle["x"] + handle["width"] / 2 - box["x"]) / box["width"]
 
 
+@pytest.mark.slow
 def test_the_slider_shows_one_sample_grid_after_the_other(browser, report):
     with opened(browser, report) as page:
         shown = page.locator("#grids img:visible")
@@ -185,6 +186,7 @@ def brightness(colour):
     return sum(weight * level for weight, level in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+@pytest.mark.slow
 def test_without_a_script_the_newest_samples_and_all_numbers_are_there(browser, report):
     with opened(browser, report, java_script_enabled=False) as page:
         assert page.locator("#grids img:visible").count() == 1

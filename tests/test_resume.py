@@ -59,6 +59,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
     assert rates[-1] < rates[0] / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -77,6 +78,7 @@ def test_every_kind_of_run_goes_on_to_the_bit(squares, tmp_path, changes):
     assert_equal_runs(whole, train(config, tmp_path / "broken"))
 
 
+@pytest.mark.slow
 def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=200))
     train(config, tmp_path / "run")

@@ -53,6 +53,7 @@ def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     assert (card.pictures, card.ema, card.names, card.channels) == (300, True, ("A", "B"), (3, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares, tmp_path, precision):
     config = tiny(squares, engine=EngineConfig(precision=precision))
@@ -102,6 +103,7 @@ def test_choices_made_at_the_start_are_kept(squares, tmp_path):
     train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
     # 24 pictures an epoch, 20 epochs: the records at 100, 200, ... lie in epochs 5, 9, 13, 17, 20 (counted from 1).
     optimiser = OptimiserConfig(batch_size=1, schedule_unit="epoch")
