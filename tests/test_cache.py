@@ -72,7 +72,7 @@ def test_a_killed_process_leaves_nothing_in_the_folder(tmp_path):
 
 
 def test_no_picture_is_written_that_would_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "KEPT_FREE", shutil.disk_usage(tmp_path).total)
+    monkeypatch.setattr(module, "MIN_FREE_BYTES", shutil.disk_usage(tmp_path).total)
     assert kept(filled(PictureCache(ONE, disk_bytes=9 * ONE, folder=tmp_path))) == [0]
 
 

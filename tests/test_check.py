@@ -155,7 +155,7 @@ def others_wider(root):
     redraw(root / "trainB", lambda index: blotches(index, (128, 64)))
 
 
-def namesakes(root):
+def same_names(root):
     for path in sorted((root / "trainB").iterdir()):
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
 
@@ -184,7 +184,7 @@ FAULTS = {
     cmyk: ("warning", "mode"),
     transparent: ("note", "transparency"),
     animated: ("note", "animated"),
-    turned: ("note", "turned"),
+    turned: ("note", "rotated"),
     one_grey: ("note", "mixed-grey"),
     some_grey: ("warning", "mixed-grey"),
     all_grey: ("note", "grey-as-colour"),
@@ -194,7 +194,7 @@ FAULTS = {
     uneven: ("note", "uneven-sizes"),
     others_larger: ("warning", "different-sizes"),
     others_wider: ("warning", "different-aspects"),
-    namesakes: ("note", "namesakes"),
+    same_names: ("note", "same-names"),
     copied_to("trainA/copy.png"): ("warning", "duplicates"),
     copied_to("trainB/copy.png"): ("warning", "duplicates-in-both-domains"),
     copied_to("testA/copy.png"): ("warning", "duplicates-in-train-and-test"),
@@ -234,7 +234,7 @@ def test_many_faults_at_once_are_each_found_and_nothing_else(root, capsys):
     kinds = [finding["kind"] for finding in said["findings"]]
     assert kinds[0] == "unreadable"
     # The planted pictures are one picture in other forms, which is a fault of its own.
-    expected = {"unreadable", "mode", "transparency", "animated", "turned", "mixed-grey", "small", "aspect"}
+    expected = {"unreadable", "mode", "transparency", "animated", "rotated", "mixed-grey", "small", "aspect"}
     assert set(kinds) == expected | {"near-duplicates", "near-duplicates-in-train-and-test"}
     assert len(kinds) == len(set(kinds))
 
@@ -250,7 +250,7 @@ def test_sixteen_bits_are_noted_and_a_deep_copy_of_grey_is_known(root, capsys):
 
 
 def test_pairs_without_partners_are_an_error_and_pairs_of_other_shapes_a_warning(root, capsys):
-    namesakes(root)
+    same_names(root)
     for path in sorted((root / "testB").iterdir()):
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
     code, said = check(capsys, "--root", root, "--paired")

@@ -125,7 +125,7 @@ def test_every_number_has_a_range_and_its_default_is_in_it(config):
         ranges = [mark for mark in marks if isinstance(mark, Range)]
         if type(value) in (int, float):
             assert ranges, name
-        assert all(mark.holds(value) for mark in ranges if value is not None), name
+        assert all(mark.contains(value) for mark in ranges if value is not None), name
 
 
 def test_a_run_may_go_on_with_other_options_only_where_they_change_nothing():

@@ -134,7 +134,7 @@ def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tm
     assert losses_of(killed) == losses_of(Run(tmp_path / "whole"))
     (expected, numbers), (found, found_numbers) = last_state(Run(tmp_path / "whole")), last_state(killed)
     assert numbers["numbers"] == found_numbers["numbers"]
-    assert len(numbers["numbers"]["windows"]) == 2
+    assert len(numbers["numbers"]["meters"]) == 2
     assert expected.keys() == found.keys()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     assert {name.split(".")[2] for name in found if name.startswith("pools.a.")} == {"0", "1"}

@@ -266,7 +266,7 @@ def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "data", "message"),
     [
-        ({"accumulate": 3}, {}, "a batch of 2 cannot be split into 3 parts: give a larger --batch-size"),
+        ({"accumulate": 3}, {}, "a batch of 2 cannot be split into 3 micro-batches: give a larger --batch-size"),
         ({"compile": True}, {"crop_size": 0, "resize": "none"}, "without a crop, --compile would compile again"),
     ],
 )

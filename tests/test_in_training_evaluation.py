@@ -75,7 +75,7 @@ def test_pairs_are_scored_by_their_distance_to_the_truth_without_any_network(dat
         optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3),
     )
     scores = scores_of(train(replace(config, output=OutputConfig(num_samples=4)), tmp_path / "run"))
-    assert {score["criterion"] for score in scores.values()} == {"L1 to the truth, of 255"}
+    assert {score["criterion"] for score in scores.values()} == {"L1 to the true picture (0 to 255)"}
     values = [score["value"] for score in scores.values()]
     assert 0 < values[-1] < values[0] / 1.5 < 128
 
@@ -84,7 +84,7 @@ def test_a_run_whose_score_is_flat_stops_when_it_may(data, tmp_path, often):
     # With such a learning rate nothing changes, so no score is better than the first.
     optimiser = OptimiserConfig(batch_size=2, learning_rate=1e-12)
     config = tiny(data, **pairs(data), optimiser=optimiser, output=OutputConfig(num_samples=10))
-    run = train(replace(config, length=LengthConfig(pictures=40, stop_when_flat=3)), tmp_path / "run")
+    run = train(replace(config, length=LengthConfig(pictures=40, patience=3)), tmp_path / "run")
     assert list(scores_of(run)) == [4, 8, 12, 16]
     assert [file.stem for file in run.checkpoint_files()] == ["000000016"]
     whole = train(replace(config, length=LengthConfig(pictures=40)), tmp_path / "whole")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from diptych.config import PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
 from diptych.errors import WeightsError
 from diptych.interop import load_original, save_original
-from diptych.interop.architecture import Architecture, misfit, read_architecture
+from diptych.interop.architecture import Architecture, mismatch, read_architecture
 from diptych.interop.names import authors_names, role_of
 from diptych.interop.original import read_original
 from diptych.networks import build_discriminator, build_generator
@@ -97,7 +97,7 @@ def test_a_generator_is_read_back_from_its_shapes(config, given, wanted):
     with torch.device("meta"):
         network = build_generator(config, given, wanted)
     assert read_architecture(network.state_dict()) == Architecture(config, given, wanted)
-    assert misfit(network.state_dict(), network) is None
+    assert mismatch(network.state_dict(), network) is None
 
 
 @settings(deadline=None)

@@ -66,7 +66,7 @@ def indicators_of(run, squares, precision):
 
 @pytest.mark.slow
 def test_a_sound_run_raises_no_alarm_and_is_far_from_any_of_its_pictures(run, squares):
-    told = [alarm for record in run.metrics() for alarm in record.get("health", [])]
+    told = [alarm for record in run.metrics() for alarm in record.get("alarms", [])]
     assert [alarm for alarm in told if alarm["name"] != "waiting_fraction"] == []  # that one is of the machine
     for numbers in indicators_of(run, squares, "fp32"):
         assert_clear(numbers)

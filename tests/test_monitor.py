@@ -163,7 +163,7 @@ def test_guessing_has_the_least_loss_of_a_discriminator_that_cannot_tell(kind, l
         ({"losses": {"discriminator_a": 0.15}}, []),
         ({"losses": {"discriminator_a": 0.25}}, []),
         ({"losses": {"discriminator_a": 0.001}}, ["discriminator_loss"]),
-        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_guess"]),
+        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_loss_high"]),
         ({"losses": {}, "gradients": {"generators": 3.0}}, []),
         ({"losses": {}, "gradients": {"generators": 1e6}}, ["gradient_large"]),
         ({"losses": {}, "gradients": {"discriminators": 1e-9}}, ["gradient_small"]),
@@ -248,7 +248,7 @@ def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squ
     display.note = said.append
     config = tiny(squares, length=LengthConfig(pictures=40))
     run = train(replace(config, output=replace(config.output, num_samples=10)), tmp_path / "run", display=display)
-    logged = {record["pictures"]: record["health"] for record in run.metrics() if "health" in record}
+    logged = {record["pictures"]: record["alarms"] for record in run.metrics() if "alarms" in record}
     unchanged = {pictures: [a for a in found if a["name"] == "change"] for pictures, found in logged.items()}
     assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
     assert all([alarm["direction"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())

@@ -201,8 +201,8 @@ def test_what_is_no_file_is_named_with_its_cure(tmp_path):
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert_refused(tmp_path / "folder.png", "is not a file: replace or remove it", by_header=True)
-    assert_refused(tmp_path / "link.png", "is a link to nothing: replace or remove it", by_header=True)
-    assert_refused(tmp_path / "loop.png", "is a link to nothing: replace or remove it", by_header=True)
+    assert_refused(tmp_path / "link.png", "is a broken link: replace or remove it", by_header=True)
+    assert_refused(tmp_path / "loop.png", "is a broken link: replace or remove it", by_header=True)
     assert_refused(tmp_path / "none.png", "does not exist: give an existing picture", by_header=True)
 
 

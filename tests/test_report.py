@@ -88,7 +88,7 @@ def trained(tmp_path_factory):
 def run(trained, tmp_path):
     """A copy of it, to change; without the alarms of a run that short."""
     run = Run(Path(shutil.copytree(trained.folder, tmp_path / "run")))
-    records = [record for record in run.metrics() if "health" not in record]
+    records = [record for record in run.metrics() if "alarms" not in record]
     run.metrics_file.write_text("".join(json.dumps(record) + "\n" for record in records))
     return run
 
@@ -143,7 +143,7 @@ def test_whatever_things_are_called_it_stays_text(run):
     about["versions"] = {HOSTILE: HOSTILE}
     run.write_json(run.config_file, about)
     run.log({"pictures": 200, "losses": {HOSTILE: 1.0}})
-    run.log({"pictures": 200, "health": [dict.fromkeys(ALARM, HOSTILE)]})
+    run.log({"pictures": 200, "alarms": [dict.fromkeys(ALARM, HOSTILE)]})
     found = {"source": HOSTILE, "target": HOSTILE, "scores": {"kid": score(name=HOSTILE)}}
     scores = {"directions": {"a2b": found}, "remarks": [HOSTILE], "protocol": {HOSTILE: {"x": HOSTILE}}}
     run.write_json(run.scores_file, scores)
@@ -195,17 +195,17 @@ def test_charts_come_in_the_order_of_the_losses_and_lines_in_that_of_the_domains
 
 
 def test_alarms_are_told_in_plain_words_until_they_are_gone(run):
-    run.log({"pictures": 100, "health": [ALARM | {"direction": "data"}]})
+    run.log({"pictures": 100, "alarms": [ALARM | {"direction": "data"}]})
     assert "No alarms." in page_of(run).text  # the grid at 200 was drawn without one
     assert "1 earlier alarm, now gone" in page_of(run).text
-    run.log({"pictures": 200, "health": [ALARM]})
+    run.log({"pictures": 200, "alarms": [ALARM]})
     text = page_of(run).text
     assert (
         "1 alarm A to B : mode collapse: different pictures come out alike. relative spread 0.04, threshold 0.2" in text
     )
     assert "What to try: give more pictures." in text
     assert "Last seen at 100 pictures." in text
-    run.log({"pictures": 200, "health": []})
+    run.log({"pictures": 200, "alarms": []})
     assert "No alarms." in page_of(run).text
 
 

@@ -45,7 +45,7 @@ def report(tmp_path_factory):
     score = {"name": "KID (EfficientNet-Lite0)", "better": "lower", "trained": 0.3, "untranslated": 0.2}
     found = {"scores": {"kid": score | {"untrained": 0.5, "real": -0.000387, "interval": [0.25, 0.35]}}}
     run.write_json(run.scores_file, {"directions": {"a2b": found}, "protocol": {"sha256": "0" * 64}})
-    run.log({"pictures": 200, "health": [{"alarm": "l" * 80, "value": 1.0, "threshold": 2.0, "advice": "x"}]})
+    run.log({"pictures": 200, "alarms": [{"alarm": "l" * 80, "value": 1.0, "threshold": 2.0, "advice": "x"}]})
     from diptych.report.report import write_report
 
     return write_report(run)

@@ -178,7 +178,7 @@ def test_weights_that_are_not_finite_are_never_written(squares, tmp_path):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize(("on_full_disk", "code"), [("go-on", 0), ("stop", 2)])
+@pytest.mark.parametrize(("on_full_disk", "code"), [("continue", 0), ("stop", 2)])
 def test_a_full_disk_loses_nothing(squares, tmp_path, on_full_disk, code):
     # A limit on the size of files stands in for the disk's: checkpoints grow with the pools until they no longer fit.
     run = Run(tmp_path / "run")
@@ -197,7 +197,7 @@ main({command(squares, run.folder, *options)[3:]!r} + ["--pictures", "12", "--sa
     assert "no checkpoint at" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 2  # at the end there is no next chance
-    assert ("training goes on, and tries again" in done.stderr) == (code == 0)
+    assert ("training continues, and tries again" in done.stderr) == (code == 0)
     read_checksummed(kept if kept.exists() else run.checkpoint_files()[-1], "checkpoint")
     assert not any(run.checkpoints.glob(".*.tmp"))
     again = subprocess.run(command(squares, run.folder, *options, "--pictures", "12"), capture_output=True, check=False)

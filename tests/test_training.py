@@ -27,7 +27,7 @@ from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
-from diptych.training.fit_time import Pace, fit_to_time, measure_pace, room
+from diptych.training.fit_time import Pace, fit_to_time, images_in_time, measure_pace
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
 from diptych.training.state import State
@@ -114,7 +114,7 @@ def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
 
 def paced(time, pace, *, num_samples=None, score=True, **options):
     config = tiny(None, length=LengthConfig(time=time), output=OutputConfig(num_samples=num_samples, score=score))
-    return room(config, Pace(*pace), **{"batch_size": 2} | options)
+    return images_in_time(config, Pace(*pace), **{"batch_size": 2} | options)
 
 
 def test_a_time_has_room_for_what_the_pace_allows():
@@ -147,7 +147,7 @@ def test_a_time_becomes_a_number_of_pictures_in_the_plan(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(time="100h"), output=OutputConfig(num_samples=20))
     plan = make_plan(config, tmp_path / "run", None, display)
     fitted = fit_to_time(plan, display, measure=lambda *_: Pace(1.0, 9000.0))
-    assert not fitted.is_open
+    assert not fitted.has_unresolved_length
     assert fitted.config.output.num_samples == 4
     assert fitted.total == fitted.config.length.pictures + fitted.config.length.pictures % 2
     assert fitted.sample_every == fitted.total // 4
@@ -212,7 +212,7 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data": DataConfig(crop_size=30)}, "crop-size 30 is no multiple of 4"),
+        ({"data": DataConfig(crop_size=30)}, "crop-size 30 is not a multiple of 4"),
         ({"data": DataConfig(crop_size=64, load_size=32)}, "load-size 32 is less than crop-size 64"),
         ({"data": DataConfig(channels_a=2)}, "channels-a is 2: give 1"),
         ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),

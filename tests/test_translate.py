@@ -430,7 +430,7 @@ def wrong_pictures(folder):
     cut.write_bytes(cut.read_bytes()[:5000])
     saved(folder / "floats.tif", Image.fromarray(np.zeros((5, 5), np.float32)))
     messages = {f"{name}.jpg": message for name, (_, message) in CONTENTS.items()}
-    messages |= {"link.png": "is a link to nothing", "cut.png": "is cut off or damaged (5.0 kB; "}
+    messages |= {"link.png": "is a broken link", "cut.png": "is cut off or damaged (5.0 kB; "}
     messages |= {"floats.tif": "has pixels of 32 bits (mode F): convert it to 8 or 16 bits"}
     return [f"{folder}/{name} {message}" for name, message in sorted(messages.items())]
 
@@ -635,7 +635,7 @@ def test_training_goes_on_without_wrong_pictures_only_when_told_to(tmp_path):
     for pair in islice(batches, 20):
         assert pair.a.shape == pair.b.shape == (2, 3, 16, 16)
     batches.close()
-    problems = [f"left out: {message.split(': ')[0]}" for message in messages]
+    problems = [f"skipped: {message.split(': ')[0]}" for message in messages]
     assert len(told) == len(problems)
     assert all(line.startswith(problem) for line, problem in zip(sorted(told), problems, strict=True))
     facts = survey(read.domain, skip_unreadable=True, report=surveyed.append)
