@@ -69,7 +69,7 @@ def test_the_authors_files_are_written_back_key_by_key(tmp_path, name):
     assert list(tmp_path.iterdir()) == [tmp_path / path.name]
 
 
-def test_architecture_is_told_in_words():
+def test_an_architecture_is_described_in_words():
     words = {name: str(read_original(REFERENCE / entry["file"]).architecture) for name, entry in FILES.items()}
     assert words["resnet9_batch_dropout"] == "ResNet of 9 blocks, width 4, batch norm, dropout, 3 to 2 channels"
     assert words["resnet6_none"] == "ResNet of 6 blocks, width 6, no norm, 3 to 3 channels"
@@ -78,8 +78,8 @@ def test_architecture_is_told_in_words():
     assert words["pixel_batch"] == "pixel discriminator, width 8, batch norm, 3 channels"
 
 
-def test_what_a_file_does_not_tell_is_said():
-    assert "do not show its dropout" in read_original(REFERENCE / FILES["unet128_batch_dropout"]["file"]).notes[0]
+def test_what_a_file_does_not_record_is_noted():
+    assert "do not record dropout" in read_original(REFERENCE / FILES["unet128_batch_dropout"]["file"]).notes[0]
     assert "running statistics" in read_original(REFERENCE / FILES["legacy_resnet9_instance"]["file"]).notes[0]
     assert read_original(REFERENCE / FILES["resnet9_instance"]["file"]).notes == ()
 
@@ -120,7 +120,7 @@ def test_batch_norm_from_before_it_counted_is_read(tmp_path):
     assert same(load_original(saved(old, tmp_path / "x.pth")).state_dict(), state)
 
 
-def test_half_precision_becomes_float32_and_is_told(tmp_path):
+def test_half_precision_becomes_float32_and_is_noted(tmp_path):
     state = {key: value.half() for key, value in state_of().items()}
     found = read_original(saved(state, tmp_path / "x.pth"))
     assert found.notes == ("weights of another dtype are converted to float32",)

@@ -1,4 +1,4 @@
-"""What the original's options are called here is told, exists, and is what the page for those who come from it says."""
+"""The counterparts of the original's options exist, are named in errors, and agree with the documentation."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def cure_of(capsys, *words):
     return told
 
 
-def test_whatever_is_given_in_place_of_theirs_is_an_option_here():
+def test_every_counterpart_of_an_original_option_exists():
     known = {name for option in options_of(Train) for name in option.names}
     named = {word for cure in (*OPTIONS.values(), *VALUES.values()) for word in cure.split() if word.startswith("--")}
     assert named <= known
@@ -65,5 +65,5 @@ def test_every_option_of_theirs_is_on_the_page():
         ("--no-generator.dropout", "did you mean --generator.no-dropout?"),
     ],
 )
-def test_who_types_theirs_is_told_ours(capsys, typed, cure):
+def test_an_original_option_is_refused_with_our_counterpart(capsys, typed, cure):
     assert cure in cure_of(capsys, *typed.split())

@@ -72,7 +72,7 @@ def digest(image):
 
 
 def handle_at(frame):
-    """Where the handle is, as a share of the picture's width, and where the picture before ends."""
+    """The position of the handle and the right edge of the input picture, as fractions of the width."""
     handle, box = frame.locator(".handle").bounding_box(), frame.bounding_box()
     return (handle["x"] + handle["width"] / 2 - box["x"]) / box["width"]
 
@@ -126,7 +126,7 @@ def test_the_handle_follows_a_finger(browser, report):
         assert handle_at(frame) == pytest.approx(0.25, abs=0.01)
 
 
-def test_curves_tell_their_numbers_under_the_pointer(browser, report):
+def test_curves_show_their_values_under_the_pointer(browser, report):
     with opened(browser, report) as page:
         chart = page.locator(".chart", has_text="Cycle consistency")
         output = chart.locator("output").first

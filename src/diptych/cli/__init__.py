@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         print(
-            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: free some space, or use another folder",
+            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: free space, or give another path",
             file=sys.stderr,
         )
         return EXIT_MISTAKE

@@ -17,7 +17,7 @@ class Ema:
     def update(self, module: nn.Module, num_updates: int) -> None:
         """Updates the average with ``module`` after update ``num_updates`` (from 1): θ̄ ← d θ̄ + (1 − d) θ.
 
-        The decay is d = min(decay, (1 + n) / (10 + n)): low at first, so that the initial weights have little influence.
+        The decay is d = min(decay, (1 + n) / (10 + n)): low at first, so that the initial weights lose influence.
         """
         decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
         torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)
