@@ -138,7 +138,7 @@ def test_without_the_package_its_model_and_its_run_say_what_is_missing(trained, 
     [
         ("colourful.config:Shift", "colourful.config has no 'Shift'"),
         ("colorful.config:ShiftConfig", "colorful.config cannot be imported"),
-        ("colourful.networks:ShiftGenerator", "colourful.networks:ShiftGenerator is no generator config"),
+        ("colourful.networks:ShiftGenerator", "colourful.networks:ShiftGenerator is not a generator config"),
     ],
 )
 def test_a_class_path_that_leads_nowhere_is_one_line(squares, tmp_path, kind, message):
