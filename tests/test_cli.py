@@ -123,7 +123,7 @@ def in_a_terminal(*words, **environment):
             sys.executable, [sys.executable, "-m", "diptych", *words], plain | {"TERM": "xterm-256color"} | environment
         )
     written = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal with an error
+    with contextlib.suppress(OSError):  # on Linux, reading a closed terminal raises an error
         while part := os.read(screen, 65536):
             written += part
     os.waitpid(process, 0)
@@ -141,7 +141,7 @@ COLOUR = r"\x1b\[[\d;]*(?:3[0-7]|38;|9[0-7])[\d;]*m"
 
 
 @pytest.mark.slow
-def test_there_are_colours_in_a_terminal_unless_nobody_wants_them(squares):
+def test_a_terminal_has_colours_unless_no_color_is_set(squares):
     check = ["check", "--root", str(squares), "--no-estimate"]
     assert re.search(COLOUR, in_a_terminal(*check))
     assert not re.search(COLOUR, in_a_terminal(*check, NO_COLOR="1"))
@@ -292,7 +292,7 @@ def test_a_mistake_in_a_class_path_is_one_line(outside, capsys, typed, line):
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_a_preset_is_what_other_options_begin_from(preset):
+def test_other_options_override_the_preset(preset):
     config = parse(["train", "--preset", preset, "--seed", "7"]).config()
     expected = PRESETS[preset](config.method)
     assert config.optimiser.seed == 7
@@ -360,7 +360,7 @@ def tiny_run(squares, folder, *options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, signal_):
+def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(squares, tmp_path, signal_):
     folder = tmp_path / "run"
     process = Process(tiny_run(squares, folder))
     while not (folder / "metrics.jsonl").is_file() or not (folder / "metrics.jsonl").read_text():
@@ -375,7 +375,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, si
     assert f"{int(checkpoint.stem):,} of {int(checkpoint.stem) + 2:,} pictures" in again.stderr
 
 
-def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path):
+def test_a_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(squares, tmp_path):
     folder = tmp_path / "run"
     process = Process(tiny_run(squares, folder, "--save-minutes", "0"))
     while not list((folder / "checkpoints").glob("0*.safetensors")):
@@ -392,7 +392,7 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path
 
 
 @pytest.mark.slow
-def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares, tmp_path):
+def test_a_dry_run_shows_options_time_and_memory_and_writes_nothing(squares, tmp_path):
     done = run_python(tiny_run(squares, tmp_path / "run", "--dry-run"), check=True)
     assert "A 24 pictures and 4 held out" in done.stdout
     assert "4,800 pictures (200 epochs of 24)" in done.stdout
@@ -403,7 +403,7 @@ def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares
 
 
 @pytest.mark.slow
-def test_a_dry_run_of_a_run_under_way_tells_what_is_left(squares, tmp_path):
+def test_a_dry_run_of_an_existing_run_estimates_the_rest(squares, tmp_path):
     run_python(tiny_run(squares, tmp_path / "run", "--pictures", "4"), check=True)
     before = sorted((tmp_path / "run").rglob("*"))
     for pictures, words in (
@@ -438,7 +438,7 @@ def test_a_missing_extra_is_one_line(capsys, squares, tmp_path, monkeypatch):
     assert capsys.readouterr().err.splitlines()[-1] == "diptych: TensorBoard needs: pip install 'diptych[tensorboard]'"
 
 
-def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch):
+def test_runs_and_show_list_runs_and_their_facts(capsys, squares, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     run_python(tiny_run(squares, tmp_path / "a" / "run", "--pictures", "4"), check=True)
     for arguments, words in (
@@ -454,7 +454,7 @@ def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help-all", "--version"])
-def test_whoever_reads_may_stop_reading(words):
+def test_a_closed_pipe_is_not_an_error(words):
     command = f"{shlex.quote(sys.executable)} -m diptych {words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")

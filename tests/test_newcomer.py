@@ -1,4 +1,4 @@
-"""Ten mistakes that a newcomer makes: what each prints, line by line, how it exits, and that nothing is lost by it."""
+"""Ten mistakes of a newcomer: what each prints, its exit code, and that no data is lost."""
 
 import shlex
 import shutil

@@ -1,4 +1,4 @@
-"""A run that is killed, at any moment and however often, goes on as if it never had been."""
+"""A run that is killed, at any moment and repeatedly, resumes as if it had never stopped."""
 
 import random
 import signal
@@ -70,7 +70,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
     ],
     ids=["dropout", "batch norm", "no ema", "hinge"],
 )
-def test_every_kind_of_run_goes_on_to_the_bit(squares, tmp_path, changes):
+def test_every_kind_of_run_resumes_to_the_bit(squares, tmp_path, changes):
     config = tiny(squares, length=LengthConfig(pictures=PICTURES), **changes)
     whole = train(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -89,7 +89,7 @@ def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp
     assert rates[300] == pytest.approx(2e-4 * (1 - 50 / 101))
 
 
-def test_a_fork_begins_with_the_parents_state_and_may_differ(squares, tmp_path):
+def test_a_fork_starts_from_the_parents_state_and_may_change_options(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=100))
     parent = train(config, tmp_path / "parent")
     changed = replace(
@@ -128,7 +128,7 @@ def test_other_pictures_are_refused(tmp_path):
         train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
 
 
-def test_a_run_goes_on_without_any_option_repeated(squares, tmp_path):
+def test_a_run_resumes_without_repeated_options(squares, tmp_path):
     options = ["--precision", "fp32", "--lambda-a", "7", "--pictures", "4"]
     run_python(command(squares, tmp_path / "run", *options), check=True)
     again = ["-m", "diptych", "train", "--run", str(tmp_path / "run"), "--pictures", "6"]
@@ -153,7 +153,7 @@ with locked(Path({str(tmp_path / "run")!r})):
     assert holder.stdout.readline() == "locked\n"
     with pytest.raises(RunError, match=f"is being trained by process {holder.pid}: wait for it"):
         train(config, tmp_path / "run")
-    holder.kill()  # the lock dies with its process
+    holder.kill()  # the lock is released with its process
     holder.wait()
     train(config, tmp_path / "run")
 
@@ -175,9 +175,9 @@ def test_weights_that_are_not_finite_are_never_written(squares, tmp_path):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize(("on_full_disk", "code"), [("go-on", 0), ("stop", 2)])
+@pytest.mark.parametrize(("on_full_disk", "code"), [("continue", 0), ("stop", 2)])
 def test_a_full_disk_loses_nothing(squares, tmp_path, on_full_disk, code):
-    # A limit on the size of files stands in for the disk's: checkpoints grow with the pools until they no longer fit.
+    # A limit on the file size simulates a full disk: checkpoints grow with the pools until they no longer fit.
     run = Run(tmp_path / "run")
     options = ["--precision", "fp32", "--pictures", "8", "--pool-size", "50", "--on-full-disk", on_full_disk]
     run_python(command(squares, run.folder, *options), check=True)
@@ -193,8 +193,8 @@ main({command(squares, run.folder, *options)[2:]!r} + ["--pictures", "12", "--sa
     done = run_python(["-c", script])
     assert "no checkpoint at" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.returncode == 2  # at the end there is no next chance
-    assert ("training goes on, and tries again" in done.stderr) == (code == 0)
+    assert done.returncode == 2  # at the end there is no next checkpoint
+    assert ("training continues, and tries again" in done.stderr) == (code == 0)
     read_checksummed(kept if kept.exists() else run.checkpoint_files()[-1], "checkpoint")
     assert not any(run.checkpoints.glob(".*.tmp"))
     again = run_python(command(squares, run.folder, *options, "--pictures", "12"))
