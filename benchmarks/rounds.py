@@ -27,10 +27,10 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(warm_up + rounds):
         for name, variant in variants.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             variant()
             if number >= warm_up:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.perf_counter() - start)
     return seconds
 
 

@@ -24,7 +24,7 @@ NUMBER = 10
 def main(folder: str, picture: str) -> None:
     """Writes the picture."""
     run = Run(Path(folder))
-    test = pair_up(find_split(run.config().source).test, leave_out=True)
+    test = pair_up(find_split(run.config().source).test, skip_unpaired=True)
     names = by_hash(test.a.files)[:NUMBER]
     real = test.map(lambda domain: [read_picture(domain.folder / name).values for name in names])
     model, blocks = load_model(run.folder), []

@@ -1,5 +1,6 @@
-"""What every test gets: one thread (the networks are tiny), and pictures made on the spot."""
+"""Fixtures of all tests: one thread (the networks are tiny), and generated pictures."""
 
+import fcntl
 import os
 import tempfile
 
@@ -18,22 +19,29 @@ from helpers.system import cores
 if TYPE_CHECKING:
     from diptych.run import Run
 
-pytest.register_assert_rewrite("helpers.runs")  # so that its assertions explain themselves as those of tests do
+pytest.register_assert_rewrite("helpers.runs")  # so that pytest explains its failed assertions
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, so that no worker still has one to do when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small data set in the layout of the CycleGAN data sets; not to be changed."""
+    """A small data set in the layout of the CycleGAN data sets; read-only."""
     return make_squares(tmp_path_factory.mktemp("squares"), train=24)
 
 
 @pytest.fixture(scope="session")
 def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
-    """A run that has learnt to turn orange squares into blue ones and back; not to be changed.
+    """A run that has learnt to turn orange squares into blue ones and back; read-only.
 
     In fp32, so that it is about the same on every processor: by itself, one with bf16 would take that.
+    The workers of pytest-xdist share it: the first one trains, and any other waits.
     """
     from diptych.config import EngineConfig, LengthConfig, OptimiserConfig, SourceConfig
+    from diptych.run import Run
     from diptych.training.loop import train
     from helpers.runs import TINY
 
@@ -46,12 +54,20 @@ def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
         length=LengthConfig(pictures=1600),
         engine=EngineConfig(precision="fp32"),
     )
-    return train(config, tmp_path_factory.mktemp("learning") / "run")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "learning"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            train(config, folder / "run")
+            (folder / "done").touch()
+    return Run(folder / "run")
 
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that every user of the machine can look into, unlike pytest's own."""
+    """A folder that every user of the machine can read, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""What is kept of decoded pictures comes back as it was, within its bounds, and no trouble with it is anybody's."""
+"""The cache of decoded pictures: exact, within its limits, and never a cause of an error."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def filled(cache):
 
 
 def kept(cache):
-    """The numbers of the pictures that come back; each as it was."""
+    """The numbers of the pictures in the cache; each is checked to be unchanged."""
     found = {index: cache.get(index) for index in range(len(PICTURES))}
     for index, values in found.items():
         if values is not None:
@@ -42,7 +42,7 @@ def kept(cache):
         (9 * ONE, 9 * ONE, [0, 1, 2, 3, 4, 5]),
     ],
 )
-def test_pictures_are_kept_in_memory_then_on_disk_up_to_their_bounds(tmp_path, memory, disk, expected):
+def test_pictures_are_cached_in_memory_then_on_disk_up_to_the_limits(tmp_path, memory, disk, expected):
     cache = filled(filled(PictureCache(memory, disk_bytes=disk, folder=tmp_path)))
     assert kept(cache) == expected
     on_disk = ONE * (len(expected) - memory // ONE) if len(expected) > memory // ONE else 0
@@ -50,7 +50,7 @@ def test_pictures_are_kept_in_memory_then_on_disk_up_to_their_bounds(tmp_path, m
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((4, 6, 1), np.uint8), ((4, 6, 1), np.uint16), ((9, 2, 3), np.uint16)])
-def test_grey_and_16_bits_come_back_as_they_were(tmp_path, shape, dtype):
+def test_grey_and_16_bit_pictures_are_cached_unchanged(tmp_path, shape, dtype):
     values = RNG.integers(0, np.iinfo(dtype).max, shape).astype(dtype)
     for cache in (PictureCache(2**20), PictureCache(disk_bytes=2**20, folder=tmp_path)):
         cache.put(3, values[:, ::-1])
@@ -71,12 +71,12 @@ def test_a_killed_process_leaves_nothing_in_the_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_picture_is_written_that_would_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "KEPT_FREE", shutil.disk_usage(tmp_path).total)
+def test_the_cache_leaves_disk_space_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MIN_FREE_BYTES", shutil.disk_usage(tmp_path).total)
     assert kept(filled(PictureCache(ONE, disk_bytes=9 * ONE, folder=tmp_path))) == [0]
 
 
-def test_a_folder_that_is_not_there_yet_holds_nothing_until_it_is(tmp_path):
+def test_a_missing_folder_is_used_once_it_exists(tmp_path):
     cache = PictureCache(disk_bytes=9 * ONE, folder=tmp_path / "run")
     assert kept(filled(cache)) == []
     (tmp_path / "run").mkdir()
@@ -84,14 +84,14 @@ def test_a_folder_that_is_not_there_yet_holds_nothing_until_it_is(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_no_error(tmp_path):
+def test_a_full_disk_is_not_an_error(tmp_path):
     with Path("/dev/full").open("r+b", buffering=0) as full:
         cache = PictureCache(ONE, disk_bytes=9 * ONE, folder=tmp_path)
         cache.file = full
         assert kept(filled(cache)) == [0]
 
 
-def test_what_cannot_be_read_back_is_not_there(tmp_path):
+def test_an_entry_that_cannot_be_read_back_counts_as_missing(tmp_path):
     cache = filled(PictureCache(disk_bytes=9 * ONE, folder=tmp_path))
     os.truncate(cache.file.fileno(), 3 * ONE + 1)
     assert kept(cache) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""What is wrong with pictures is found before training: each planted fault, and nothing else."""
+"""``diptych check`` finds each planted fault, and nothing else."""
 
 import io
 import json
@@ -21,7 +21,7 @@ NUM_TRAIN, NUM_TEST = 40, 3
 
 
 def blotches(index, size=(64, 64)):
-    """Soft blotches of colour, others for each index."""
+    """Soft blotches of colour, different for each index."""
     small = np.random.default_rng(index).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
@@ -39,7 +39,7 @@ def root(tmp_path):
 
 
 def check(capsys, *arguments):
-    """The exit code, and what is said as JSON."""
+    """The exit code and the JSON output."""
     with pytest.raises(SystemExit) as stop:
         main(["check", *map(str, arguments), "--json", "--no-estimate"])
     said = json.loads(capsys.readouterr().out)
@@ -155,7 +155,7 @@ def others_wider(root):
     redraw(root / "trainB", lambda index: blotches(index, (128, 64)))
 
 
-def namesakes(root):
+def same_names(root):
     for path in sorted((root / "trainB").iterdir()):
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
 
@@ -184,7 +184,7 @@ FAULTS = {
     cmyk: ("warning", "mode"),
     transparent: ("note", "transparency"),
     animated: ("note", "animated"),
-    turned: ("note", "turned"),
+    turned: ("note", "rotated"),
     one_grey: ("note", "mixed-grey"),
     some_grey: ("warning", "mixed-grey"),
     all_grey: ("note", "grey-as-colour"),
@@ -194,7 +194,7 @@ FAULTS = {
     uneven: ("note", "uneven-sizes"),
     others_larger: ("warning", "different-sizes"),
     others_wider: ("warning", "different-aspects"),
-    namesakes: ("note", "namesakes"),
+    same_names: ("note", "same-names"),
     copied_to("trainA/copy.png"): ("warning", "duplicates"),
     copied_to("trainB/copy.png"): ("warning", "duplicates-in-both-domains"),
     copied_to("testA/copy.png"): ("warning", "duplicates-in-train-and-test"),
@@ -205,7 +205,7 @@ FAULTS = {
 CODES = {"note": 0, "warning": 1, "error": 2}
 
 
-def test_nothing_is_found_where_nothing_is_wrong(root, capsys):
+def test_a_good_data_set_has_no_findings(root, capsys):
     code, said = check(capsys, "--root", root)
     assert (code, said["findings"]) == (0, [])
     code, said = check(capsys, root / "trainA", root / "trainB")
@@ -234,12 +234,12 @@ def test_many_faults_at_once_are_each_found_and_nothing_else(root, capsys):
     kinds = [finding["kind"] for finding in said["findings"]]
     assert kinds[0] == "unreadable"
     # The planted pictures are one picture in other forms, which is a fault of its own.
-    expected = {"unreadable", "mode", "transparency", "animated", "turned", "mixed-grey", "small", "aspect"}
+    expected = {"unreadable", "mode", "transparency", "animated", "rotated", "mixed-grey", "small", "aspect"}
     assert set(kinds) == expected | {"near-duplicates", "near-duplicates-in-train-and-test"}
     assert len(kinds) == len(set(kinds))
 
 
-def test_sixteen_bits_are_noted_and_a_deep_copy_of_grey_is_known(root, capsys):
+def test_sixteen_bits_are_noted_and_a_16_bit_copy_is_a_duplicate(root, capsys):
     planted = deep(root)
     _, said = check(capsys, "--root", root)
     assert {finding["kind"]: len(finding["files"]) for finding in said["findings"]} == {"16-bit": 1, "mixed-grey": 1}
@@ -250,7 +250,7 @@ def test_sixteen_bits_are_noted_and_a_deep_copy_of_grey_is_known(root, capsys):
 
 
 def test_pairs_without_partners_are_an_error_and_pairs_of_other_shapes_a_warning(root, capsys):
-    namesakes(root)
+    same_names(root)
     for path in sorted((root / "testB").iterdir()):
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
     code, said = check(capsys, "--root", root, "--paired")
@@ -265,7 +265,7 @@ def test_pairs_without_partners_are_an_error_and_pairs_of_other_shapes_a_warning
     assert (said["findings"][0]["severity"], said["findings"][0]["kind"]) == ("error", "unpaired")
 
 
-def test_pictures_side_by_side_are_known_as_pairs(tmp_path, capsys):
+def test_pictures_side_by_side_are_recognised_as_pairs(tmp_path, capsys):
     (tmp_path / "train").mkdir()
     for index in range(NUM_TRAIN):
         both = Image.new("RGB", (128, 64))
@@ -348,7 +348,7 @@ def test_a_missing_folder_is_one_line(root, capsys):
     assert capsys.readouterr().err == f"diptych: {root / 'nothing'} does not exist: give a folder of pictures\n"
 
 
-def test_what_is_printed_names_files_and_cures_also_where_names_are_not_utf8(root, capsys):
+def test_the_output_names_files_and_cures_also_for_names_that_are_not_utf8(root, capsys):
     (root / "trainA" / b"caf\xe9.png".decode(errors="surrogateescape")).write_bytes(b"")
     some_grey(root)
     with pytest.raises(SystemExit) as stop:
@@ -361,7 +361,7 @@ def test_what_is_printed_names_files_and_cures_also_where_names_are_not_utf8(roo
     assert "and 5 more (--json lists all)" in said
 
 
-def test_a_folder_of_which_nothing_can_be_read_is_told(root, capsys):
+def test_a_folder_without_a_readable_picture_is_reported(root, capsys):
     for path in (root / "trainA").iterdir():
         path.write_bytes(b"")
     code, said = check(capsys, "--root", root)
@@ -370,7 +370,7 @@ def test_a_folder_of_which_nothing_can_be_read_is_told(root, capsys):
     assert said["choices"] is None
 
 
-def test_the_help_tells_the_exit_codes_and_its_examples_parse(capsys):
+def test_the_help_lists_the_exit_codes_and_its_examples_parse(capsys):
     with pytest.raises(SystemExit):
         main(["check", "--help"])
     said = capsys.readouterr().out
@@ -399,7 +399,7 @@ def test_an_estimate_that_fails_is_an_error_with_a_cure(root, capsys, monkeypatc
 
 
 @pytest.mark.slow
-def test_an_estimate_tells_time_and_memory_and_leaves_nothing_behind(root):
+def test_an_estimate_reports_time_and_memory_and_leaves_no_files(root):
     command = [sys.executable, "-m", "diptych", "check", "--root", str(root)]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr

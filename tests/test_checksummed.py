@@ -52,7 +52,7 @@ def test_other_files_are_refused_in_one_line(tmp_path, content):
         read_checksummed(tmp_path / "x", "model")
 
 
-def test_a_stranger_safetensors_is_refused(tmp_path):
+def test_a_safetensors_file_of_other_software_is_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x")
     with pytest.raises(WeightsError, match="not a diptych file"):
         read_checksummed(tmp_path / "x", "model")
@@ -72,7 +72,7 @@ def test_a_later_format_is_refused_with_its_number(file, monkeypatch):
 
 
 def test_every_changed_byte_is_noticed(file):
-    # In the header, some bytes (white space, the order of keys) carry nothing: those may pass, if nothing changed.
+    # Some bytes of the header have no meaning (white space, order of keys): their changes may pass if the content is equal.
     original, (tensors, description) = file.read_bytes(), read_checksummed(file, "model")
     rng = random.Random(0)
     for _ in range(500):
@@ -98,7 +98,7 @@ def test_a_cut_off_file_is_refused(file, share):
         read_checksummed(file, "model")
 
 
-def test_a_failed_write_leaves_the_file_as_it_was_and_nothing_beside_it(file):
+def test_a_failed_write_keeps_the_old_file_and_no_temporary_file(file):
     before = file.read_bytes()
 
     def fail():
@@ -113,7 +113,7 @@ def test_a_failed_write_leaves_the_file_as_it_was_and_nothing_beside_it(file):
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(file):
-    # The limit on a file's size stands in for the disk's: the write fails in another process, part of the way through.
+    # A limit on the file size simulates a full disk: the write fails halfway, in another process.
     before = file.read_bytes()
     code = f"""
 import resource, signal, torch

@@ -22,12 +22,11 @@ from diptych.cli.train import Train
 from diptych.config import CycleganConfig, EngineConfig, PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
 from diptych.presets import PRESETS
 from diptych.registry import kind_of
+from helpers.processes import Process, run_python
 
 
 def run(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "diptych", *arguments], capture_output=True, text=True, cwd=cwd, check=False
-    )
+    return run_python(["-m", "diptych", *arguments], cwd=cwd)
 
 
 def complaint(capsys, *arguments):
@@ -124,7 +123,7 @@ def in_a_terminal(*words, **environment):
             sys.executable, [sys.executable, "-m", "diptych", *words], plain | {"TERM": "xterm-256color"} | environment
         )
     written = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal with an error
+    with contextlib.suppress(OSError):  # on Linux, reading a closed terminal raises an error
         while part := os.read(screen, 65536):
             written += part
     os.waitpid(process, 0)
@@ -141,7 +140,8 @@ def test_the_exit_codes_are_those_in_the_documentation():
 COLOUR = r"\x1b\[[\d;]*(?:3[0-7]|38;|9[0-7])[\d;]*m"
 
 
-def test_there_are_colours_in_a_terminal_unless_nobody_wants_them(squares):
+@pytest.mark.slow
+def test_a_terminal_has_colours_unless_no_color_is_set(squares):
     check = ["check", "--root", str(squares), "--no-estimate"]
     assert re.search(COLOUR, in_a_terminal(*check))
     assert not re.search(COLOUR, in_a_terminal(*check, NO_COLOR="1"))
@@ -292,7 +292,7 @@ def test_a_mistake_in_a_class_path_is_one_line(outside, capsys, typed, line):
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_a_preset_is_what_other_options_begin_from(preset):
+def test_other_options_override_the_preset(preset):
     config = parse(["train", "--preset", preset, "--seed", "7"]).config()
     expected = PRESETS[preset](config.method)
     assert config.optimiser.seed == 7
@@ -332,7 +332,8 @@ def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, arguments, words):
 
 
 def test_the_command_is_installed():
-    assert run("--version").stdout.startswith("diptych 0.")
+    done = subprocess.run([sys.executable, "-m", "diptych", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("diptych 0.")
 
 
 def test_training_from_the_command_line(squares, tmp_path):
@@ -354,13 +355,14 @@ def test_training_from_the_command_line(squares, tmp_path):
 def tiny_run(squares, folder, *options):
     arguments = f"train --root {squares} --run {folder} --batch-size 2 --crop-size 32 --load-size 36 --precision fp32"
     small = "--generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
-    return [sys.executable, "-m", "diptych", *arguments.split(), *small.split(), *options]
+    return ["-m", "diptych", *arguments.split(), *small.split(), *options]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, signal_):
+def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(squares, tmp_path, signal_):
     folder = tmp_path / "run"
-    process = subprocess.Popen(tiny_run(squares, folder), stderr=subprocess.PIPE, text=True)
+    process = Process(tiny_run(squares, folder))
     while not (folder / "metrics.jsonl").is_file() or not (folder / "metrics.jsonl").read_text():
         assert process.poll() is None
         time.sleep(0.01)
@@ -369,18 +371,13 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(squares, tmp_path, si
     assert process.returncode == 130
     assert said.splitlines()[-1] == "diptych: stopped; the same command resumes"
     (checkpoint,) = (folder / "checkpoints").iterdir()
-    again = subprocess.run(
-        tiny_run(squares, folder, "--pictures", str(int(checkpoint.stem) + 2)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = run_python(tiny_run(squares, folder, "--pictures", str(int(checkpoint.stem) + 2)))
     assert f"{int(checkpoint.stem):,} of {int(checkpoint.stem) + 2:,} pictures" in again.stderr
 
 
-def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path):
+def test_a_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(squares, tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(tiny_run(squares, folder, "--save-minutes", "0"), stderr=subprocess.PIPE, text=True)
+    process = Process(tiny_run(squares, folder, "--save-minutes", "0"))
     while not list((folder / "checkpoints").glob("0*.safetensors")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -394,8 +391,9 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_saved(squares, tmp_path
         read_checksummed(checkpoint, "checkpoint")
 
 
-def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares, tmp_path):
-    done = subprocess.run(tiny_run(squares, tmp_path / "run", "--dry-run"), capture_output=True, text=True, check=True)
+@pytest.mark.slow
+def test_a_dry_run_shows_options_time_and_memory_and_writes_nothing(squares, tmp_path):
+    done = run_python(tiny_run(squares, tmp_path / "run", "--dry-run"), check=True)
     assert "A 24 pictures and 4 held out" in done.stdout
     assert "4,800 pictures (200 epochs of 24)" in done.stdout
     assert "method.lambda_identity = 0.5" in done.stdout
@@ -404,15 +402,16 @@ def test_a_dry_run_shows_every_choice_time_and_memory_and_writes_nothing(squares
     assert re.match(needs, done.stdout.splitlines()[-1])
 
 
-def test_a_dry_run_of_a_run_under_way_tells_what_is_left(squares, tmp_path):
-    subprocess.run(tiny_run(squares, tmp_path / "run", "--pictures", "4"), check=True, capture_output=True)
+@pytest.mark.slow
+def test_a_dry_run_of_an_existing_run_estimates_the_rest(squares, tmp_path):
+    run_python(tiny_run(squares, tmp_path / "run", "--pictures", "4"), check=True)
     before = sorted((tmp_path / "run").rglob("*"))
     for pictures, words in (
         ("28", "the remaining 1 epochs (24 pictures) would take"),
         ("4", f"{tmp_path / 'run'} is complete"),
     ):
         command = tiny_run(squares, tmp_path / "run", "--pictures", pictures, "--dry-run")
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = run_python(command, check=True)
         assert words in done.stdout.splitlines()[-1]
     assert sorted((tmp_path / "run").rglob("*")) == before
 
@@ -421,7 +420,7 @@ def test_tensorboard_gets_every_loss(squares, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     options = ["--pictures", "4", "--tensorboard"]
-    subprocess.run(tiny_run(squares, tmp_path / "run", *options), check=True, capture_output=True)
+    run_python(tiny_run(squares, tmp_path / "run", *options), check=True)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -432,16 +431,16 @@ def test_tensorboard_gets_every_loss(squares, tmp_path):
 
 def test_a_missing_extra_is_one_line(capsys, squares, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    command = tiny_run(squares, tmp_path / "run", "--pictures", "4", "--tensorboard")[3:]
+    command = tiny_run(squares, tmp_path / "run", "--pictures", "4", "--tensorboard")[2:]
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == "diptych: TensorBoard needs: pip install 'diptych[tensorboard]'"
 
 
-def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch):
+def test_runs_and_show_list_runs_and_their_facts(capsys, squares, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    subprocess.run(tiny_run(squares, tmp_path / "a" / "run", "--pictures", "4"), check=True, capture_output=True)
+    run_python(tiny_run(squares, tmp_path / "a" / "run", "--pictures", "4"), check=True)
     for arguments, words in (
         (["runs", str(tmp_path)], ["a/run", "100%", "cycle a"]),
         (["show", str(tmp_path / "a" / "run")], ["4 of 4", "lambda_identity", "000000004.safetensors"]),
@@ -455,7 +454,7 @@ def test_runs_and_show_say_what_there_is(capsys, squares, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help-all", "--version"])
-def test_whoever_reads_may_stop_reading(words):
+def test_a_closed_pipe_is_not_an_error(words):
     command = f"{shlex.quote(sys.executable)} -m diptych {words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")

@@ -1,4 +1,4 @@
-"""Completion, in the real shells: what a person would have after pressing Tab. CI installs them."""
+"""Completion in real shells: what pressing Tab gives. CI installs the shells."""
 
 import os
 import pty

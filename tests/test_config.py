@@ -1,4 +1,4 @@
-"""Configs survive JSON, strictly; presets are what they promise."""
+"""Configs survive JSON; presets have their documented values."""
 
 import dataclasses
 import json
@@ -37,12 +37,12 @@ CONFIG = TrainConfig(
     "config",
     [CONFIG, demo(), *(preset(method()) for preset in PRESETS.values() for method in METHODS.built_in.values())],
 )
-def test_a_config_comes_back_from_json_as_it_was(config):
+def test_a_config_survives_a_json_round_trip(config):
     assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config
 
 
 @given(st.builds(OptimiserConfig, learning_rate=st.floats(allow_nan=False), seed=st.integers()))
-def test_numbers_come_back_exactly(config):
+def test_numbers_survive_json_exactly(config):
     assert from_json(OptimiserConfig, json.loads(json.dumps(to_json(config)))) == config
 
 
@@ -58,13 +58,13 @@ def test_numbers_come_back_exactly(config):
         ({"optimiser": {"schedule": "never"}}, ["config.optimiser.schedule", "never", "linear"]),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place_and_cure(change, words):
+def test_a_wrong_value_is_reported_with_its_option_and_cure(change, words):
     with pytest.raises(OptionError) as caught:
         from_json(TrainConfig, change)
     assert all(word in str(caught.value) for word in words)
 
 
-def test_an_option_younger_than_the_file_takes_its_default():
+def test_an_option_missing_in_an_older_file_takes_its_default():
     value = to_json(CONFIG)
     del value["optimiser"]["ema"]
     assert from_json(TrainConfig, value) == CONFIG
@@ -86,7 +86,7 @@ def test_every_option_is_explained():
             assert field.metadata["help"].endswith("."), (kind, field.name)
 
 
-def test_paper_is_the_paper():
+def test_the_paper_preset_has_the_papers_settings():
     config = paper(CycleganConfig())
     assert (config.generator, config.data.load_size, config.data.crop_size) == (ResnetConfig(), 286, 256)
     assert (config.method.lambda_a, config.method.lambda_b, config.method.pool_size) == (10, 10, 50)
@@ -98,7 +98,7 @@ def test_paper_is_the_paper():
     assert (config.length.epochs, config.engine.precision) == (200, "fp32")
 
 
-def test_choices_of_a_generator_follow_the_crop():
+def test_generator_defaults_depend_on_the_crop():
     assert ResnetConfig().resolved(256).num_blocks == 9
     assert ResnetConfig().resolved(128).num_blocks == 6
     assert ResnetConfig().resolved(0).num_blocks == 9
@@ -125,10 +125,10 @@ def test_every_number_has_a_range_and_its_default_is_in_it(config):
         ranges = [mark for mark in marks if isinstance(mark, Range)]
         if type(value) in (int, float):
             assert ranges, name
-        assert all(mark.holds(value) for mark in ranges if value is not None), name
+        assert all(mark.contains(value) for mark in ranges if value is not None), name
 
 
-def test_a_run_may_go_on_with_other_options_only_where_they_change_nothing():
+def test_a_resumed_run_may_change_adjustable_options_only():
     free = {name.partition(".")[0] for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks}
     assert free == {"source", "length", "output", "data"}
     of_data = {

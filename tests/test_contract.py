@@ -54,12 +54,14 @@ def pairs(squares, tmp_path):
 
 
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
-def test_every_method_with_every_network_does_all_that_a_run_needs(method, generator, discriminator, pairs, tmp_path):
+def test_every_method_trains_resumes_and_translates_with_every_network(
+    method, generator, discriminator, pairs, tmp_path
+):
     config = config_of(method, generator, discriminator, "instance", pairs)
     config = replace(config, output=replace(config.output, save_minutes=0, keep_checkpoints=9))
     whole = train(config, tmp_path / "whole")
     expected, _ = read_checksummed(whole.checkpoint_file(4), "checkpoint")
-    whole.checkpoint_file(4).unlink()  # as if it had been killed before it wrote its last one
+    whole.checkpoint_file(4).unlink()  # as if it had been killed before its last checkpoint
     found, _ = read_checksummed(train(config, whole.folder).checkpoint_file(4), "checkpoint")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
@@ -115,7 +117,7 @@ def graph_of(loss):
 
 @pytest.mark.parametrize("execution", [ONE_BY_ONE, Execution(batch_forwards=True)], ids=["one by one", "batched"])
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
-def test_losses_of_different_groups_share_nothing_but_parameters(method, generator, discriminator, execution):
+def test_losses_of_different_groups_share_only_parameters(method, generator, discriminator, execution):
     built, real = method_of(method, generator, discriminator, "instance")
     for _, groups in built.update(real, lambda fake: fake, execution):
         graphs = [set().union(*(graph_of(loss) for loss in group.values())) for group in groups.values()]

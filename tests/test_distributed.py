@@ -1,4 +1,4 @@
-"""Several processes that train one run: the same numbers as one, one that writes, and one end."""
+"""Several processes that train one run: the numbers of one process, one writer, and a common end."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from diptych.monitoring import meters
 from diptych.monitoring.samples import MAX_COLUMNS
 from diptych.run import Run
 from diptych.training import image_pool
+from helpers.processes import Process
 from helpers.runs import SMALL, losses_of, records_of
 from helpers.squares import make_squares
 
@@ -32,7 +33,7 @@ OPTIONS = f"{SMALL} --discriminator.num-layers 1 --precision fp32 --num-samples 
 
 
 def environments(number):
-    """What a launcher tells each of so many processes."""
+    """The environment variables that a launcher sets for each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -42,15 +43,12 @@ def environments(number):
 
 
 def start(arguments, number, folders=None):
-    """So many processes of Python with ``arguments``, launched together, each perhaps in a folder of its own."""
+    """Starts Python processes with ``arguments`` as a launcher does, each in its own folder if ``folders`` are given."""
     where = folders or [None] * number
     return [
-        subprocess.Popen(
-            [sys.executable, *map(str, arguments)], env=environment, cwd=folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
+        Process(arguments, env=environment, cwd=folder)
         for environment, folder in zip(environments(number), where, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def finish(processes):
@@ -64,7 +62,7 @@ def training(root, run, *options):
 
 
 def trained(number, root, run, *options):
-    """What ``number`` processes told, which trained to the end."""
+    """The output of ``number`` processes that trained to the end."""
     outcomes = finish(start(training(root, run, *options), number))
     assert [code for code, _, _ in outcomes] == [0] * number, outcomes
     return outcomes
@@ -84,8 +82,9 @@ def wait_for(condition, processes):
     pytest.fail(f"nothing happened for {PATIENCE} seconds: {condition}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 4])
-def test_processes_make_the_update_of_one_with_the_whole_batch(number, tmp_path):
+def test_several_processes_compute_the_update_of_one_with_the_global_batch(number, tmp_path):
     for processes, file in ((1, "one"), (number, "all")):
         batch_size = 4 // processes
         outcomes = finish(start([WORKER, batch_size, tmp_path / file], processes))
@@ -115,11 +114,12 @@ print(hook.device_ids, layer.weight.grad.tolist())
 
 
 def test_gradients_are_averaged_in_the_last_backward_pass_without_device_ids():
-    """Given device_ids, as accelerate does on CUDA, DDP moves the inputs of the forward pass, and ours has none."""
+    """With device_ids, as accelerate sets on CUDA, DDP moves the inputs of the forward pass; ours has none."""
     outcomes = finish(start(["-c", BUILT], 2))
     assert [(code, out) for code, out, _ in outcomes] == [(0, "None [[6.0, 6.0]]\n")] * 2, outcomes
 
 
+@pytest.mark.slow
 def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tmp_path):
     options = ["--pictures", "160", "--batch-size", "1", "--save-minutes", "0"]
     trained(2, squares, tmp_path / "whole", *options)
@@ -134,15 +134,16 @@ def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tm
     assert losses_of(killed) == losses_of(Run(tmp_path / "whole"))
     (expected, numbers), (found, found_numbers) = last_state(Run(tmp_path / "whole")), last_state(killed)
     assert numbers["numbers"] == found_numbers["numbers"]
-    assert len(numbers["numbers"]["windows"]) == 2
+    assert len(numbers["numbers"]["meters"]) == 2
     assert expected.keys() == found.keys()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     assert {name.split(".")[2] for name in found if name.startswith("pools.a.")} == {"0", "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2)])
-def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pictures(squares, tmp_path, before, now):
-    # The whole batch stays two, so that the run which never stopped is the truth, but for rounding.
+def test_with_more_or_fewer_processes_a_run_resumes_with_the_same_weights_and_pictures(squares, tmp_path, before, now):
+    # The global batch stays two, so the uninterrupted run is the reference, up to rounding.
     whole = {"ema": "0.9", "learning-rate": "1e-4", "pool-size": "0", "schedule": "constant"}
     options = [word for name, value in whole.items() for word in (f"--{name}", value)]
     trained(before, squares, tmp_path / "whole", *options, "--pictures", "48", "--batch-size", str(2 // before))
@@ -160,7 +161,7 @@ def test_with_more_or_fewer_processes_a_run_goes_on_with_the_same_weights_and_pi
         assert (expected[name] - found[name]).norm() < 0.05 * moved, name
 
 
-def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
+def test_pools_and_meters_are_kept_or_redistributed_if_the_number_of_processes_changes():
     pictures = [torch.tensor(number) for number in range(7)]
     assert image_pool.redistribute([pictures[:4], pictures[4:]], 2, 4) == [pictures[:4], pictures[4:]]
     assert image_pool.redistribute([pictures[:4], pictures[4:]], 1, 5) == [pictures[:5]]
@@ -170,7 +171,7 @@ def test_pools_and_windows_are_kept_by_as_many_processes_and_dealt_to_others():
     assert meters.redistribute(totals, 3) == [{"gan": (2.5, 2), "gradient.generators": (3.0, 1)}] * 3
 
 
-def test_only_the_first_process_writes_and_speaks(squares, tmp_path):
+def test_only_the_main_process_writes_and_prints(squares, tmp_path):
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
@@ -228,7 +229,7 @@ def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves
     monitored = by_hash(domain.files)[:MAX_COLUMNS]  # read before training starts
     place = next(place for place in range(5, 24, 2) if domain.files[drawn[place]] not in monitored)  # odd: rank 1
     broken = domain.path(int(drawn[place]))
-    broken.write_bytes(broken.read_bytes()[:60])  # a sound header, which is all that is read at the start
+    broken.write_bytes(broken.read_bytes()[:60])  # a valid header; only headers are read at the start
     outcomes = finish(start(training(root, tmp_path / "run", "--pictures", "200", "--batch-size", "1"), 2))
     (code, _, told), second = outcomes
     assert (code, second) == (2, (2, "", ""))
@@ -253,7 +254,7 @@ def test_when_a_process_dies_the_other_ends_at_once(squares, tmp_path, victim):
     trained(2, squares, run.folder, "--pictures", str(int(run.checkpoint_files()[-1].stem) + 4))
 
 
-def test_a_mistake_of_one_process_alone_is_told_by_the_first(squares, tmp_path):
+def test_an_error_on_one_process_is_reported_by_the_main_process(squares, tmp_path):
     code = (
         "import sys, diptych.training.loop as loop\n"
         "from diptych.launcher import is_main\n"
@@ -269,6 +270,7 @@ def test_a_mistake_of_one_process_alone_is_told_by_the_first(squares, tmp_path):
     assert "MemoryError" in trace
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares, tmp_path):
     run = Run(tmp_path / "run")
     processes = start(training(squares, run.folder, "--pictures", "100000"), 2)
@@ -293,7 +295,7 @@ def test_batch_norm_over_processes_without_cuda_is_refused(squares, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_mistake_in_the_options_is_told_once(squares, tmp_path):
+def test_a_mistake_in_the_options_is_reported_once(squares, tmp_path):
     outcomes = finish(start(training(squares, tmp_path / "run", "--batch-sise", "2"), 2))
     assert outcomes == [(2, "", "diptych: train has no option --batch-sise: did you mean --batch-size?\n"), (2, "", "")]
 

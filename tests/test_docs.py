@@ -1,4 +1,4 @@
-"""What the README and the documentation say can be done: their Python runs, their commands are right, links lead on."""
+"""The README and the documentation: their Python runs, their commands work, their links have targets."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ def name_of(path):
 
 
 IN_FILE = re.compile(r"# (\S+\.py)\n")
-"""How a block of code begins that belongs into a file of that name."""
+"""The first line of a code block that belongs in a file: its name."""
 
 
 def blocks_in(document):
@@ -58,7 +58,7 @@ def write_files_of(document, folder):
 
 
 def commands_in(document):
-    """The commands of diptych in blocks of code, without what is said beside them."""
+    """The diptych commands in code blocks, without the comments beside them."""
     text = FENCED.sub(lambda block: block[2] if block[1] in ("", "sh") else "", document.read_text())
     lines = re.sub(r"\\\n\s+", "", text).splitlines()
     found = (re.match(r"(?:    )?(?:pip install .* && )?(diptych .*)", line) for line in lines)
@@ -66,7 +66,7 @@ def commands_in(document):
 
 
 def spans_in(document):
-    """What stands as code within sentences and tables."""
+    """Inline code in sentences and tables."""
     return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", FENCED.sub("", document.read_text()))
 
 
@@ -92,6 +92,7 @@ def desk(tmp_path, monkeypatch):
     export_original(run.folder, Path())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_in(d)], ids=name_of)
 def test_python_in_the_documentation_runs(document, desk):
     namespace = {"__name__": "documentation"}
@@ -105,7 +106,7 @@ def test_python_in_the_documentation_runs(document, desk):
 
 
 @pytest.mark.parametrize(("document", "command"), COMMANDS_IN_DOCUMENTS)
-def test_commands_in_the_documentation_are_right(document, command, tmp_path, monkeypatch):
+def test_commands_in_the_documentation_work(document, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_files_of(ROOT / "docs" / document if document != "README.md" else ROOT / document, tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -121,8 +122,9 @@ def test_commands_in_the_documentation_are_right(document, command, tmp_path, mo
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"
 
 
+@pytest.mark.slow
 def test_the_readmes_commands_run(desk):
-    """In the order in which they stand; training is made short, and the demo is left to what installs it."""
+    """In the order of the README; training is shortened, and the demo is skipped: CI runs it."""
     shortened = {"diptych train photos paintings": f"diptych train photos paintings {SHORT} --run runs/short"}
     for command in README_COMMANDS:
         if command == "diptych demo":
@@ -134,7 +136,8 @@ def test_the_readmes_commands_run(desk):
     assert set(shortened) < set(README_COMMANDS)
 
 
-def test_what_extends_diptych_from_outside_trains_from_the_command_line(desk, tmp_path):
+@pytest.mark.slow
+def test_the_package_of_extend_md_trains_from_the_command_line(desk, tmp_path):
     """The generator and the method of extend.md, by its own commands, in a process that has only PYTHONPATH for them."""
     page = ROOT / "docs" / "extend.md"
     write_files_of(page, tmp_path)
@@ -210,7 +213,7 @@ def anchors_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text())):
         if "://" in target:
             continue
@@ -225,7 +228,7 @@ def test_the_site_lists_every_page():
     assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
-def test_the_map_of_the_source_names_what_there_is():
+def test_the_file_map_in_the_readme_matches_the_source():
     text = (ROOT / "README.md").read_text()
     package = ROOT / "src" / "diptych"
     for path in package.iterdir():

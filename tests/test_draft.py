@@ -1,4 +1,4 @@
-"""Drafts: JPEGs decoded at a lower resolution are what the whole ones would have become, to less than 1/255."""
+"""Drafts: JPEGs decoded at a lower resolution differ from fully decoded ones by less than 1/255."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def test_what_is_not_resized_is_not_reduced(tmp_path, crop_size):
     assert difference(path, resize="none", crop_size=crop_size) == 0
 
 
-def test_a_picture_of_odd_sides_is_decoded_whole(tmp_path):
+def test_a_picture_whose_sides_do_not_divide_is_decoded_at_full_resolution(tmp_path):
     assert not is_reduced(saved(tmp_path / "x.jpg", spectrum(1.0, height=721, width=963)))
 
 
@@ -157,7 +157,7 @@ def test_the_paper_is_never_read_as_a_draft():
     assert default(CycleganConfig()).data.draft
 
 
-def test_what_is_no_jpeg_is_decoded_whole(tmp_path):
+def test_other_formats_are_decoded_at_full_resolution(tmp_path):
     Image.fromarray(spectrum(1.0)).save(tmp_path / "x.png")
     assert not is_reduced(tmp_path / "x.png")
     assert difference(tmp_path / "x.png") < 0.02

@@ -25,7 +25,7 @@ def closed_form(weights, decay):
 
 
 @pytest.mark.parametrize("decay", [0.25, 0.3, 0.999])
-def test_the_average_is_its_closed_form(decay):
+def test_the_average_has_its_closed_form(decay):
     """With 0.999, all eight updates lie in the warm-up; with 0.25 and 0.3, the first one or two do."""
     layer = nn.Linear(3, 2).double()
     ema, weights = Ema(layer, decay), [layer.weight.detach().clone()]
@@ -36,7 +36,7 @@ def test_the_average_is_its_closed_form(decay):
     assert torch.allclose(ema.module.weight, closed_form(weights, decay), rtol=1e-12, atol=1e-12)
 
 
-def test_the_initial_weights_are_soon_forgotten():
+def test_the_warm_up_removes_the_influence_of_the_initial_weights():
     layer = nn.Linear(1, 1)
     nn.init.ones_(layer.weight)
     ema = Ema(layer, 0.999)
@@ -102,7 +102,7 @@ def test_the_average_of_a_resumed_run_is_the_same_to_the_bit(tmp_path):
         assert torch.equal(current[key], value) == is_buffer, key
 
 
-def test_what_translates_is_the_average_where_there_is_one():
+def test_the_average_translates_if_there_is_one():
     averaged, current = (state_of({}, ema=ema) for ema in (0.9, 0.0))
     assert current.ema == {}
     assert current.inference_generators()["a2b"] is current.modules["generators"]["a2b"]

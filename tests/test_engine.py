@@ -1,4 +1,4 @@
-"""The engine: every choice of it computes what the plain one does. Against the authors' numbers where float64 allows."""
+"""Every engine option computes the same as the default execution; in float64, compared with the authors' numbers."""
 
 import itertools
 import shutil
@@ -57,7 +57,7 @@ EXACT = {
 
 
 def gradients(state, real):
-    """The gradients of one update that changes nothing."""
+    """The gradients of one update with learning rate 0."""
     found = {}
 
     def keep(name, module, *_):
@@ -70,10 +70,18 @@ def gradients(state, real):
     return found
 
 
+EAGER = [name for name in EXACT if not EXACT[name].get("compile")]
+WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each part by itself
+TRAJECTORIES = [
+    *((name, choice) for name in ("cyclegan_paper", "cyclegan_no_identity_vanilla_batch2") for choice in EAGER),
+    ("cyclegan_paper", "compiled"),  # compiling takes two minutes, so each compiled choice follows one trajectory
+    ("cyclegan_no_identity_vanilla_batch2", "all, compiled"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", EXACT)
-@pytest.mark.parametrize("name", ["cyclegan_paper", "cyclegan_no_identity_vanilla_batch2"])
-def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
+@pytest.mark.parametrize(("name", "choice"), TRAJECTORIES)
+def test_every_exact_engine_option_trains_as_the_authors_do(name, choice, two_cores):
     if EXACT[choice].get("compile") and not shutil.which("g++"):
         pytest.fail("g++ is missing: install it")
     entry, stored = INDEX[name], load_file(REFERENCE / INDEX[name]["file"])
@@ -107,14 +115,10 @@ def test_every_exact_choice_trains_as_the_authors_do(name, choice, two_cores):
             assert (value - stored[f"final.{theirs}.{key}"]).abs().max() < 1e-6, (theirs, key)
 
 
-EAGER = [name for name in EXACT if not EXACT[name].get("compile")]
-WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each part by itself
-
-
 @pytest.mark.parametrize(
     ("norm", "choice"), [("instance", name) for name in EAGER] + [("batch", name) for name in WHOLE]
 )
-def test_pix2pix_has_the_same_gradients_by_every_exact_choice(norm, choice):
+def test_pix2pix_has_the_same_gradients_with_every_exact_engine_option(norm, choice):
     dropout = "accumulate" not in EXACT[choice]  # parts draw their own
     networks = {
         "method": Pix2pixConfig(),
@@ -179,7 +183,7 @@ def test_the_gradient_of_instance_norm_is_its_closed_form_in_every_layout(batch,
     assert (x.grad - expected).abs().max() < 1e-5
 
 
-def test_fused_adam_goes_on_from_a_checkpoint_as_plain_adam_does(tmp_path):
+def test_fused_adam_resumes_as_unfused_adam_does(tmp_path):
     run = Run(tmp_path)
     run.create()
     begun = state_of({"fused": True, "channels_last": True})
@@ -224,7 +228,7 @@ def test_reflection_keeps_bf16_as_it_is():
     assert torch.equal(padded, nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"))
 
 
-def test_batch_norm_counts_a_picture_once_where_it_is_computed_twice():
+def test_activation_checkpointing_updates_running_statistics_once():
     networks = {"generator": ResnetConfig(width=4, num_blocks=1, norm="batch")}
     plain, other = (state_of(engine, batch_size=2, **networks) for engine in ({}, {"activation_checkpointing": True}))
     for state in (plain, other):
@@ -242,7 +246,7 @@ class Told(Silent):
 
 
 @pytest.mark.slow
-def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
+def test_a_compiled_run_resumes_bit_by_bit(squares, tmp_path):
     torch._dynamo.reset()
     told = Told()
     config = tiny(
@@ -266,16 +270,16 @@ def test_a_compiled_run_goes_on_bit_by_bit(squares, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "data", "message"),
     [
-        ({"accumulate": 3}, {}, "a batch of 2 cannot be split into 3 parts: give a larger --batch-size"),
+        ({"accumulate": 3}, {}, "a batch of 2 cannot be split into 3 micro-batches: give a larger --batch-size"),
         ({"compile": True}, {"crop_size": 0, "resize": "none"}, "without a crop, --compile would compile again"),
     ],
 )
-def test_choices_that_cannot_be_are_refused_with_their_cure(squares, tmp_path, engine, data, message):
+def test_impossible_engine_options_are_refused_with_a_cure(squares, tmp_path, engine, data, message):
     data = replace(TINY.data, **data)
     with pytest.raises(OptionError, match=message):
         train(tiny(squares, engine=EngineConfig(device="cpu", **engine), data=data), tmp_path / "run")
 
 
-def test_a_device_that_nobody_knows_is_refused():
+def test_an_unknown_device_is_refused():
     with pytest.raises(OptionError, match="no gpu device that torch can use: give one of"):
         resolve_engine(EngineConfig(device="gpu"))

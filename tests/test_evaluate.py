@@ -1,4 +1,4 @@
-"""Scores: each equal to an independent computation, each beside its anchors, and the same again to the last digit."""
+"""Scores: equal to an independent computation, with reference values, and reproducible to the last digit."""
 
 import json
 import sys
@@ -58,11 +58,11 @@ def two_sets(num_real=60, num_made=40, size=24, shift=0.4, seed=0):
     return draw.normal(size=(num_real, size)), draw.normal(shift, 1.3, size=(num_made, size))
 
 
-# Distances, held against computations that share no line with ours.
+# Distances, compared with independent computations.
 
 
 @pytest.mark.parametrize("numbers", [(40, 40), (60, 40)])
-def test_kid_is_that_of_a_plain_computation(numbers):
+def test_kid_equals_a_direct_computation(numbers):
     real, made = two_sets(*numbers)
 
     def unbiased(x, y):
@@ -84,7 +84,7 @@ def test_kid_is_that_of_a_plain_computation(numbers):
 
 
 @pytest.mark.parametrize(("num_real", "num_made", "size"), [(300, 200, 24), (200, 20, 24), (20, 30, 64)])
-def test_fid_is_that_of_scipy_and_of_torchmetrics(num_real, num_made, size):
+def test_fid_equals_scipy_and_torchmetrics(num_real, num_made, size):
     real, made = two_sets(num_real, num_made, size)
     means, covariances = zip(*((x.mean(0), np.cov(x, rowvar=False)) for x in (real, made)), strict=True)
     root = linalg.sqrtm(covariances[0])
@@ -95,7 +95,7 @@ def test_fid_is_that_of_scipy_and_of_torchmetrics(num_real, num_made, size):
     assert distances.fid(real, made) == pytest.approx(float(theirs), rel=1e-4)
 
 
-def test_density_and_coverage_are_those_of_counting():
+def test_density_and_coverage_equal_counting():
     real, made = two_sets(30, 20, 4)
     inside = np.zeros((30, 20), bool)
     for i, x in enumerate(real):
@@ -120,7 +120,7 @@ def test_diversity_and_feature_distance_are_means_of_cosines():
     assert distances.diversity(np.ones((4, 3))) == pytest.approx(0)
 
 
-def test_the_weighted_kid_is_that_of_torchmetrics_and_of_the_pictures_that_are_left():
+def test_the_weighted_kid_equals_torchmetrics_on_the_resampled_pictures():
     real, made = two_sets(40, 30, 5)
     once = np.ones((1, 40)), np.ones((1, 30))
     assert distances.squared_mmd(real, made, *once).shape == (1,)
@@ -142,7 +142,7 @@ def test_the_weighted_kid_is_that_of_torchmetrics_and_of_the_pictures_that_are_l
     assert float(distances.squared_mmd(real, made, twice, once[1])[0]) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_interval_of_kid_holds_the_true_kid_about_as_often_as_it_says():
+def test_the_interval_of_kid_has_its_nominal_coverage():
     truth = np.mean([distances.kid(*two_sets(900, 900, 8, seed=1000 + seed)) for seed in range(4)])
     intervals = [distances.kid_interval(*two_sets(60, 60, 8, seed=seed)) for seed in range(100)]
     assert 85 <= sum(low <= truth <= high for low, high in intervals) <= 100
@@ -161,7 +161,7 @@ def noisy(picture, strength, seed=0):
 
 @pytest.mark.parametrize("shape", [(32, 40, 3), (17, 12, 1)])
 @pytest.mark.parametrize("strength", [1, 30])
-def test_psnr_and_ssim_are_those_of_torchmetrics(shape, strength):
+def test_psnr_and_ssim_equal_torchmetrics(shape, strength):
     picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     other = noisy(picture, strength)
     both = [torch.from_numpy(x.astype(float)).permute(2, 0, 1)[None] for x in (picture, other)]
@@ -237,7 +237,7 @@ def test_a_palette_file_with_a_mistake_is_refused(tmp_path, text, words):
 # Feature networks
 
 
-def test_the_default_network_is_named_hashed_and_sees_what_pictures_show():
+def test_the_default_network_is_named_hashed_and_separates_contents():
     network = load_features()
     assert network.label("KID") == "KID (EfficientNet-Lite0)"
     assert network.sha256 == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -276,7 +276,7 @@ class Inception(nn.Module):
         return img.mean((1, 2, 3))[:, None].repeat(1, self.num_features if return_features else 1008)
 
 
-def test_the_standard_inception_alone_gives_plain_names(tmp_path):
+def test_only_the_standard_inception_gives_names_without_a_network(tmp_path):
     torch.jit.script(Inception()).save(tmp_path / "inception.pt")
     network = load_features(f"inception:{tmp_path / 'inception.pt'}")
     assert network.label("FID") == "FID"
@@ -302,7 +302,7 @@ def nan_network():
     return lambda batch: batch.mean((2, 3)) * torch.nan
 
 
-def test_a_feature_network_that_cannot_be_is_one_line(tmp_path, monkeypatch):
+def test_an_invalid_feature_network_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "text.pt").write_text("nothing")
     for spec, words in (
         ("nowhere.pt", "nowhere.pt does not exist: give efficientnet-lite0, inception:FILE"),
@@ -334,7 +334,7 @@ def many_squares(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("features", ["efficientnet-lite0", COLOURS])
-def test_what_has_learnt_lies_between_what_is_real_and_what_has_not(learnt, many_squares, features):
+def test_the_trained_model_scores_between_real_pictures_and_untrained_generators(learnt, many_squares, features):
     found = evaluate(learnt.folder, root=many_squares, features=features)
     for direction in ("a2b", "b2a"):
         scores = found.scores[direction]
@@ -354,14 +354,14 @@ def test_what_has_learnt_lies_between_what_is_real_and_what_has_not(learnt, many
 
 @pytest.fixture(scope="module")
 def beginner(squares, tmp_path_factory):
-    """A run that has hardly begun, with four pictures of each domain held out."""
+    """A run after few updates, with four pictures of each domain held out."""
     return train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path_factory.mktemp("beginner") / "run")
 
 
-def test_an_evaluation_is_the_same_again_to_the_last_digit_and_says_how_it_was_made(beginner):
+def test_an_evaluation_is_reproducible_and_has_a_protocol(beginner):
     first = evaluate(beginner.folder, features=COLOURS)
     text = beginner.scores_file.read_bytes()
-    torch.rand(3)  # somebody else's draws change nothing
+    torch.rand(3)  # other draws from the global generator change nothing
     evaluate(beginner.folder, features=COLOURS)
     assert beginner.scores_file.read_bytes() == text
     written = json.loads(text)
@@ -382,12 +382,12 @@ def test_an_evaluation_is_the_same_again_to_the_last_digit_and_says_how_it_was_m
     assert written["directions"]["b2a"]["source"] == "B"
 
 
-def test_where_doing_nothing_is_better_it_is_said_in_words(beginner):
+def test_a_remark_says_if_the_unchanged_input_is_better(beginner):
     remarks = evaluate(beginner.folder, features=COLOURS).remarks
     assert any("A to B does not beat the untranslated input in" in line and "PSNR" in line for line in remarks)
 
 
-def test_the_untrained_are_a_function_of_the_seed_and_disturb_nobody(beginner):
+def test_untrained_generators_depend_on_the_seed_only_and_keep_the_global_random_state(beginner):
     from diptych.evaluation.untrained import untrained
 
     model = load_model(beginner.folder)
@@ -401,7 +401,7 @@ def test_the_untrained_are_a_function_of_the_seed_and_disturb_nobody(beginner):
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
-def test_held_out_pictures_are_those_of_the_day_the_run_began(squares, tmp_path):
+def test_held_out_pictures_are_those_from_the_start_of_the_run(squares, tmp_path):
     root = make_squares(tmp_path / "root", train=4, test=4)
     run = train(tiny(root, length=LengthConfig(pictures=2)), tmp_path / "run")
     square(77, ORANGE).save(root / "testA" / "newer.png")
@@ -449,7 +449,7 @@ def test_grey_and_colour_domains_are_evaluated(tmp_path):
         assert "identity_l1" not in scores[direction]
 
 
-def test_label_maps_are_scored_where_they_are_made(beginner, squares, tmp_path):
+def test_label_maps_are_scored_in_the_direction_that_produces_them(beginner, squares, tmp_path):
     found = evaluate(beginner.folder, features=COLOURS, label_maps="b")
     assert "pixel_accuracy" not in found.scores["b2a"]
     assert 0 <= found.scores["a2b"]["class_iou"].trained <= found.scores["a2b"]["pixel_accuracy"].trained <= 1
@@ -459,7 +459,7 @@ def test_label_maps_are_scored_where_they_are_made(beginner, squares, tmp_path):
     assert again.to_json() == found.to_json()
 
 
-def test_a_score_beats_its_anchors_or_does_not():
+def test_a_score_is_compared_with_its_reference_values():
     lower = Score(name="L1", better="lower", trained=1.0)
     assert lower.beats(2.0)
     assert not lower.beats(1.0)
@@ -500,7 +500,7 @@ def test_each_baseline_that_is_not_beaten_is_named_with_its_scores():
 @pytest.mark.parametrize(
     ("untranslated", "high", "is_said"), [(2.0, 3.0, True), (2.0, 2.0, True), (2.0, 1.9, False), (None, 3.0, False)]
 )
-def test_a_baseline_inside_the_confidence_interval_is_said(untranslated, high, is_said):
+def test_a_baseline_inside_the_confidence_interval_is_reported(untranslated, high, is_said):
     scores = {"kid": a_score(trained=1.0, untranslated=untranslated, interval=(0.0, high))}
     found = list(remarks(scores, source="B", target="A"))
     assert len(found) == is_said
@@ -508,7 +508,7 @@ def test_a_baseline_inside_the_confidence_interval_is_said(untranslated, high, i
     assert all(line == expected + "evaluate on more pictures" for line in found)
 
 
-def test_unreadable_pictures_are_left_out_where_training_left_them_out(tmp_path):
+def test_unreadable_pictures_are_skipped_if_training_skipped_them(tmp_path):
     root = make_squares(tmp_path / "root", train=4)
     (root / "testA" / "2002.png").write_bytes(b"nothing")
     config = tiny(root, length=LengthConfig(pictures=2))
@@ -561,7 +561,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         assert line.count("\n") == 1, line
 
 
-def test_the_command_shows_scores_anchors_remarks_and_protocol(capsys, beginner, monkeypatch):
+def test_the_command_shows_scores_reference_values_remarks_and_protocol(capsys, beginner, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     assert parse(["evaluate", str(beginner.folder), "--features", COLOURS])() == 0
     said = capsys.readouterr().out

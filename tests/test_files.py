@@ -1,4 +1,4 @@
-"""Which files a run reads: both layouts, what is passed over, what is held out, and every mistake in one line."""
+"""The files that a run reads: both layouts, skipped files, held-out files, and every mistake in one line."""
 
 import os
 from dataclasses import replace
@@ -17,7 +17,7 @@ from helpers.system import unprivileged
 
 
 def touch(folder, *names):
-    """Files that have names and nothing else: whether they open is asked later."""
+    """Empty files: only their names are read here."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -47,12 +47,12 @@ def test_pictures_are_found_in_nested_folders_in_the_order_of_their_names(tmp_pa
     assert names_of(touch(tmp_path, *names)) == sorted(names)
 
 
-def test_hidden_and_other_files_are_passed_over(tmp_path):
+def test_hidden_and_other_files_are_skipped(tmp_path):
     others = [".hidden.png", ".git/a.png", "a/.cache/b.jpg", "._a.jpg", "notes.txt", "Thumbs.db", "png", "a.png.part"]
     assert names_of(touch(tmp_path, "a.png", *others)) == ["a.png"]
 
 
-def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+def test_linked_folders_are_followed_without_loops(tmp_path):
     folder = touch(tmp_path / "in", "a/1.png")
     touch(tmp_path / "elsewhere", "2.png")
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
@@ -61,7 +61,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
     assert names_of(folder) == ["a/1.png", "linked/2.png"]
 
 
-def test_names_that_are_not_valid_unicode_have_a_place_and_a_hash(tmp_path):
+def test_names_that_are_not_valid_unicode_are_sorted_and_hashed(tmp_path):
     (tmp_path / os.fsdecode(b"\xff\xfe.png")).touch()
     found = find_domain("x", tmp_path)
     assert len(found) == 1
@@ -100,13 +100,13 @@ def test_five_per_cent_are_held_out_at_most_64_and_none_of_fewer_than_40(tmp_pat
 
 
 @pytest.mark.parametrize("asked", [0, 1, 17, 99])
-def test_a_number_that_is_asked_for_is_held_out(tmp_path, asked):
+def test_the_given_number_is_held_out(tmp_path, asked):
     train, test = hold_out(domain(tmp_path, 100), asked)
     assert (len(train), len(test)) == (100 - asked, asked)
 
 
 @given(st.sets(st.text("abcdeé猫", min_size=1, max_size=6), max_size=60), st.data())
-def test_what_is_held_out_is_chosen_by_name_alone_however_many_are_added(names, data):
+def test_held_out_pictures_are_chosen_by_name_alone(names, data):
     # Held out are the first by hash, so added pictures never change which of two old ones goes first.
     files = sorted(Path(f"{name}.png") for name in names)
     whole = Domain("x", Path("folder"), tuple(files))
@@ -119,13 +119,13 @@ def test_what_is_held_out_is_chosen_by_name_alone_however_many_are_added(names, 
             assert held == old[: len(held)]
 
 
-def test_a_domain_is_known_again_by_its_names(tmp_path):
+def test_a_domain_is_identified_by_its_names(tmp_path):
     first = domain(tmp_path, 5)
     assert first.sha256 == replace(first, folder=tmp_path / "moved", name="other").sha256
     assert len({first.sha256, domain(tmp_path, 4).sha256, first.without(first.files[:1]).sha256}) == 3
 
 
-def test_folders_of_one_name_are_told_apart(tmp_path):
+def test_folders_of_one_name_get_different_names(tmp_path):
     source = SourceConfig(a=tmp_path / "x" / "photos", b=tmp_path / "y" / "photos")
     assert domain_names(source) == Pair("photos-A", "photos-B")
 
@@ -156,7 +156,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
         ({"root": "full"}, PictureError, "full/trainA does not exist: give a folder of pictures"),
     ],
 )
-def test_each_mistake_is_told_with_its_cure(tmp_path, monkeypatch, source, error, message):
+def test_each_mistake_is_reported_with_its_cure(tmp_path, monkeypatch, source, error, message):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "full/1.png", "other/1.png", "file.png", "empty/.hidden.png")
     with pytest.raises(error) as caught:
@@ -170,7 +170,7 @@ def test_holding_out_all_or_less_than_none_is_refused(tmp_path, asked):
         hold_out(domain(tmp_path, 10), asked)
 
 
-def test_a_folder_that_may_not_be_read_is_told(public_folder):
+def test_a_folder_without_read_permission_is_reported(public_folder):
     folder = touch(public_folder, "a/1.png", "b/2.png")
     (folder / "b").chmod(0)
     with (

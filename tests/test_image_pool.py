@@ -9,7 +9,7 @@ from diptych.training.image_pool import ImagePool
 
 
 def numbered(start: int, stop: int) -> torch.Tensor:
-    """Pictures ``(B, 1, 1, 1)`` that are told apart by their only value."""
+    """Pictures ``(B, 1, 1, 1)`` identified by their only value."""
     return torch.arange(start, stop).float().reshape(-1, 1, 1, 1)
 
 
@@ -18,7 +18,7 @@ def run(pool: ImagePool, start: int, stop: int) -> list[int]:
     return [int(pool.query(numbered(count, count + 1), count)) for count in range(start, stop)]
 
 
-def test_pictures_come_back_as_they_are_until_the_pool_is_full():
+def test_pictures_are_returned_unchanged_until_the_pool_is_full():
     pool = ImagePool(50, seed=0, stream=Stream.POOL_A)
     assert run(pool, 0, 50) == list(range(50))
     assert [int(picture) for picture in pool.images] == list(range(50))
@@ -44,7 +44,7 @@ def test_the_stored_picture_is_chosen_uniformly():
     assert chi_square < 24.3  # χ² of 7 degrees of freedom, p = 0.001
 
 
-def test_what_is_returned_from_the_pool_is_replaced_by_what_came_and_all_else_stays():
+def test_the_new_picture_replaces_the_returned_one():
     pool = ImagePool(5, seed=2, stream=Stream.POOL_A)
     run(pool, 0, 5)
     for count in range(5, 300):
@@ -55,7 +55,7 @@ def test_what_is_returned_from_the_pool_is_replaced_by_what_came_and_all_else_st
 
 
 def test_every_picture_is_returned_at_most_once_or_still_stored():
-    # Nothing is lost and nothing is shown twice: what went in is what came out and what is inside, but for the first.
+    # After the filling phase, each input is either returned once or still stored.
     pool = ImagePool(10, seed=3, stream=Stream.POOL_A)
     returned = run(pool, 0, 1000)[10:]
     stored = [int(picture) for picture in pool.images]
@@ -74,7 +74,7 @@ def test_seeds_and_domains_differ():
     assert len({tuple(run(pool, 0, 100)) for pool in pools}) == 4
 
 
-def test_a_pool_with_the_same_pictures_goes_on_the_same():
+def test_a_restored_pool_continues_identically():
     through, stopped = (ImagePool(10, seed=5, stream=Stream.POOL_A) for _ in range(2))
     whole = run(through, 0, 200)
     run(stopped, 0, 100)

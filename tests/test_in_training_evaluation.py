@@ -75,23 +75,23 @@ def test_pairs_are_scored_by_their_distance_to_the_truth_without_any_network(dat
         optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3),
     )
     scores = scores_of(train(replace(config, output=OutputConfig(num_samples=4)), tmp_path / "run"))
-    assert {score["criterion"] for score in scores.values()} == {"L1 to the truth, of 255"}
+    assert {score["criterion"] for score in scores.values()} == {"L1 to the true picture (0 to 255)"}
     values = [score["value"] for score in scores.values()]
     assert 0 < values[-1] < values[0] / 1.5 < 128
 
 
-def test_a_run_whose_score_is_flat_stops_when_it_may(data, tmp_path, often):
+def test_a_run_stops_early_after_patience_scores_without_improvement(data, tmp_path, often):
     # With such a learning rate nothing changes, so no score is better than the first.
     optimiser = OptimiserConfig(batch_size=2, learning_rate=1e-12)
     config = tiny(data, **pairs(data), optimiser=optimiser, output=OutputConfig(num_samples=10))
-    run = train(replace(config, length=LengthConfig(pictures=40, stop_when_flat=3)), tmp_path / "run")
+    run = train(replace(config, length=LengthConfig(pictures=40, patience=3)), tmp_path / "run")
     assert list(scores_of(run)) == [4, 8, 12, 16]
     assert [file.stem for file in run.checkpoint_files()] == ["000000016"]
     whole = train(replace(config, length=LengthConfig(pictures=40)), tmp_path / "whole")
     assert list(scores_of(whole))[-1] == 40
 
 
-def test_scoring_takes_no_more_than_its_share_of_the_time(data, tmp_path, monkeypatch):
+def test_scoring_takes_at_most_its_fraction_of_the_time(data, tmp_path, monkeypatch):
     monkeypatch.setattr("diptych.monitoring.in_training_evaluation.SCORING_FRACTION", 0.0)
     run = train(tiny(data, length=LengthConfig(pictures=12)), tmp_path / "run")
     assert list(scores_of(run)) == [4]  # the first is always taken
@@ -110,7 +110,7 @@ def test_without_the_extra_a_run_says_so_once_and_trains(data, tmp_path, monkeyp
     assert sum("pip install 'diptych[evaluate]'" in line for line in said) == 1
 
 
-def test_scores_change_nothing_that_is_learnt(data, tmp_path, often):
+def test_scoring_does_not_change_training(data, tmp_path, often):
     config = tiny(data, length=LengthConfig(pictures=8))
     runs = [
         train(replace(config, output=replace(config.output, score=score)), tmp_path / str(score))
@@ -120,7 +120,7 @@ def test_scores_change_nothing_that_is_learnt(data, tmp_path, often):
     assert all(one[name].equal(two[name]) for name in one)
 
 
-def test_an_unreadable_held_out_picture_leaves_out_its_pair(data, tmp_path):
+def test_an_unreadable_held_out_picture_skips_its_pair(data, tmp_path):
     options = pairs(data)
     options["data"] = replace(options["data"], skip_unreadable=True)
     names = sorted(file.name for file in (data / "testA").iterdir())

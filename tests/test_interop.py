@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from diptych.config import PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
 from diptych.errors import WeightsError
 from diptych.interop import load_original, save_original
-from diptych.interop.architecture import Architecture, misfit, read_architecture
+from diptych.interop.architecture import Architecture, mismatch, read_architecture
 from diptych.interop.names import authors_names, role_of
 from diptych.interop.original import read_original
 from diptych.networks import build_discriminator, build_generator
@@ -69,7 +69,7 @@ def test_the_authors_files_are_written_back_key_by_key(tmp_path, name):
     assert list(tmp_path.iterdir()) == [tmp_path / path.name]
 
 
-def test_architecture_is_told_in_words():
+def test_an_architecture_is_described_in_words():
     words = {name: str(read_original(REFERENCE / entry["file"]).architecture) for name, entry in FILES.items()}
     assert words["resnet9_batch_dropout"] == "ResNet of 9 blocks, width 4, batch norm, dropout, 3 to 2 channels"
     assert words["resnet6_none"] == "ResNet of 6 blocks, width 6, no norm, 3 to 3 channels"
@@ -78,8 +78,8 @@ def test_architecture_is_told_in_words():
     assert words["pixel_batch"] == "pixel discriminator, width 8, batch norm, 3 channels"
 
 
-def test_what_a_file_does_not_tell_is_said():
-    assert "do not show its dropout" in read_original(REFERENCE / FILES["unet128_batch_dropout"]["file"]).notes[0]
+def test_what_a_file_does_not_record_is_noted():
+    assert "do not record dropout" in read_original(REFERENCE / FILES["unet128_batch_dropout"]["file"]).notes[0]
     assert "running statistics" in read_original(REFERENCE / FILES["legacy_resnet9_instance"]["file"]).notes[0]
     assert read_original(REFERENCE / FILES["resnet9_instance"]["file"]).notes == ()
 
@@ -97,7 +97,7 @@ def test_a_generator_is_read_back_from_its_shapes(config, given, wanted):
     with torch.device("meta"):
         network = build_generator(config, given, wanted)
     assert read_architecture(network.state_dict()) == Architecture(config, given, wanted)
-    assert misfit(network.state_dict(), network) is None
+    assert mismatch(network.state_dict(), network) is None
 
 
 @settings(deadline=None)
@@ -120,7 +120,7 @@ def test_batch_norm_from_before_it_counted_is_read(tmp_path):
     assert same(load_original(saved(old, tmp_path / "x.pth")).state_dict(), state)
 
 
-def test_half_precision_becomes_float32_and_is_told(tmp_path):
+def test_half_precision_becomes_float32_and_is_noted(tmp_path):
     state = {key: value.half() for key, value in state_of().items()}
     found = read_original(saved(state, tmp_path / "x.pth"))
     assert found.notes == ("weights of another dtype are converted to float32",)

@@ -77,7 +77,7 @@ def theirs(tmp_path):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_generator_of_the_authors_comes_and_goes(tmp_path, name):
+def test_every_generator_of_the_authors_is_imported_and_exported(tmp_path, name):
     import_original([REFERENCE / name], tmp_path / "model.safetensors")
     export_original(tmp_path / "model.safetensors", tmp_path / "back")
     original = torch.load(REFERENCE / name, weights_only=True)
@@ -126,7 +126,7 @@ def test_what_is_imported_translates_in_its_direction(tmp_path, theirs):
     assert Translator.load(tmp_path / "m.safetensors", "b2a").channels_out == 1
 
 
-def test_the_blog_version_names_a_discriminator_by_what_it_judges(tmp_path, theirs):
+def test_the_blog_version_names_a_discriminator_by_its_input(tmp_path, theirs):
     for theirs_name, name in zip(CYCLEGAN, ("G__AB_9", "G__BA_9", "D__B_9", "D__A_9"), strict=True):
         originals(theirs, [theirs_name])[0].rename(theirs / f"{name}.pth")
     found = import_original(sorted(theirs.iterdir()), tmp_path / "run")
@@ -169,7 +169,7 @@ def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
         (UnetConfig(num_levels=5), ""),
     ],
 )  # fmt: skip
-def test_the_originals_options_for_a_model_are_told(generator, options):
+def test_the_originals_options_for_a_model_are_printed(generator, options):
     card = ModelCard(
         method="cyclegan", generator=generator, encodings=Pair(Encoding(1), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
@@ -210,7 +210,7 @@ def test_a_folder_is_imported_with_what_its_options_file_says(tmp_path, theirs):
     ("line", "words"),
     [("crop_size: large", "crop_size is 'large': correct"), ("preprocess: zoom", "preprocess is 'zoom': give one of")],
 )
-def test_an_options_file_that_makes_no_sense_is_one_line(tmp_path, theirs, line, words):
+def test_an_invalid_options_file_is_one_line(tmp_path, theirs, line, words):
     originals(theirs, CYCLEGAN[:2])
     (theirs / "opt.txt").write_text(f"{line}\n")
     with pytest.raises(WeightsError, match=rf"opt\.txt: {words}"):
@@ -263,8 +263,8 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth", "--to"),
         ("import nothing.pth --to new", "nothing.pth does not exist: give a .pth file"),
         ("import latest_net_D_A.pth --to new", "there is no generator among the files"),
-        ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not tell which: rename"),
-        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not tell which"),
+        ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not say which: rename"),
+        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not say which"),
         ("import wrong_net_D_A.pth --to new", "wrong_net_D_A.pth is not a discriminator of B but a ResNet of 1 blocks"),
         ("import latest_net_G_A.pth 5_net_G_A.pth --to new", "and 5_net_G_A.pth are both the generator A → B: give one"),
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),
@@ -273,7 +273,7 @@ def mistaken(theirs):
         ("import latest_net_G_A.pth --to model.pth", "model.pth is not a model file: give a folder, or a file that"),
         ("import latest_net_G_A.pth --to taken", "taken/model.safetensors exists already: give another"),
         ("import latest_net_G_A.pth --to taken/model.safetensors", "taken/model.safetensors exists already: give another"),
-        ("import latest_net_G_A.pth --to new --direction b2a", "the name of latest_net_G_A.pth tells its direction: leave"),
+        ("import latest_net_G_A.pth --to new --direction b2a", "the name of latest_net_G_A.pth already gives its direction: leave"),
         ("import taken --to new", "taken holds no latest_net_*.pth: give the files themselves"),
         ("export taken --original file", "file is a file: give a folder to write to"),
         ("translate . a.png b.png", ". holds no model.safetensors: convert its .pth files with diptych import . --to MODEL"),

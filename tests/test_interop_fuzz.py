@@ -106,7 +106,7 @@ def test_a_damaged_original_is_one_line(tmp_path, original, mutation):
 
 
 @pytest.mark.slow
-def test_in_our_own_format_no_changed_number_is_taken_for_good(tmp_path):
+def test_in_our_format_every_changed_number_is_detected(tmp_path):
     path, description = tmp_path / "model.safetensors", {"words": ["a", 1, None]}
     write_checksummed(path, "model", NETWORK.state_dict(), description)
     for number in mutated_files(path.read_bytes(), mutate, 0, path):

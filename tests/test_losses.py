@@ -22,7 +22,7 @@ def mean(function):
         ("hinge", lambda s: max(0.0, 1 - s), lambda s: max(0.0, 1 + s)),
     ],
 )
-def test_discriminators_want_real_high_and_fake_low(kind, real, fake):
+def test_discriminator_losses_are_low_for_high_real_and_low_fake_scores(kind, real, fake):
     other = SCORES.flip(0) + 0.25
     expected = 0.5 * (mean(real) + sum(fake(float(s)) for s in other.flatten()) / 4)
     assert losses.discriminator_gan(kind, SCORES, other).item() == pytest.approx(expected)
@@ -36,7 +36,7 @@ def test_discriminators_want_real_high_and_fake_low(kind, real, fake):
         ("hinge", lambda s: -s),
     ],
 )
-def test_generators_want_their_fakes_taken_for_real(kind, wanted):
+def test_generator_losses_are_low_for_high_fake_scores(kind, wanted):
     assert losses.generator_gan(kind, SCORES).item() == pytest.approx(mean(wanted))
 
 

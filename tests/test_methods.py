@@ -64,7 +64,7 @@ def test_without_an_identity_loss_cyclegan_has_no_such_term():
     assert logged["gan_a"] == pytest.approx((D_A * F * B - 1) ** 2)
 
 
-def test_the_discriminators_are_shown_what_the_image_pool_gives_and_the_generators_are_not():
+def test_only_the_discriminators_train_on_images_from_the_pool():
     method, old = cyclegan(lambda_identity=0.0), Pair(picture(0.1), picture(0.9))
     logged = losses_of(method, Pair(picture(A), picture(B)), lambda fake: old)
     assert logged["discriminator_a"] == pytest.approx(((D_A * A - 1) ** 2 + (D_A * 0.1) ** 2) / 2)
@@ -119,7 +119,7 @@ def test_a_discriminator_of_pairs_belongs_to_no_domain():
 
 
 @pytest.mark.parametrize("config", [CycleganConfig(lambda_identity=0.0), Pix2pixConfig()], ids=kind_of)
-def test_networks_take_and_give_the_channels_of_their_domains(config):
+def test_networks_have_the_channels_of_their_domains(config):
     method = build_method(config, ResnetConfig(width=2, num_blocks=1), PixelConfig(width=2), Pair(1, 3))
     real = Pair(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8))
     for direction, network in method.generators_by_direction().items():

@@ -1,4 +1,4 @@
-"""Every alarm fires where it must and is silent where it must not."""
+"""Every alarm is raised where it should be, and not elsewhere."""
 
 import io
 import json
@@ -51,11 +51,11 @@ def names(found):
     ],
     ids=["inverted", "identity", "collapsed"],
 )
-def test_sick_pictures_raise_their_alarm(outputs, name, value):
+def test_degenerate_pictures_raise_their_alarm(outputs, name, value):
     assert names(alarms("a2b", {name: value})) == [name]
 
 
-def test_sound_pictures_raise_none_of_these():
+def test_good_pictures_raise_no_alarm():
     numbers = {
         "luminance_correlation": indicators.luminance_correlation(X, RECOLOURED),
         "change": indicators.change(X, RECOLOURED),
@@ -127,7 +127,7 @@ def blurred(pictures):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_soft_edges_are_no_pattern(times):
-    """Beside the finest frequencies, a blurred flat square has energy that nobody sees; a ratio of it says nothing."""
+    """Beside the finest frequencies, a blurred flat square has invisible energy; a ratio of it is meaningless."""
     squares = torch.stack([torch.from_numpy(np.array(square(index, BLUE))) for index in range(8)])
     sharp = squares.permute(0, 3, 1, 2) / 127.5 - 1
     soft = sharp
@@ -153,7 +153,7 @@ def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
 
 
 @pytest.mark.parametrize(("kind", "least"), [("least-squares", 0.25), ("vanilla", math.log(2)), ("hinge", 1.0)])
-def test_guessing_has_the_least_loss_of_a_discriminator_that_cannot_tell(kind, least):
+def test_the_chance_level_is_the_lowest_loss_of_a_constant_score(kind, least):
     assert chance_level(kind) == pytest.approx(least, rel=1e-6)
 
 
@@ -163,7 +163,7 @@ def test_guessing_has_the_least_loss_of_a_discriminator_that_cannot_tell(kind, l
         ({"losses": {"discriminator_a": 0.15}}, []),
         ({"losses": {"discriminator_a": 0.25}}, []),
         ({"losses": {"discriminator_a": 0.001}}, ["discriminator_loss"]),
-        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_guess"]),
+        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_loss_high"]),
         ({"losses": {}, "gradients": {"generators": 3.0}}, []),
         ({"losses": {}, "gradients": {"generators": 1e6}}, ["gradient_large"]),
         ({"losses": {}, "gradients": {"discriminators": 1e-9}}, ["gradient_small"]),
@@ -182,9 +182,7 @@ def test_records_of_a_run_raise_their_alarms(squares, tmp_path, record, expected
 
 
 @pytest.mark.parametrize(("waiting_fraction", "number"), [(0.04, 0), (0.06, 1)])
-def test_waiting_for_pictures_is_told_once_and_with_the_cure_before_any_sample_is_drawn(
-    squares, tmp_path, waiting_fraction, number
-):
+def test_waiting_for_pictures_is_reported_once_before_any_sample_is_drawn(squares, tmp_path, waiting_fraction, number):
     plan = make_plan(tiny(squares, length=LengthConfig(pictures=10)), tmp_path / "run", None, Silent())
     plan.run.create()
     console = Console(file=io.StringIO(), width=200)
@@ -197,14 +195,14 @@ def test_waiting_for_pictures_is_told_once_and_with_the_cure_before_any_sample_i
     assert all("--num-workers" in line and "--disk-cache-gib" in line for line in told)
 
 
-def test_the_terminal_shows_the_share_of_time_spent_waiting_for_data():
+def test_the_terminal_shows_the_fraction_of_time_spent_waiting_for_data():
     terminal = Terminal(Console(file=io.StringIO(), width=200))
     terminal.start(0, 100)
     terminal.show(100, 3.21, {"cycle_a": 0.5}, waiting_fraction=0.07)
     assert "3.21/s, waiting 7% for data" in terminal.console.file.getvalue()
 
 
-def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_path):
+def test_a_discriminator_that_has_memorised_its_pictures_is_detected(squares, tmp_path):
     class ByHeart(nn.Module):
         """Real is what it has seen, to the pixel."""
 
@@ -239,7 +237,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found(squares, tmp_
             assert [alarm.about for alarm in found] == [f"discriminator {domain}"] * alarming
 
 
-def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squares, tmp_path, monkeypatch):
+def test_an_alarm_is_shown_once_logged_each_time_and_not_early_in_a_run(squares, tmp_path, monkeypatch):
     # With such a bound, whatever is translated is translated too little.
     monkeypatch.setitem(RULES, "change", replace(RULES["change"], low=2.0))
     monkeypatch.setattr("diptych.monitoring.alarms.QUIET_PICTURES", 0)
@@ -248,7 +246,7 @@ def test_an_alarm_is_told_once_logged_each_time_and_only_after_the_beginning(squ
     display.note = said.append
     config = tiny(squares, length=LengthConfig(pictures=40))
     run = train(replace(config, output=replace(config.output, num_samples=10)), tmp_path / "run", display=display)
-    logged = {record["pictures"]: record["health"] for record in run.metrics() if "health" in record}
+    logged = {record["pictures"]: record["alarms"] for record in run.metrics() if "alarms" in record}
     unchanged = {pictures: [a for a in found if a["name"] == "change"] for pictures, found in logged.items()}
     assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
     assert all([alarm["direction"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
@@ -276,7 +274,7 @@ def test_a_module_whose_every_step_overflowed_has_no_gradient_in_the_record():
     }
 
 
-def test_means_go_through_a_checkpoint_and_names_are_sorted():
+def test_means_survive_a_checkpoint_and_names_are_sorted():
     meters, restored = Meters(), Meters()
     for value in (1.0, math.nan, 2.0):
         meters.add({"gan": torch.tensor(4.0), "gradient.generators": torch.tensor(value)}, 1)

@@ -63,7 +63,7 @@ def test_patchgan_sees_patches_of_the_stated_size(layers, field):
     assert int(rows.max() - rows.min()) + 1 == field
 
 
-def test_every_network_of_the_registry_is_held_to_the_contract():
+def test_every_network_of_the_registry_is_tested_by_the_contract():
     assert {type(config) for config in SMALL_GENERATORS} == set(GENERATORS.built_in.values())
     assert {type(config) for config in SMALL_DISCRIMINATORS} == set(DISCRIMINATORS.built_in.values())
 
@@ -93,6 +93,7 @@ def test_discriminators_score_the_smallest_picture_they_name(config):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [SMALL_GENERATORS[0], SMALL_GENERATORS[-6]], ids=repr)
 def test_instance_norm_treats_each_picture_by_itself(config):
     network = build_generator(config, 3, 3).double()

@@ -1,10 +1,8 @@
-"""Ten mistakes that a newcomer makes: what each prints, line by line, how it exits, and that nothing is lost by it."""
+"""Ten mistakes of a newcomer: what each prints, its exit code, and that no data is lost."""
 
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from PIL import Image
 from diptych import __version__
 from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.run import Run
+from helpers.processes import Process, run_python
 from helpers.squares import BLUE, ORANGE, square
 
 SMALL = (
@@ -35,9 +34,7 @@ main(sys.argv[1:])
 
 
 def start(words, script=None):
-    program = ["-m", "diptych"] if script is None else ["-c", script]
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, *program, *shlex.split(words)], stdout=pipe, stderr=pipe, text=True)
+    return Process([*(["-m", "diptych"] if script is None else ["-c", script]), *shlex.split(words)])
 
 
 def diptych(words, script=None):
@@ -61,8 +58,7 @@ def trained(tmp_path_factory):
         (folder / name).mkdir()
         for index in range(first, first + 6):
             square(index, colour).save(folder / name / f"{index}.png")
-    command = [sys.executable, "-m", "diptych", *shlex.split(TRAIN), "--pictures", "4"]
-    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    run_python(["-m", "diptych", *shlex.split(TRAIN), "--pictures", "4"], check=True, cwd=folder)
     return folder
 
 
@@ -143,6 +139,7 @@ def test_no_space_left_for_a_run(desk):
     assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
 
 
+@pytest.mark.slow
 def test_a_killed_run(desk):
     shutil.rmtree("runs")
     command = f"{TRAIN} --pictures 60 --save-minutes 0"
@@ -227,6 +224,7 @@ def test_a_missing_extra(desk):
     assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_run(desk):
     command = f"{TRAIN} --pictures 100000"
     first = start(command)

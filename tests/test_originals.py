@@ -1,4 +1,4 @@
-"""What the original's options are called here is told, exists, and is what the page for those who come from it says."""
+"""The counterparts of the original's options exist, are named in errors, and agree with the documentation."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from diptych.cli import main
 from diptych.cli.options import options_of
-from diptych.cli.originals import NEEDLESS, OPTIONS, VALUES
+from diptych.cli.originals import NO_COUNTERPART, OPTIONS, VALUES
 from diptych.cli.train import Train
 
 PAGE = (Path(__file__).parents[1] / "docs" / "from-the-original-code.md").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def cure_of(capsys, *words):
     return told
 
 
-def test_whatever_is_given_in_place_of_theirs_is_an_option_here():
+def test_every_counterpart_of_an_original_option_exists():
     known = {name for option in options_of(Train) for name in option.names}
     named = {word for cure in (*OPTIONS.values(), *VALUES.values()) for word in cure.split() if word.startswith("--")}
     assert named <= known
@@ -42,7 +42,7 @@ def test_every_option_of_theirs_is_on_the_page():
         "--resize-or-crop",
         "--which-direction",
     }
-    for name in {*OPTIONS, *NEEDLESS} - older:
+    for name in {*OPTIONS, *NO_COUNTERPART} - older:
         assert re.search(rf"\b{name.removeprefix('--').replace('-', '_')}\b", TABLES), name
     for _, value in VALUES:
         assert re.search(rf"\b{value}\b", TABLES), value
@@ -65,5 +65,5 @@ def test_every_option_of_theirs_is_on_the_page():
         ("--no-generator.dropout", "did you mean --generator.no-dropout?"),
     ],
 )
-def test_who_types_theirs_is_told_ours(capsys, typed, cure):
+def test_an_original_option_is_refused_with_our_counterpart(capsys, typed, cure):
     assert cure in cure_of(capsys, *typed.split())

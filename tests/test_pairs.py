@@ -89,7 +89,7 @@ def loader(split, **data):
     return Loader(readers, config, seed=3, batch_size=4, paired=True)
 
 
-def test_a_pair_is_cropped_and_mirrored_as_one(paired):
+def test_a_pair_is_cropped_and_flipped_together(paired):
     # Orange and blue squares of a pair lie at one place, so after any common crop and flip they still do.
     split = find_split(SourceConfig(root=paired), paired=True)
     seen = set()
@@ -116,7 +116,7 @@ def test_side_by_side_pictures_are_cut_in_halves(tmp_path):
     assert np.array_equal(halves.b, np.asarray(square(0, BLUE)))
 
 
-def test_an_unreadable_half_leaves_its_partner_out_as_well(paired):
+def test_an_unreadable_half_skips_its_partner_as_well(paired):
     (paired / "trainB" / "5.png").write_bytes(b"nothing")
     split = find_split(SourceConfig(root=paired), paired=True)
     reader = loader(split, skip_unreadable=True)
@@ -134,7 +134,7 @@ def test_the_layout_decides_the_method_unless_it_is_given(tmp_path, squares):
     assert isinstance(parse(["train", "--root", str(squares)]).config().method, CycleganConfig)
 
 
-def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
+def test_equal_names_in_two_folders_are_noted(capfd, paired, tmp_path):
     from diptych.monitoring.progress import Terminal
 
     config = replace(
@@ -146,6 +146,7 @@ def test_equal_names_in_two_folders_bring_a_hint(capfd, paired, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["a2b", "b2a"])
 def test_pix2pix_trains_resumes_to_the_bit_and_translates(paired, tmp_path, direction):
     config = tiny(paired, **PIX2PIX | {"method": Pix2pixConfig(direction=direction)}, length=LengthConfig(pictures=240))

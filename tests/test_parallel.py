@@ -1,4 +1,4 @@
-"""Parallel directions: the same numbers as one after the other, every time, and only where that is so."""
+"""Parallel directions: the same numbers as sequential directions, and used only where that holds."""
 
 import threading
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ def trained(engine, *, batch_size=2, **networks):
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit():
+def test_in_fp32_weights_and_losses_equal_sequential_directions_to_the_bit():
     (state, found) = trained(PARALLEL)
     with cores(1):  # as each direction has: with more, sums are taken in another order
         plain, expected = trained(BATCHED)
@@ -40,6 +40,7 @@ def test_in_fp32_weights_and_losses_are_those_of_one_after_the_other_to_the_bit(
         assert torch.equal(value, state.tensors()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {"accumulate": 2}])
 def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
@@ -48,9 +49,10 @@ def test_whichever_direction_ends_first_the_numbers_are_the_same(options):
         assert torch.equal(value, other.tensors()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_training_goes_on_from_a_checkpoint_to_the_bit(tmp_path, precision):
+def test_training_resumes_from_a_checkpoint_to_the_bit(tmp_path, precision):
     run = Run(tmp_path)
     run.create()
     whole, _ = trained(PARALLEL | {"precision": precision})
@@ -78,7 +80,7 @@ ENGINES = {
 
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("name", NETWORKS)
-def test_networks_whose_order_counts_are_computed_one_after_the_other(name):
+def test_networks_that_depend_on_the_order_run_sequentially(name):
     (plain, _), (state, _) = (trained(engine, **NETWORKS[name]) for engine in (BATCHED, PARALLEL))
     assert state.execution.parallel is None
     for key, value in plain.tensors().items():
@@ -87,11 +89,11 @@ def test_networks_whose_order_counts_are_computed_one_after_the_other(name):
 
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("name", ENGINES)
-def test_engines_that_cannot_compute_at_once_do_not(name):
+def test_engines_without_parallel_directions_run_sequentially(name):
     assert state_of(PARALLEL | ENGINES[name]).execution.parallel is None
 
 
-def test_one_core_computes_one_direction_after_the_other():
+def test_on_one_core_directions_run_sequentially():
     with cores(1):
         assert state_of(PARALLEL).execution.parallel is None
 
@@ -107,7 +109,7 @@ def directions():
     return ParallelDirections(nullcontext)
 
 
-def test_gradients_are_added_to_what_is_there(directions):
+def test_gradients_accumulate(directions):
     weight = torch.tensor([2.0, 3.0], requires_grad=True)
     weight.grad = torch.tensor([10.0, 20.0])
     directions.backward([weight.exp().sum(), 0.5 * weight.sin().sum()], [weight])
@@ -151,7 +153,7 @@ def test_the_gradient_is_laid_out_as_its_weight(directions):
     assert torch.equal(weight.grad, 2 * weight.detach())
 
 
-def test_members_keep_their_places_and_are_computed_at_the_same_time(directions):
+def test_members_keep_their_order_and_are_computed_at_the_same_time(directions):
     both = threading.Barrier(2, timeout=60)
 
     def tell(x, y):

@@ -1,4 +1,4 @@
-"""Picture files as they come: each kind read as a person would expect, each wrong file told in one line."""
+"""Picture files as they come: each kind is read as a user expects, each wrong file is reported in one line."""
 
 import io
 import random
@@ -33,7 +33,7 @@ SMOOTH = np.stack([np.add.outer(np.arange(40), np.arange(60)) * k % 256 for k in
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".gif", ".webp"])
-def test_colour_comes_back_exactly_from_every_lossless_format(tmp_path, suffix):
+def test_every_lossless_format_keeps_colour_exactly(tmp_path, suffix):
     image = Image.fromarray(COLOUR[:10, :10])  # at most 256 colours, for GIF
     picture = read_picture(saved(tmp_path / f"x{suffix}", image))
     np.testing.assert_array_equal(picture.values, COLOUR[:10, :10])
@@ -41,14 +41,14 @@ def test_colour_comes_back_exactly_from_every_lossless_format(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".gif"])
-def test_grey_comes_back_exactly_and_has_one_channel(tmp_path, suffix):
+def test_grey_is_kept_exactly_and_has_one_channel(tmp_path, suffix):
     path = saved(tmp_path / f"x{suffix}", Image.fromarray(GREY))
     np.testing.assert_array_equal(read_picture(path).values, GREY[:, :, None])
     assert read_header(path) == (17, 12, True)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_a_jpeg_comes_back_nearly(tmp_path, mode):
+def test_a_jpeg_is_nearly_unchanged(tmp_path, mode):
     path = saved(tmp_path / "x.jpg", Image.fromarray(SMOOTH).convert(mode))
     expected = np.asarray(Image.open(path).convert("L" if mode == "L" else "RGB")).reshape(40, 60, -1)
     found = read_picture(path).values
@@ -196,13 +196,13 @@ def test_each_wrong_file_is_named_with_its_cure(tmp_path, name):
     assert_refused(tmp_path / "x.jpg", message)
 
 
-def test_what_is_no_file_is_named_with_its_cure(tmp_path):
+def test_a_path_that_is_not_a_file_is_named_with_its_cure(tmp_path):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert_refused(tmp_path / "folder.png", "is not a file: replace or remove it", by_header=True)
-    assert_refused(tmp_path / "link.png", "is a link to nothing: replace or remove it", by_header=True)
-    assert_refused(tmp_path / "loop.png", "is a link to nothing: replace or remove it", by_header=True)
+    assert_refused(tmp_path / "link.png", "is a broken link: replace or remove it", by_header=True)
+    assert_refused(tmp_path / "loop.png", "is a broken link: replace or remove it", by_header=True)
     assert_refused(tmp_path / "none.png", "does not exist: give an existing picture", by_header=True)
 
 
@@ -217,7 +217,7 @@ def test_a_file_that_may_not_be_read_is_named_with_its_cure(public_folder):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif", ".gif"])
-def test_a_cut_off_picture_is_told(tmp_path, suffix, share):
+def test_a_cut_off_picture_is_reported(tmp_path, suffix, share):
     path = saved(tmp_path / f"x{suffix}", Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -357,7 +357,7 @@ def test_16_bits_are_kept_where_the_format_has_them_and_else_scaled_and_said_so(
         np.testing.assert_array_equal(read_picture(path).values, picture.values)
 
 
-def test_a_picture_too_large_for_the_format_is_told_and_nothing_is_written(tmp_path):
+def test_a_picture_too_large_for_the_format_is_refused_and_nothing_is_written(tmp_path):
     for suffix in (".jpg", ".webp"):
         path = tmp_path / f"x{suffix}"
         with pytest.raises(
@@ -372,7 +372,7 @@ def test_a_name_as_long_as_a_name_can_be_is_written(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path):
+def test_a_full_disk_keeps_the_old_file_and_no_temporary_file(tmp_path):
     # The limit on a file's size stands in for the disk's, in a process of its own.
     path = saved(tmp_path / "x.png", Image.fromarray(COLOUR))
     before = path.read_bytes()

@@ -48,7 +48,7 @@ def python(*words, on_path=True, **options):
 
 
 def diptych(*words, on_path=True, code=0):
-    """What the command writes, standard output and error, once it has ended with ``code``."""
+    """The standard output and error of the command, which must exit with ``code``."""
     process = python("-m", "diptych", *words, on_path=on_path)
     out, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
@@ -75,13 +75,14 @@ def test_options_of_the_package_are_options_of_the_command_line():
     assert "Weight of the distance between input and output." in out
 
 
-def test_its_choices_are_resolved_and_kept(trained):
+def test_its_options_are_resolved_and_stored(trained):
     config = json.loads(trained.config_file.read_text())["config"]
     assert config["generator"] == {"kind": GENERATOR, "width": 3, "kernel": 5}
     assert config["method"] == {"kind": METHOD, "lambda_same": 2.5}
     assert set(records_of(trained)[-1]["losses"]) == {"gan", "same", "critic"}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_equals_a_run_that_never_stopped(trained, squares, tmp_path):
     killed = Run(tmp_path / "killed")
     words = training(squares, killed.folder, *CHOICE)
@@ -138,7 +139,7 @@ def test_without_the_package_its_model_and_its_run_say_what_is_missing(trained, 
     [
         ("colourful.config:Shift", "colourful.config has no 'Shift'"),
         ("colorful.config:ShiftConfig", "colorful.config cannot be imported"),
-        ("colourful.networks:ShiftGenerator", "colourful.networks:ShiftGenerator is no generator config"),
+        ("colourful.networks:ShiftGenerator", "colourful.networks:ShiftGenerator is not a generator config"),
     ],
 )
 def test_a_class_path_that_leads_nowhere_is_one_line(squares, tmp_path, kind, message):
@@ -157,7 +158,7 @@ def test_from_python_it_trains_and_resumes_to_the_bit(plugin, squares, tmp_path)
     assert_equal_runs(whole, train(config, tmp_path / "broken"))
 
 
-def test_a_run_begins_with_the_weights_of_its_model(trained, plugin, squares, tmp_path):
+def test_a_run_starts_from_the_weights_of_its_model(trained, plugin, squares, tmp_path):
     begin = OptimiserConfig(batch_size=2, init_from=trained.model_file, learning_rate=1e-12)
     networks = {"method": plugin.CriticConfig(), "generator": plugin.ShiftConfig(), "discriminator": PatchganConfig()}
     config = tiny(squares, **networks, optimiser=begin, length=LengthConfig(pictures=2))

@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else, whatever the run holds and whatever its parts are called."""
+"""report.html: one file that needs nothing else, for any content of the run and any names."""
 
 import base64
 import io
@@ -77,7 +77,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of three sample grids; not to be changed."""
+    """A run of three sample grids; read-only."""
     folder = tmp_path_factory.mktemp("report")
     config = replace(TINY, source=SourceConfig(root=make_squares(folder / "pictures", train=24)))
     config = replace(config, length=LengthConfig(pictures=200), output=replace(config.output, num_samples=2))
@@ -88,7 +88,7 @@ def trained(tmp_path_factory):
 def run(trained, tmp_path):
     """A copy of it, to change; without the alarms of a run that short."""
     run = Run(Path(shutil.copytree(trained.folder, tmp_path / "run")))
-    records = [record for record in run.metrics() if "health" not in record]
+    records = [record for record in run.metrics() if "alarms" not in record]
     run.metrics_file.write_text("".join(json.dumps(record) + "\n" for record in records))
     return run
 
@@ -102,7 +102,8 @@ def score(**numbers):
             "real": -0.001, "interval": [0.25, 0.35]} | numbers  # fmt: skip
 
 
-def test_a_run_writes_its_report_as_it_goes(trained):
+@pytest.mark.slow
+def test_a_run_updates_its_report_during_training(trained):
     page = Page(trained.report_file.read_text(encoding="utf-8"))
     assert "Finished · 200 pictures of each domain" in page.text
     assert len(page.all("img", **{"data-at": ""})) == len(list(trained.samples.glob("*.png")))
@@ -136,14 +137,14 @@ def test_the_report_made_afterwards_compares_the_same_pictures(trained, run):
     assert len(given[0]) == 16
 
 
-def test_whatever_things_are_called_it_stays_text(run):
+def test_names_are_escaped(run):
     about = run.about()
     about["config"]["source"] = {"a": f"x/{HOSTILE.replace('/', '')}", "b": "y/絵画-לוח", "root": None}
     about["command"] = f"diptych train {HOSTILE}"
     about["versions"] = {HOSTILE: HOSTILE}
     run.write_json(run.config_file, about)
     run.log({"pictures": 200, "losses": {HOSTILE: 1.0}})
-    run.log({"pictures": 200, "health": [dict.fromkeys(ALARM, HOSTILE)]})
+    run.log({"pictures": 200, "alarms": [dict.fromkeys(ALARM, HOSTILE)]})
     found = {"source": HOSTILE, "target": HOSTILE, "scores": {"kid": score(name=HOSTILE)}}
     scores = {"directions": {"a2b": found}, "remarks": [HOSTILE], "protocol": {HOSTILE: {"x": HOSTILE}}}
     run.write_json(run.scores_file, scores)
@@ -158,7 +159,7 @@ def test_whatever_things_are_called_it_stays_text(run):
     assert run.report_file.read_text(encoding="utf-8").count("<script") == 1
 
 
-def test_scores_stand_beside_their_anchors_with_the_protocol(run):
+def test_scores_are_shown_with_reference_values_and_protocol(run):
     found = {"kid": score(), "diversity": score(name="diversity", better=None, interval=None, real=None)}
     protocol = {"model": {"pictures_seen": 100}, "features": {"network": "Net", "sha256": "abc"}}
     scores = {"directions": {"b2a": {"source": "B", "target": "A", "scores": found}}, "remarks": ["few"]}
@@ -194,18 +195,18 @@ def test_charts_come_in_the_order_of_the_losses_and_lines_in_that_of_the_domains
     assert [word for word in page.words if word in titles] == titles
 
 
-def test_alarms_are_told_in_plain_words_until_they_are_gone(run):
-    run.log({"pictures": 100, "health": [ALARM | {"direction": "data"}]})
+def test_alarms_are_shown_until_they_are_gone(run):
+    run.log({"pictures": 100, "alarms": [ALARM | {"direction": "data"}]})
     assert "No alarms." in page_of(run).text  # the grid at 200 was drawn without one
-    assert "1 earlier alarm, now gone" in page_of(run).text
-    run.log({"pictures": 200, "health": [ALARM]})
+    assert "1 earlier alarm, no longer raised" in page_of(run).text
+    run.log({"pictures": 200, "alarms": [ALARM]})
     text = page_of(run).text
     assert (
         "1 alarm A to B : mode collapse: different pictures come out alike. relative spread 0.04, threshold 0.2" in text
     )
     assert "What to try: give more pictures." in text
     assert "Last seen at 100 pictures." in text
-    run.log({"pictures": 200, "health": []})
+    run.log({"pictures": 200, "alarms": []})
     assert "No alarms." in page_of(run).text
 
 

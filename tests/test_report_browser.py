@@ -45,7 +45,7 @@ def report(tmp_path_factory):
     score = {"name": "KID (EfficientNet-Lite0)", "better": "lower", "trained": 0.3, "untranslated": 0.2}
     found = {"scores": {"kid": score | {"untrained": 0.5, "real": -0.000387, "interval": [0.25, 0.35]}}}
     run.write_json(run.scores_file, {"directions": {"a2b": found}, "protocol": {"sha256": "0" * 64}})
-    run.log({"pictures": 200, "health": [{"alarm": "l" * 80, "value": 1.0, "threshold": 2.0, "advice": "x"}]})
+    run.log({"pictures": 200, "alarms": [{"alarm": "l" * 80, "value": 1.0, "threshold": 2.0, "advice": "x"}]})
     from diptych.report.report import write_report
 
     return write_report(run)
@@ -72,11 +72,12 @@ def digest(image):
 
 
 def handle_at(frame):
-    """Where the handle is, as a share of the picture's width, and where the picture before ends."""
+    """The position of the handle and the right edge of the input picture, as fractions of the width."""
     handle, box = frame.locator(".handle").bounding_box(), frame.bounding_box()
     return (handle["x"] + handle["width"] / 2 - box["x"]) / box["width"]
 
 
+@pytest.mark.slow
 def test_the_slider_shows_one_sample_grid_after_the_other(browser, report):
     with opened(browser, report) as page:
         shown = page.locator("#grids img:visible")
@@ -126,7 +127,7 @@ def test_the_handle_follows_a_finger(browser, report):
         assert handle_at(frame) == pytest.approx(0.25, abs=0.01)
 
 
-def test_curves_tell_their_numbers_under_the_pointer(browser, report):
+def test_curves_show_their_values_under_the_pointer(browser, report):
     with opened(browser, report) as page:
         chart = page.locator(".chart", has_text="Cycle consistency")
         output = chart.locator("output").first
@@ -185,6 +186,7 @@ def brightness(colour):
     return sum(weight * level for weight, level in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+@pytest.mark.slow
 def test_without_a_script_the_newest_samples_and_all_numbers_are_there(browser, report):
     with opened(browser, report, java_script_enabled=False) as page:
         assert page.locator("#grids img:visible").count() == 1

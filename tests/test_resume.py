@@ -1,4 +1,4 @@
-"""A run that is killed, at any moment and however often, goes on as if it never had been."""
+"""A run that is killed, at any moment and repeatedly, resumes as if it had never stopped."""
 
 import random
 import signal
@@ -15,30 +15,25 @@ from diptych.errors import RunError, WeightsError
 from diptych.lock import locked
 from diptych.run import Run
 from diptych.training.loop import train
+from helpers.processes import Process, run_python
 from helpers.runs import PICTURES, SMALL, InterruptAt, assert_equal_runs, records_of, state_of, tiny
 
 
 def command(root, run, *options):
     """Trains with a checkpoint after every update, so that most kills fall into writing one."""
     arguments = f"train --root {root} --run {run} {SMALL} --discriminator.num-layers 1 --batch-size 2 --save-minutes 0"
-    return [sys.executable, "-m", "diptych", *arguments.split(), "--pictures", str(PICTURES), *options]
+    return ["-m", "diptych", *arguments.split(), "--pictures", str(PICTURES), *options]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, tmp_path, precision):
     options = ["--precision", precision]
-    subprocess.run(
-        command(squares, tmp_path / "whole", *options, "--num-workers", "0"), check=True, capture_output=True
-    )
+    run_python(command(squares, tmp_path / "whole", *options, "--num-workers", "0"), check=True)
     rng, kills, inside_a_write = random.Random(precision), 0, 0
     killed = Run(tmp_path / "killed")
     for number_of_workers in (0, 3, 2, 1, 4, 5):
-        process = subprocess.Popen(
-            command(squares, killed.folder, *options, "--num-workers", str(number_of_workers)),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = Process(command(squares, killed.folder, *options, "--num-workers", str(number_of_workers)))
         already = len(list(killed.samples.glob("*.png"))), killed.checkpoint_files()
         while process.poll() is None and killed.checkpoint_files() == already[1]:
             time.sleep(0.002)  # it has begun when it writes its first checkpoint
@@ -52,7 +47,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
             kills += 1
         process.wait()
         inside_a_write += any(killed.checkpoints.glob(".*.tmp"))
-    subprocess.run(command(squares, killed.folder, *options), check=True, capture_output=True)
+    run_python(command(squares, killed.folder, *options), check=True)
     assert kills >= 3
     assert inside_a_write >= 1
     assert not any(killed.checkpoints.glob(".*.tmp"))
@@ -64,6 +59,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
     assert rates[-1] < rates[0] / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -74,7 +70,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
     ],
     ids=["dropout", "batch norm", "no ema", "hinge"],
 )
-def test_every_kind_of_run_goes_on_to_the_bit(squares, tmp_path, changes):
+def test_every_kind_of_run_resumes_to_the_bit(squares, tmp_path, changes):
     config = tiny(squares, length=LengthConfig(pictures=PICTURES), **changes)
     whole = train(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -82,6 +78,7 @@ def test_every_kind_of_run_goes_on_to_the_bit(squares, tmp_path, changes):
     assert_equal_runs(whole, train(config, tmp_path / "broken"))
 
 
+@pytest.mark.slow
 def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=200))
     train(config, tmp_path / "run")
@@ -92,7 +89,7 @@ def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp
     assert rates[300] == pytest.approx(2e-4 * (1 - 50 / 101))
 
 
-def test_a_fork_begins_with_the_parents_state_and_may_differ(squares, tmp_path):
+def test_a_fork_starts_from_the_parents_state_and_may_change_options(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=100))
     parent = train(config, tmp_path / "parent")
     changed = replace(
@@ -131,11 +128,11 @@ def test_other_pictures_are_refused(tmp_path):
         train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
 
 
-def test_a_run_goes_on_without_any_option_repeated(squares, tmp_path):
+def test_a_run_resumes_without_repeated_options(squares, tmp_path):
     options = ["--precision", "fp32", "--lambda-a", "7", "--pictures", "4"]
-    subprocess.run(command(squares, tmp_path / "run", *options), check=True, capture_output=True)
-    again = [sys.executable, "-m", "diptych", "train", "--run", str(tmp_path / "run"), "--pictures", "6"]
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    run_python(command(squares, tmp_path / "run", *options), check=True)
+    again = ["-m", "diptych", "train", "--run", str(tmp_path / "run"), "--pictures", "6"]
+    done = run_python(again)
     assert done.returncode == 0, done.stderr
     assert "4 of 6 pictures" in done.stderr
     assert Run(tmp_path / "run").config().method.lambda_a == 7
@@ -156,7 +153,7 @@ with locked(Path({str(tmp_path / "run")!r})):
     assert holder.stdout.readline() == "locked\n"
     with pytest.raises(RunError, match=f"is being trained by process {holder.pid}: wait for it"):
         train(config, tmp_path / "run")
-    holder.kill()  # the lock dies with its process
+    holder.kill()  # the lock is released with its process
     holder.wait()
     train(config, tmp_path / "run")
 
@@ -178,12 +175,12 @@ def test_weights_that_are_not_finite_are_never_written(squares, tmp_path):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize(("on_full_disk", "code"), [("go-on", 0), ("stop", 2)])
+@pytest.mark.parametrize(("on_full_disk", "code"), [("continue", 0), ("stop", 2)])
 def test_a_full_disk_loses_nothing(squares, tmp_path, on_full_disk, code):
-    # A limit on the size of files stands in for the disk's: checkpoints grow with the pools until they no longer fit.
+    # A limit on the file size simulates a full disk: checkpoints grow with the pools until they no longer fit.
     run = Run(tmp_path / "run")
     options = ["--precision", "fp32", "--pictures", "8", "--pool-size", "50", "--on-full-disk", on_full_disk]
-    subprocess.run(command(squares, run.folder, *options), check=True, capture_output=True)
+    run_python(command(squares, run.folder, *options), check=True)
     limit = run.checkpoint_files()[-1].stat().st_size + 20_000
     kept = run.checkpoint_files()[-1]
     script = f"""
@@ -191,16 +188,16 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 from diptych.cli import main
-main({command(squares, run.folder, *options)[3:]!r} + ["--pictures", "12", "--save-minutes", "0"])
+main({command(squares, run.folder, *options)[2:]!r} + ["--pictures", "12", "--save-minutes", "0"])
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = run_python(["-c", script])
     assert "no checkpoint at" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.returncode == 2  # at the end there is no next chance
-    assert ("training goes on, and tries again" in done.stderr) == (code == 0)
+    assert done.returncode == 2  # at the end there is no next checkpoint
+    assert ("training continues, and tries again" in done.stderr) == (code == 0)
     read_checksummed(kept if kept.exists() else run.checkpoint_files()[-1], "checkpoint")
     assert not any(run.checkpoints.glob(".*.tmp"))
-    again = subprocess.run(command(squares, run.folder, *options, "--pictures", "12"), capture_output=True, check=False)
+    again = run_python(command(squares, run.folder, *options, "--pictures", "12"))
     assert again.returncode == 0
 
 

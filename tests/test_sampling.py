@@ -1,4 +1,4 @@
-"""Which pictures come when, and how they are seen: the frequencies asked for, and functions of (seed, count) alone."""
+"""Order, crops and flips of pictures: their frequencies, and that they are functions of (seed, count) alone."""
 
 import os
 from itertools import islice
@@ -64,7 +64,7 @@ def test_a_and_b_are_drawn_independently():
     assert_even(table)
 
 
-def test_the_places_of_crops_in_a_and_b_are_independent():
+def test_the_positions_of_crops_in_a_and_b_are_independent():
     views = [[random_crop(0, stream, n, flip=True) for n in range(4000)] for stream in (Stream.VIEW_A, Stream.VIEW_B)]
     numbers = np.array([[(view.left, view.top, view.flipped) for view in domain] for domain in views], float)
     correlation = np.corrcoef(np.concatenate([*numbers], axis=1).T)
@@ -83,7 +83,7 @@ def test_every_place_of_the_order_is_uniform():
         assert_even(np.bincount(place, minlength=10))
 
 
-def test_crops_are_uniform_over_all_places_to_the_very_edges():
+def test_crops_are_uniform_over_all_positions_including_the_edges():
     # Crops of 16 of a picture of 20 have 5 × 5 places, each as likely.
     places = [crop_and_flip(PIXELS, random_crop(0, Stream.VIEW_A, n, flip=False), 16)[0, 0, 0] for n in range(10_000)]
     rows, columns = np.divmod(places, 20)
@@ -92,14 +92,14 @@ def test_crops_are_uniform_over_all_places_to_the_very_edges():
     assert_even(table.ravel())
 
 
-def test_half_of_the_pictures_are_mirrored_whatever_their_crop():
+def test_half_of_the_pictures_are_flipped_independently_of_the_crop():
     views = [random_crop(1, Stream.VIEW_B, count, flip=True) for count in range(10_000)]
     assert abs(sum(view.flipped for view in views) - 5000) < 4 * 50
     plain = [random_crop(1, Stream.VIEW_B, count, flip=False) for count in range(10_000)]
     assert [view._replace(flipped=False) for view in views] == plain
 
 
-def test_a_mirrored_view_is_the_same_crop_left_to_right():
+def test_a_flipped_image_is_the_same_crop_left_to_right():
     np.testing.assert_array_equal(
         crop_and_flip(PIXELS, Crop(0.3, 0.9, True), 16), crop_and_flip(PIXELS, Crop(0.3, 0.9, False), 16)[:, ::-1]
     )
@@ -142,16 +142,14 @@ def batches(folders, start, stop, **options):
     ids=["none", "two in memory", "two and two on disk", "all on disk", "all in memory"],
 )
 @pytest.mark.parametrize("draft", [False, True])
-def test_batches_depend_neither_on_workers_nor_on_the_cache_nor_on_where_they_begin(
-    folders, num_workers, memory, disk, draft
-):
+def test_batches_do_not_depend_on_workers_cache_or_starting_point(folders, num_workers, memory, disk, draft):
     expected = batches(folders, 0, 90, draft=draft)
     options = {"num_workers": num_workers, "memory": memory, "disk": disk, "draft": draft}
     assert torch.equal(batches(folders, 0, 90, **options), expected)
     assert torch.equal(batches(folders, 39, 90, **options), expected[13:])
 
 
-def test_batches_hold_the_drawn_pictures_cropped_and_mirrored(folders):
+def test_batches_hold_the_drawn_pictures_cropped_and_flipped(folders):
     found, sizes = loader(folders).batch(30), Pair(9, 14)
     for offset in range(3):
         drawn = draw_unpaired(3, 30 + offset, sizes)
@@ -165,7 +163,7 @@ def test_batches_hold_the_drawn_pictures_cropped_and_mirrored(folders):
             np.testing.assert_array_equal(batch[offset].permute(1, 2, 0).numpy(), crop)
 
 
-def test_the_cache_stays_within_its_room(folders):
+def test_the_cache_stays_within_its_limit(folders):
     running = loader(folders, memory=2 * TWO + 5, disk=TWO + 5)
     for count in range(0, 60, 3):
         running.batch(count)

@@ -19,7 +19,7 @@ def test_the_rate_of_each_epoch_equals_the_authors(kind, decay_fraction, name):
     )
 
 
-def test_linear_decay_is_counted_as_the_paper_means_it():
+def test_linear_decay_follows_the_paper():
     assert factor("linear", 99, 200, 0.5) == 1
     assert factor("linear", 100, 200, 0.5) == pytest.approx(100 / 101)
     assert factor("linear", 199, 200, 0.5) == pytest.approx(1 / 101)

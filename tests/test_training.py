@@ -1,4 +1,4 @@
-"""A run: what it writes, how it stops, and that going on is the same as never having stopped."""
+"""A run: what it writes, how it stops, and that a resumed run equals an uninterrupted one."""
 
 import io
 import json
@@ -27,14 +27,14 @@ from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
-from diptych.training.fit_time import Pace, fit_to_time, measure_pace, room
+from diptych.training.fit_time import Pace, fit_to_time, images_in_time, measure_pace
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
 from diptych.training.state import State
 from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 
 
-def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
+def test_a_run_folder_has_all_documented_files(squares, tmp_path):
     run = train(tiny(squares), tmp_path / "run")
     assert sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")) == [
         "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "report.html", "samples",
@@ -53,8 +53,9 @@ def test_a_run_folder_holds_what_it_promises(squares, tmp_path):
     assert (card.pictures, card.ema, card.names, card.channels) == (300, True, ("A", "B"), (3, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares, tmp_path, precision):
+def test_an_interrupted_run_resumes_bit_for_bit(squares, tmp_path, precision):
     config = tiny(squares, engine=EngineConfig(precision=precision))
     whole = train(config, tmp_path / "whole")
     for pictures in (100, 200):
@@ -70,7 +71,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares, tmp_path
     assert sum(name.startswith("pools.") for name in found) == 10
 
 
-def test_seeds_decide_a_run(squares, tmp_path):
+def test_a_run_is_a_function_of_its_seed(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=20))
     runs = [
         train(replace(config, optimiser=replace(TINY.optimiser, seed=seed)), tmp_path / name)
@@ -96,12 +97,13 @@ def test_another_configuration_is_refused_with_the_difference(squares, tmp_path)
         train(changed, tmp_path / "run")
 
 
-def test_choices_made_at_the_start_are_kept(squares, tmp_path):
+def test_resolved_defaults_are_kept_on_resume(squares, tmp_path):
     config = tiny(squares, generator=ResnetConfig(width=4), length=LengthConfig(pictures=4))
     assert train(config, tmp_path / "run").config().generator.num_blocks == 6
     train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
     # 24 pictures an epoch, 20 epochs: the records at 100, 200, ... lie in epochs 5, 9, 13, 17, 20 (counted from 1).
     optimiser = OptimiserConfig(batch_size=1, schedule_unit="epoch")
@@ -114,10 +116,10 @@ def test_the_rate_of_each_epoch_is_the_papers(squares, tmp_path):
 
 def paced(time, pace, *, num_samples=None, score=True, **options):
     config = tiny(None, length=LengthConfig(time=time), output=OutputConfig(num_samples=num_samples, score=score))
-    return room(config, Pace(*pace), **{"batch_size": 2} | options)
+    return images_in_time(config, Pace(*pace), **{"batch_size": 2} | options)
 
 
-def test_a_time_has_room_for_what_the_pace_allows():
+def test_a_time_is_converted_to_pictures_by_the_measured_speed():
     assert paced("100s", (3.0, 0.1), num_samples=20, score=False) == (3 * (100 - 20 * 0.1), 20)
     assert paced("100s", (3.0, 0.1), num_samples=20) == (3 * (95 - 20 * 0.1), 20)  # scores get 5 %
     assert paced("100s", (3.0, 0.1), num_samples=20, score=False, elapsed=8.0) == (3 * (92 - 20 * 0.1), 20)
@@ -133,7 +135,7 @@ def test_there_is_one_sample_grid_however_long_it_takes():
 
 
 @pytest.mark.parametrize(("pace", "options"), [((100.0, 3.0), {}), ((0.5, 0.1), {}), ((100.0, 0.1), {"elapsed": 3.0})])
-def test_a_time_without_room_for_an_update_is_refused(pace, options):
+def test_a_time_too_short_for_an_update_is_refused(pace, options):
     with pytest.raises(
         OptionError, match=r"3s is too short for an update: an update takes .* s, and samples .* s: give"
     ):
@@ -147,14 +149,14 @@ def test_a_time_becomes_a_number_of_pictures_in_the_plan(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(time="100h"), output=OutputConfig(num_samples=20))
     plan = make_plan(config, tmp_path / "run", None, display)
     fitted = fit_to_time(plan, display, measure=lambda *_: Pace(1.0, 9000.0))
-    assert not fitted.is_open
+    assert not fitted.has_unresolved_length
     assert fitted.config.output.num_samples == 4
     assert fitted.total == fitted.config.length.pictures + fitted.config.length.pictures % 2
     assert fitted.sample_every == fitted.total // 4
     assert "samples are drawn 4 times, not 20: 100h is too short for more" in notes
 
 
-def test_the_pace_is_measured_and_leaves_no_trace(squares, tmp_path):
+def test_measuring_the_speed_does_not_change_training(squares, tmp_path):
     plan = make_plan(tiny(squares), tmp_path / "run", None, Silent())
     state = State(plan.config)
     before = {name: tensor.clone() for name, tensor in state.tensors().items()}
@@ -192,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(squares, tmp_path)
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
 
-def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
+def test_a_picture_that_becomes_unreadable_during_training_loses_nothing(tmp_path):
     from helpers.squares import make_squares
 
     root = make_squares(tmp_path / "data", train=24)
@@ -212,7 +214,7 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data": DataConfig(crop_size=30)}, "crop-size 30 is no multiple of 4"),
+        ({"data": DataConfig(crop_size=30)}, "crop-size 30 is not a multiple of 4"),
         ({"data": DataConfig(crop_size=64, load_size=32)}, "load-size 32 is less than crop-size 64"),
         ({"data": DataConfig(channels_a=2)}, "channels-a is 2: give 1"),
         ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),
@@ -227,13 +229,13 @@ def test_a_picture_that_breaks_in_the_middle_loses_nothing(tmp_path):
         ),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_is_written(squares, tmp_path, changes, words):
+def test_impossible_options_are_refused_before_anything_is_written(squares, tmp_path, changes, words):
     with pytest.raises(OptionError, match=words):
         train(tiny(squares, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_something_else_in_it_is_not_written_to(squares, tmp_path):
+def test_a_folder_with_other_files_is_refused(squares, tmp_path):
     (tmp_path / "thesis.txt").write_text("all my work")
     with pytest.raises(RunError, match="is not a run and holds other files"):
         train(tiny(squares), tmp_path)
@@ -254,7 +256,7 @@ def test_grey_and_colour_domains_train_without_identity(tmp_path):
     assert not any("identity" in name for record in records_of(run) for name in record["losses"])
 
 
-def test_the_sample_grid_has_a_row_for_each_thing(squares, tmp_path):
+def test_the_sample_grid_has_a_row_for_each_kind_of_picture(squares, tmp_path):
     run = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "run")
     grid = Image.open(sorted(run.samples.iterdir())[0]).convert("RGB")
     # Orange squares stand in the first row of A to B, and blue ones in the first of B to A; pictures are 96 pixels high.
@@ -272,7 +274,7 @@ def test_the_default_folder_is_named_after_the_domains(squares, tmp_path, monkey
     assert train(tiny(squares, length=LengthConfig(pictures=2))).folder == Path("runs") / squares.name
 
 
-def test_a_run_begins_with_the_networks_of_a_model(squares, tmp_path):
+def test_a_run_starts_from_the_networks_of_a_model(squares, tmp_path):
     config = tiny(squares, length=LengthConfig(pictures=4))
     first = train(config, tmp_path / "first")
     begin = replace(TINY.optimiser, init_from=first.model_file, learning_rate=1e-12)
@@ -282,7 +284,7 @@ def test_a_run_begins_with_the_networks_of_a_model(squares, tmp_path):
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
 
 
-def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
+def test_a_run_starts_from_the_original_codes_checkpoints(squares, tmp_path):
     from diptych.interop import export_original, import_original
 
     config = tiny(squares, length=LengthConfig(pictures=4))
@@ -303,7 +305,7 @@ def test_a_run_goes_on_from_the_original_codes_checkpoints(squares, tmp_path):
             assert torch.allclose(before[name], after[name], atol=1e-6)
 
 
-def test_a_run_begun_with_a_model_goes_on_by_the_same_command(squares, tmp_path):
+def test_a_run_started_from_a_model_resumes_by_the_same_command(squares, tmp_path):
     """The config of the command has the networks of the preset, not those of the model."""
     first = train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "first")
     config = tiny(squares, length=LengthConfig(pictures=2), generator=ResnetConfig(), discriminator=PatchganConfig())
@@ -331,7 +333,7 @@ def test_an_architecture_that_the_model_does_not_have_is_refused(squares, tmp_pa
     assert not (tmp_path / "second").exists()
 
 
-def test_the_command_that_began_a_run_is_kept(squares, tmp_path, monkeypatch):
+def test_the_command_that_started_a_run_is_kept(squares, tmp_path, monkeypatch):
     for program, typed in (("/somewhere/bin/diptych", "first"), ("/somewhere/diptych/__main__.py", "second")):
         monkeypatch.setattr("sys.argv", [program, "train", typed])
         train(tiny(squares, length=LengthConfig(pictures=2)), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""From a picture to what a network sees: sizes in closed form, places of crops, and a range that loses nothing."""
+"""From a picture to the input of a network: sizes in closed form, positions of crops, and a lossless range."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_every_picture_has_room_for_the_crop(width, height, resize, place):
     assert crop_and_flip(values, Crop(place, 1 - 0.001 - place, flipped=True), 24).shape == (24, 24, 3)
 
 
-def test_what_is_fitted_is_the_picture_resized_by_bicubic():
+def test_fitting_resizes_by_bicubic():
     values = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     expected = Image.fromarray(values).resize((30, 30), Image.Resampling.BICUBIC)
     found = fit(values, DataConfig(load_size=30, crop_size=20), stride=4)
@@ -80,7 +80,7 @@ def test_what_is_fitted_is_the_picture_resized_by_bicubic():
     assert fit_whole(values, DataConfig(load_size=99, crop_size=40), stride=4).shape == (40, 40, 3)
 
 
-def test_a_crop_is_the_part_that_it_names():
+def test_a_crop_has_the_stated_position():
     values = np.arange(6 * 8).reshape(6, 8, 1)
     np.testing.assert_array_equal(crop_and_flip(values, Crop(0, 0, False), 4), values[:4, :4])
     np.testing.assert_array_equal(crop_and_flip(values, Crop(0.999, 0.999, False), 4), values[2:, 4:])
@@ -122,7 +122,7 @@ def test_the_networks_output_is_rounded_to_the_nearest_and_clamped(dtype, top):
     assert found == [0, 0, 1, 1, top - 1, top, top, 0, top]
 
 
-def test_colours_and_rows_keep_their_places():
+def test_channels_and_rows_keep_their_order():
     values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     batch = stack([values, values[:, ::-1]])
     assert batch.shape == (2, 3, 5, 7)

@@ -1,4 +1,4 @@
-"""Translating with a trained model: any picture at its own size, whole folders, and whatever is wrong in them."""
+"""Translating with a trained model: any picture at its own size, whole folders, and files that cannot be read."""
 
 import re
 import subprocess
@@ -127,7 +127,7 @@ def test_of_pictures_side_by_side_a_half_is_translated(model, tmp_path):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{half}.png")), translator(values))
 
 
-def test_what_looks_like_a_pair_is_told_once_of_a_pix2pix_model(model, tmp_path):
+def test_an_input_that_looks_like_a_pair_is_noted_once_for_pix2pix(model, tmp_path):
     for name in ("one.png", "two.png"):
         Image.fromarray(noise(80, 40, 3)).save(tmp_path / name)
     loaded = Translator.load(model)
@@ -168,7 +168,7 @@ def test_padding_reflects_and_where_that_cannot_reach_repeats_the_edge(size, str
     np.testing.assert_array_equal(found, expected)
 
 
-def test_what_is_cut_back_is_the_place_of_the_picture(translator):
+def test_the_padding_is_removed_at_the_right_position(translator):
     # A generator that gives back what it gets shows where padding and cutting put each pixel.
     echo = Translator(lambda batch: batch, translator.card, "a2b")
     for size in SIZES:
@@ -185,7 +185,7 @@ def test_an_array_comes_back_in_its_type_and_shape(model, dtype, rest):
     assert (type(made), made.dtype, made.shape) == (np.ndarray, values.dtype, values.shape)
 
 
-def test_16_bits_are_translated_as_8_are_and_finer(model):
+def test_16_bit_translations_agree_with_8_bits_and_are_finer(model):
     translator, values = Translator.load(model), noise(24, 24, 3)
     deep = translator(values.astype(np.uint16) * 257)
     assert np.abs(deep / 257 - translator(values)).max() < 0.51
@@ -212,12 +212,12 @@ def test_a_pillow_image_comes_back_in_its_mode_or_the_nearest(model, given, got)
 @pytest.mark.parametrize(
     "values", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_arrays_that_are_no_pictures_are_refused(model, values):
+def test_arrays_that_are_not_pictures_are_refused(model, values):
     with pytest.raises(PictureError, match=r"is not an image: give \(H, W\) or \(H, W, 1 or 3\) of uint8 or uint16"):
         Translator.load(model)(values)
 
 
-def test_between_domains_of_unlike_channels_the_target_decides(tmp_path):
+def test_between_domains_of_different_channels_the_target_decides(tmp_path):
     forth, back = grey_to_colour(tmp_path), grey_to_colour(tmp_path, "b2a")
     for dtype in (np.uint8, np.uint16):
         grey, colour = noise(9, 8, dtype=dtype), noise(9, 8, 3, dtype=dtype)
@@ -299,7 +299,7 @@ def test_too_little_memory_is_recognised_by_the_cpu_allocators_own_error(transla
         Translator(lambda batch: torch.empty(10**15), translator.card, "a2b")(noise(20, 10, 3))
 
 
-def test_another_error_that_speaks_of_memory_is_not_hidden(translator):
+def test_another_error_that_mentions_memory_is_not_hidden(translator):
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(RuntimeError, match="illegal memory access"):
         failing(translator, error)(noise(20, 10, 3))
@@ -316,7 +316,7 @@ def test_forwards_compute_without_gradient_in_evaluation_mode_which_is_restored(
     assert [network.training for network in networks.values()] == [True, False]
 
 
-def test_the_precision_of_a_forward_is_the_devices_unless_full_is_wanted():
+def test_the_precision_of_a_forward_is_the_devices_unless_full_precision_is_set():
     torch.manual_seed(0)
     network, x = build_generator(RESNET, 3, 3).eval(), torch.rand(1, 3, 16, 16)
     device = Device(resolve_engine(EngineConfig(device="cpu", precision="bf16")))
@@ -378,7 +378,7 @@ def test_the_written_picture_is_what_the_translator_gives(model, tmp_path, capsy
     np.testing.assert_array_equal(read_picture(tmp_path / "out" / "x.png").values, expected)
 
 
-def test_size_training_resizes_and_says_nothing_of_scale(model, tmp_path, capsys):
+def test_size_training_resizes_without_a_scale_warning(model, tmp_path, capsys):
     fill(tmp_path / "in", "x.png", "y.jpg")
     assert run(capsys, model, tmp_path / "in", tmp_path / "out", "--size", "training") == (
         0,
@@ -387,7 +387,7 @@ def test_size_training_resizes_and_says_nothing_of_scale(model, tmp_path, capsys
     assert read_picture(tmp_path / "out" / "y.jpg").values.shape == (32, 32, 3)
 
 
-def test_a_scale_unlike_trainings_is_told_once_and_one_within_twofold_never(model, tmp_path, capsys):
+def test_a_scale_unlike_trainings_is_noted_once_and_one_within_a_factor_of_two_never(model, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for name, side in (("a", 16), ("b", 64), ("c", 65), ("d", 15), ("e", 200)):
         saved(tmp_path / "in" / f"{name}.png", Image.new("RGB", (side, side)))
@@ -398,7 +398,7 @@ def test_a_scale_unlike_trainings_is_told_once_and_one_within_twofold_never(mode
 
 
 def odd_pictures(folder):
-    """Pictures of every unusual kind, by name: what is said of each, if anything."""
+    """Pictures of every unusual kind, by name, and the note about each, if any."""
     folder.mkdir(parents=True)
     image, exif = Image.fromarray(noise(30, 20, 3)), Image.Exif()
     exif[0x0112] = 6
@@ -421,7 +421,7 @@ def odd_pictures(folder):
 
 
 def wrong_pictures(folder):
-    """Pictures with every kind of mistake: the beginning of what is said of each."""
+    """Pictures with every kind of damage, and the start of the error about each."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (content, _) in CONTENTS.items():
         (folder / f"{name}.jpg").write_bytes(content)
@@ -430,7 +430,7 @@ def wrong_pictures(folder):
     cut.write_bytes(cut.read_bytes()[:5000])
     saved(folder / "floats.tif", Image.fromarray(np.zeros((5, 5), np.float32)))
     messages = {f"{name}.jpg": message for name, (_, message) in CONTENTS.items()}
-    messages |= {"link.png": "is a link to nothing", "cut.png": "is cut off or damaged (5.0 kB; "}
+    messages |= {"link.png": "is a broken link", "cut.png": "is cut off or damaged (5.0 kB; "}
     messages |= {"floats.tif": "has pixels of 32 bits (mode F): convert it to 8 or 16 bits"}
     return [f"{folder}/{name} {message}" for name, message in sorted(messages.items())]
 
@@ -449,7 +449,7 @@ def test_odd_pictures_are_translated_at_the_size_they_are_seen_at(model, tmp_pat
             np.testing.assert_array_equal(after.alpha, before.alpha)
 
 
-def test_wrong_pictures_are_told_and_the_rest_is_done(model, tmp_path, capsys):
+def test_unreadable_pictures_are_reported_and_the_others_translated(model, tmp_path, capsys):
     messages = wrong_pictures(fill(tmp_path / "in", "a.png", "z.png"))
     code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
     assert code == 1
@@ -470,7 +470,7 @@ def test_16_bits_that_the_output_cannot_hold_are_scaled_and_said_so(tmp_path, ca
     assert np.abs(read_picture(tmp_path / "y.png").values - expected / 257).max() <= 0.5
 
 
-# -- what is refused before anything is done
+# -- what is refused before anything is translated
 
 
 def refused(source, target):
@@ -488,7 +488,7 @@ def test_names_that_are_one_on_many_disks_are_refused(tmp_path, names):
     assert re.search("and .* would both become .*: rename one of them", refused(tmp_path / "in", tmp_path / "out"))
 
 
-def test_writing_over_what_is_read_is_refused(tmp_path):
+def test_overwriting_an_input_is_refused(tmp_path):
     fill(tmp_path / "in", "x.png", "out/x.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for source, target in (
@@ -502,7 +502,7 @@ def test_writing_over_what_is_read_is_refused(tmp_path):
 
 
 def test_an_output_inside_the_input_is_refused(tmp_path):
-    """Else the second time would translate the translations."""
+    """Otherwise the second run would translate the translations."""
     fill(tmp_path / "in", "x.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for target in ("in/out", "in/deeper/out", "link/out"):
@@ -510,12 +510,12 @@ def test_an_output_inside_the_input_is_refused(tmp_path):
         assert message.endswith("so the next run would translate its own output: give an output outside of it"), target
 
 
-def test_a_folder_is_not_written_to_what_is_named_like_a_picture(tmp_path):
+def test_a_folder_named_like_a_picture_is_refused_as_output(tmp_path):
     fill(tmp_path / "in", "x.png")
     assert refused(tmp_path / "in", tmp_path / "out.jpg").endswith("is a folder: give a folder to write to")
 
 
-def test_pictures_of_kinds_that_are_not_read_are_told(model, tmp_path, capsys):
+def test_unsupported_formats_are_reported(model, tmp_path, capsys):
     fill(tmp_path / "in", "x.png", "deep/y.png")
     for name in ("in/deep/IMG_1.HEIC", "in/slide.svs", "phone/IMG_1.HEIC"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -607,7 +607,7 @@ def reader(folder, *, skip, report, channels=3):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_training_reads_odd_pictures_and_says_of_each_once_what_was_left_out(tmp_path, channels):
+def test_training_reads_odd_pictures_and_notes_each_conversion_once(tmp_path, channels):
     notes, told = odd_pictures(tmp_path / "in"), []
     read = reader(tmp_path / "in", skip=False, report=told.append, channels=channels)
     for index in [*range(12), *range(12)]:
@@ -615,7 +615,7 @@ def test_training_reads_odd_pictures_and_says_of_each_once_what_was_left_out(tmp
     assert told == notes
 
 
-def test_training_stops_at_a_wrong_picture_with_its_cure_and_the_option(tmp_path):
+def test_training_stops_at_an_unreadable_picture_with_its_cure_and_the_option(tmp_path):
     messages = wrong_pictures(tmp_path / "in")
     read = reader(tmp_path / "in", skip=False, report=[].append)
     for index, message in enumerate(messages):
@@ -627,7 +627,7 @@ def test_training_stops_at_a_wrong_picture_with_its_cure_and_the_option(tmp_path
         survey(read.domain, skip_unreadable=False)
 
 
-def test_training_goes_on_without_wrong_pictures_only_when_told_to(tmp_path):
+def test_training_skips_unreadable_pictures_only_with_the_option(tmp_path):
     messages, told, surveyed = wrong_pictures(fill(tmp_path / "in", "a.png", "z.png")), [], []
     read = reader(tmp_path / "in", skip=True, report=told.append)
     loader = Loader(Pair(read, read), read.data, seed=0, batch_size=2)
@@ -635,7 +635,7 @@ def test_training_goes_on_without_wrong_pictures_only_when_told_to(tmp_path):
     for pair in islice(batches, 20):
         assert pair.a.shape == pair.b.shape == (2, 3, 16, 16)
     batches.close()
-    problems = [f"left out: {message.split(': ')[0]}" for message in messages]
+    problems = [f"skipped: {message.split(': ')[0]}" for message in messages]
     assert len(told) == len(problems)
     assert all(line.startswith(problem) for line, problem in zip(sorted(told), problems, strict=True))
     facts = survey(read.domain, skip_unreadable=True, report=surveyed.append)
@@ -650,14 +650,14 @@ def test_an_error_ends_the_batches_whatever_reads_them(tmp_path):
         list(islice(Loader(Pair(read, read), read.data, seed=0, batch_size=2).batches(0), 50))
 
 
-def test_a_folder_without_one_good_picture_is_an_error_even_so(tmp_path):
+def test_a_folder_without_a_readable_picture_is_an_error_even_with_the_option(tmp_path):
     wrong_pictures(tmp_path / "in")
     read = reader(tmp_path / "in", skip=True, report=[].append)
     with pytest.raises(PictureError, match=r"no picture in .* can be read"):
         read(0)
 
 
-def test_pictures_of_unlike_sizes_cannot_share_a_batch_and_are_told_so(tmp_path):
+def test_pictures_of_different_sizes_cannot_share_a_batch(tmp_path):
     for index, size in enumerate([(16, 16), (32, 16)]):
         (tmp_path / "in").mkdir(exist_ok=True)
         saved(tmp_path / "in" / f"{index}.png", Image.new("RGB", size))

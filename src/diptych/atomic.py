@@ -28,7 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The permission bits that new files of this process lack. Reading the umask requires setting it."""
+    """The umask of this process. Reading it requires setting it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

@@ -28,8 +28,8 @@ def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Co
     Raises:
         OptionError: an unknown option, or a value of the wrong type; the message says where.
     """
-    made: Config = _from_json(kind, value, where)
-    return made
+    config: Config = _from_json(kind, value, where)
+    return config
 
 
 def _from_json(kind: Any, value: Any, where: str) -> Any:

@@ -98,7 +98,7 @@ def describe_engine(config: EngineConfig) -> str:
         "one direction at a time": not config.parallel_directions,
         "unfused optimiser": not config.fused,
         "activation checkpointing": config.activation_checkpointing,
-        f"accumulated over {config.accumulate} parts": config.accumulate > 1,
+        f"{config.accumulate} micro-batches": config.accumulate > 1,
     }
     return ", ".join([f"{config.precision} on {config.device}", *(name for name, on in switches.items() if on)])
 

@@ -54,7 +54,7 @@ class MissingExtraError(UserError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns an ``OSError`` while writing ``path`` into a ``UserError``."""
+    """Context manager: converts an ``OSError`` while writing ``path`` to a ``UserError``."""
     try:
         yield
     except OSError as error:

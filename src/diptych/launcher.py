@@ -9,5 +9,5 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes and prints for all."""
+    """Whether this is the main process (rank 0), which alone writes and prints."""
     return world_size() == 1 or os.environ["RANK"] == "0"

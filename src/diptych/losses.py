@@ -42,7 +42,7 @@ DISCRIMINATOR_LOSSES: dict[str, Callable[[Tensor, bool], Tensor]] = {
 
 
 def generator_gan(kind: str, fake_scores: Tensor) -> Tensor:
-    """A generator's adversarial loss: its fakes should get the scores of real images.
+    """A generator's adversarial loss: low if its fakes get the scores of real images.
 
     ``kind`` is a key of ``DISCRIMINATOR_LOSSES``; ``fake_scores`` may have any shape. A scalar.
     """
@@ -67,9 +67,9 @@ def cycle_consistency(real: Tensor, reconstructed: Tensor) -> Tensor:
     return F.l1_loss(reconstructed, real)
 
 
-def reconstruction(truth: Tensor, made: Tensor) -> Tensor:
+def reconstruction(truth: Tensor, output: Tensor) -> Tensor:
     """‖G(x) − y‖₁ as a mean, for pairs (x, y) (Isola et al. 2017, equation 3)."""
-    return F.l1_loss(made, truth)
+    return F.l1_loss(output, truth)
 
 
 def identity(real: Tensor, same: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class ParallelDirections:
     def halved_threads(self) -> Iterator[None]:
         """Context manager: each thread, including the caller, uses half of torch's intra-op threads.
 
-        The caller's own operations are small: on all cores, they would mostly wait for a busy one.
+        The caller's own operations are small: split over all cores, they would mostly wait for a busy core.
         """
         num_threads = torch.get_num_threads()
         torch.set_num_threads(max(1, num_threads // self.NUM_THREADS))

@@ -1,4 +1,4 @@
-"""Registries: which methods, generators and discriminators there are, by kind.
+"""Registries of the methods, generators and discriminators, by kind.
 
 A kind is a built-in name (``resnet``) or the class path of a config outside diptych (``package.module:Class``). Both
 lead to a frozen dataclass of options. Its class variable ``implementation`` is the class path of the method or network
@@ -39,7 +39,7 @@ class Registry:
         """The config class of ``kind``.
 
         Raises:
-            OptionError: no such kind, or the class path leads to no config class.
+            OptionError: no such kind, or the class path does not name a config class.
         """
         if kind in self.built_in:
             return self.built_in[kind]
@@ -49,7 +49,7 @@ class Registry:
         found: type[Any] = load_class(kind, self.component)
         if not isinstance(getattr(found, "implementation", None), str):
             cure = f"give the config class of a {self.component}: a dataclass with a class variable `implementation`"
-            raise OptionError(f"{kind} is no {self.component} config", cure=cure)
+            raise OptionError(f"{kind} is not a {self.component} config", cure=cure)
         return found
 
 
@@ -72,7 +72,7 @@ def kind_of(config: object) -> str:
 
 
 class ClassPathError(OptionError):
-    """A class path that leads to no class."""
+    """A class path that does not name a class."""
 
 
 def load_class(path: str, component: str) -> Any:
@@ -84,7 +84,7 @@ def load_class(path: str, component: str) -> Any:
     module, _, name = path.partition(":")
     try:
         found = import_module(module)
-    except Exception as error:  # a stranger's module may raise anything
+    except Exception as error:  # third-party modules may raise anything
         problem = f"{component} {path}: {module} cannot be imported ({first_line(error)})"
         raise ClassPathError(problem, cure="install the package, or put its folder on PYTHONPATH") from None
     if not hasattr(found, name):

@@ -1,4 +1,4 @@
-"""Random numbers as a function of (seed, stream, count), never of history.
+"""Random numbers as a function of (seed, stream, count), without state.
 
 There is no random state to save, and a resumed run makes the same choices as an uninterrupted one.
 """

@@ -188,7 +188,7 @@ class Run:
             score=f"{score['value']:.4g} ({score['criterion']})" if score else "",
         )
 
-    def sweep(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Removes temporary files that killed processes left."""
         for folder in (self.folder, self.checkpoints, self.samples):
             remove(folder.glob(".*.tmp"))

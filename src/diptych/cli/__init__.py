@@ -41,7 +41,7 @@ COMMANDS: dict[str, type[Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command that ``arguments`` (by default those of the process) name, and exits."""
+    """Runs the command in ``arguments`` (by default ``sys.argv``), and exits."""
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     except Exception:
@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         print(
-            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: make room or give another place",
+            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: free space, or give another path",
             file=sys.stderr,
         )
         return EXIT_MISTAKE
@@ -92,7 +92,7 @@ def _parse_in_every_process(arguments: Sequence[str]) -> Any:
 
 
 def parse(arguments: Sequence[str]) -> Any:
-    """The command that ``arguments`` name with its options, or its help. Call it to run it.
+    """Parses ``arguments``; returns a callable that runs the command, or prints its help.
 
     Raises:
         OptionError: a mistake in the arguments.

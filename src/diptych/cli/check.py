@@ -32,7 +32,7 @@ class Check:
     paired: bool = option(
         False, "The pictures are pairs, for pix2pix. Detected if the root has a folder train of side-by-side pictures."
     )
-    preset: Literal["default", "paper"] = option("default", "Preset that the defaults and the estimate are for.")
+    preset: Literal["default", "paper"] = option("default", "Preset for the defaults and the estimate.")
     estimate: bool = option(True, "Run some updates to estimate the time and the memory that training needs.")
     json: bool = option(False, "Print everything as JSON.")
 
@@ -66,8 +66,8 @@ def show(report: "Inspection") -> None:
         console.print(printable(line))
     console.print()
     for finding in report.findings:
-        said = f": {printable(finding.problem)}: {printable(finding.cure)}"
-        console.print(Text.assemble((finding.severity, STYLES[finding.severity]), said))
+        message = f": {printable(finding.problem)}: {printable(finding.cure)}"
+        console.print(Text.assemble((finding.severity, STYLES[finding.severity]), message))
         lines = finding.details or tuple(" = ".join(map(str, group)) for group in finding.files)
         for line in lines[:NUM_LISTED]:
             console.print(f"    {printable(line)}")

@@ -1,4 +1,4 @@
-"""``diptych completion``: scripts for bash, zsh and fish, which ask this command what can follow."""
+"""``diptych completion``: scripts for bash, zsh and fish, which call this command for the completions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

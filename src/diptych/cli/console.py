@@ -1,4 +1,4 @@
-"""The console for messages beside a result. Rich is imported only when it is needed: ``--help`` goes without it."""
+"""The console for messages on standard error. Rich is imported at first use: ``--help`` does not need it."""
 
 import sys
 from typing import TYPE_CHECKING

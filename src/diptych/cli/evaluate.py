@@ -67,7 +67,7 @@ class Evaluate:
         from diptych.run import Run
 
         stderr = stderr_console()
-        found = evaluate(
+        evaluation = evaluate(
             self.model,
             self.a,
             self.b,
@@ -82,14 +82,14 @@ class Evaluate:
         if (run := Run(self.model)).exists:
             write_report(run)
         console = Console(highlight=False, markup=False, emoji=False)
-        for direction, scores in found.scores.items():
-            source, target = found.names.along(direction)
+        for direction, scores in evaluation.scores.items():
+            source, target = evaluation.names.along(direction)
             console.print(_table(f"{source} to {target}", list(scores.values())))
             console.print(LEGEND, style="dim", soft_wrap=True)
             console.print()
-        for remark in found.remarks:
+        for remark in evaluation.remarks:
             console.print(remark, soft_wrap=True)
-        console.print(_protocol(found.protocol))
+        console.print(_protocol(evaluation.protocol))
         return 0
 
 
@@ -104,8 +104,8 @@ def _table(title: str, scores: "list[Score]") -> "Table":
         table.add_column(heading, justify="right")
     for score in scores:
         arrow = {"lower": " ↓", "higher": " ↑", None: ""}[score.better]
-        anchors = (score.untranslated, score.untrained, score.real)
-        table.add_row(score.name + arrow, figures(score.trained), *map(figures, anchors))
+        references = (score.untranslated, score.untrained, score.real)
+        table.add_row(score.name + arrow, figures(score.trained), *map(figures, references))
         if score.interval is not None:
             table.add_row("  95 % confidence interval", " … ".join(map(figures, score.interval)), style="dim")
     return table

@@ -42,16 +42,16 @@ OPTIONS: dict[str, str] = {
     "--update-html-freq": "--num-samples",
     "--which-direction": "--direction",
 }
-"""By the original's training option, with dashes for underscores: what to give instead."""
+"""What to give instead of each training option of the original, which is written with dashes here."""
 
-NEEDLESS: dict[str, str] = {
+NO_COUNTERPART: dict[str, str] = {
     "--continue-train": "the same command resumes by itself",
     "--dataset-mode": "it follows from --method",
     "--display-id": "report.html is written during training",
     "--epoch-count": "a resumed run continues at its last checkpoint",
     "--load-iter": "the last checkpoint is used",
     "--no-html": "report.html is written during training",
-    "--phase": "the folders' names tell training from test pictures",
+    "--phase": "the folder names separate training from test pictures",
     "--print-freq": "losses are logged every 100 pictures",
     "--serial-batches": "the order is a function of --seed",
     "--use-wandb": "--tensorboard writes curves for TensorBoard",
@@ -61,8 +61,8 @@ NEEDLESS: dict[str, str] = {
 VALUES: dict[tuple[str, str], str] = {
     ("--gan-loss", "lsgan"): "least-squares",
     **{
-        ("--resize", theirs): ours if is_cropped else f"{ours} --crop-size 0"
-        for theirs, (ours, is_cropped) in RESIZE.items()
+        ("--resize", original): resize if is_cropped else f"{resize} --crop-size 0"
+        for original, (resize, is_cropped) in RESIZE.items()
     },
     ("--generator", "resnet_9blocks"): "resnet --generator.num-blocks 9",
     ("--generator", "resnet_6blocks"): "resnet --generator.num-blocks 6",
@@ -74,17 +74,17 @@ VALUES: dict[tuple[str, str], str] = {
     ("--direction", "AtoB"): "a2b",
     ("--direction", "BtoA"): "b2a",
 }
-"""Our values, by our option and the original's value."""
+"""Our value for each pair of our option and the original's value."""
 
 
-def our_option(name: str) -> str:
+def option_cure(name: str) -> str:
     """The cure for the original's option ``name``; empty if the original has none of this name."""
     if name in OPTIONS:
         return f"give {OPTIONS[name]}"
-    return f"leave it out, since {NEEDLESS[name]}" if name in NEEDLESS else ""
+    return f"leave it out, since {NO_COUNTERPART[name]}" if name in NO_COUNTERPART else ""
 
 
-def our_value(name: str, value: str) -> str:
+def value_cure(name: str, value: str) -> str:
     """The cure for the original's ``value`` of our option ``name``; empty if it is not one."""
-    ours = VALUES.get((name, value), "")
-    return f"give {name} {ours}" if ours else ""
+    counterpart = VALUES.get((name, value), "")
+    return f"give {name} {counterpart}" if counterpart else ""

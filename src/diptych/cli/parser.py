@@ -1,7 +1,7 @@
 """The parser: one pass over the words of a command finds what is given, then the values are converted.
 
 A choice such as ``--generator package.module:Class`` brings options of its own. The pass learns them when it meets the
-choice, so a class must stand before its options. If an option is repeated, the last one wins.
+choice, so a class must come before its options. If an option is repeated, the last one wins.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diptych.cli.options import Option, config_options, options_of
-from diptych.cli.originals import our_option, our_value
+from diptych.cli.originals import option_cure, value_cure
 from diptych.errors import OptionError, did_you_mean
 
 HELP, HELP_ALL = "--help", "--help-all"
@@ -115,8 +115,8 @@ def _add_arguments(command: str, values: dict[str, Any], arguments: Sequence[Opt
 
 def _likely_option(command: str, name: str, known: Collection[str]) -> str:
     """The cure for ``name``, which is none of the ``known`` options of ``command``."""
-    if command == "train" and (ours := our_option(name)):
-        return ours
+    if command == "train" and (cure := option_cure(name)):
+        return cure
     negated = re.sub(r"^--no-(.+\.)", r"--\1no-", name.lower())
     likely = [option for option in known if option == negated or option.endswith(negated.replace("--", "."))]
     if likely:
@@ -155,5 +155,5 @@ def _choice(option: Option, text: str) -> Any:
 
 
 def _refuse_original_value(option: Option, text: str) -> None:
-    if ours := our_value(option.name, text):
-        raise OptionError(f"{option.name} is {text!r}", cure=ours)
+    if cure := value_cure(option.name, text):
+        raise OptionError(f"{option.name} is {text!r}", cure=cure)

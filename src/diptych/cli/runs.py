@@ -72,7 +72,7 @@ class Show:
             return
         about, facts = run.about(), run.facts()
         yield "run", run.folder
-        yield "begun", about.get("begun")
+        yield "started", about.get("started")
         yield "command", about.get("command")
         if about.get("parent"):
             yield "forked from", about["parent"]

@@ -48,7 +48,7 @@ class Train:
     preset: Literal["default", "paper"] = option(
         "default", "Defaults of the other options; paper reproduces the paper exactly."
     )
-    dry_run: bool = option(False, "Print the resolved options and the time and memory that the run needs, and stop.")
+    dry_run: bool = option(False, "Print the resolved options and the estimated time and memory, without training.")
     options: TrainConfig = TrainConfig()
 
     @classmethod
@@ -106,7 +106,7 @@ class Train:
 
         display = Terminal()
         plan = make_plan(self.config(), self.run, self.fork, display)
-        if plan.is_open:
+        if plan.has_unresolved_length:
             plan = fit_to_time(plan, display)
         print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
         print(flush=True)

@@ -18,8 +18,8 @@ Number = TypeVar("Number", int, float)
 class Range:
     """The valid numbers of an option."""
 
-    holds: Callable[[float], bool]
-    words: str
+    contains: Callable[[float], bool]
+    description: str
 
 
 ADJUSTABLE = "adjustable"
@@ -76,8 +76,8 @@ def check_ranges(config: Any) -> None:
     """
     for name, value, constraints in iter_fields(config):
         for constraint in constraints:
-            if isinstance(constraint, Range) and value is not None and not constraint.holds(value):
-                raise OptionError(f"{option_name(name)} is {value}", cure=f"give {constraint.words}")
+            if isinstance(constraint, Range) and value is not None and not constraint.contains(value):
+                raise OptionError(f"{option_name(name)} is {value}", cure=f"give {constraint.description}")
 
 
 def option_name(name: str) -> str:

@@ -52,7 +52,7 @@ class DataConfig:
         "Side of the random square crop in pixels; 0 does not crop. By default 256, or less if the pictures are "
         "smaller.",
     )
-    flip: bool = option(True, "Mirror half of the pictures left to right.")
+    flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: GreyOrColour | None = option(
         None, "Channels of domain A: 1 (grey) or 3 (RGB). By default 1 if every picture is grey."
     )
@@ -134,7 +134,7 @@ class EngineConfig:
         "CPU with --compile.",
     )
     batch_forwards: bool = option(
-        True, "Join the batches that go through the same network into one forward pass (never with batch norm)."
+        True, "Concatenate batches that go through the same network into one forward pass (never with batch norm)."
     )
     parallel_directions: bool = option(
         True,
@@ -147,8 +147,8 @@ class EngineConfig:
     )
     accumulate: Positive[int] = option(
         1,
-        "Gradient accumulation: compute each batch in this many parts and sum the gradients. Batch norm sees each "
-        "part separately.",
+        "Gradient accumulation: split each batch into this many micro-batches and sum the gradients. Batch norm sees "
+        "each micro-batch separately.",
     )
 
 
@@ -165,7 +165,7 @@ class LengthConfig:
         "Length as a time, such as 40m or 2h30m, instead of epochs. Measures the speed once, at the start.",
         "TIME",
     )
-    stop_when_flat: Adjustable[NotNegative[int]] = option(
+    patience: Adjustable[NotNegative[int]] = option(
         0, "Early stopping: stop after this many scores in a row without a better one. 0 never stops early."
     )
 
@@ -191,9 +191,9 @@ class OutputConfig:
     tensorboard: Adjustable[bool] = option(
         False, "Also write TensorBoard event files into the run folder (extra: tensorboard)."
     )
-    on_full_disk: Adjustable[Literal["go-on", "stop"]] = option(
-        "go-on",
-        "What to do when the disk is too full for a checkpoint: go on until the next one, or stop. The last good "
+    on_full_disk: Adjustable[Literal["continue", "stop"]] = option(
+        "continue",
+        "What to do when the disk is too full for a checkpoint: continue until the next one, or stop. The last good "
         "checkpoint is kept.",
     )
 

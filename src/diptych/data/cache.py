@@ -11,7 +11,7 @@ import numpy as np
 
 from diptych.data.encoding import Array
 
-KEPT_FREE = 4 * 2**30
+MIN_FREE_BYTES = 4 * 2**30
 """Bytes of disk space left free for other files, such as checkpoints."""
 
 
@@ -32,7 +32,7 @@ class PictureCache:
     """
 
     def __init__(self, memory_bytes: int = 0, *, disk_bytes: int = 0, folder: Path | None = None) -> None:
-        self.memory_room, self.disk_room, self.folder = memory_bytes, disk_bytes, folder
+        self.memory_left, self.disk_left, self.folder = memory_bytes, disk_bytes, folder
         self.in_memory: dict[int, Array] = {}
         self.on_disk: dict[int, Slot] = {}
         self.file: FileIO | None = None
@@ -51,18 +51,18 @@ class PictureCache:
         with self.lock:
             if index in self.in_memory or index in self.on_disk:
                 return
-            if values.nbytes <= self.memory_room:
-                self.memory_room -= values.nbytes
+            if values.nbytes <= self.memory_left:
+                self.memory_left -= values.nbytes
                 self.in_memory[index] = np.ascontiguousarray(values.transpose(2, 0, 1)).transpose(1, 2, 0)
-            elif values.nbytes <= self.disk_room and (slot := self._write(values)):
-                self.disk_room -= values.nbytes
+            elif values.nbytes <= self.disk_left and (slot := self._write(values)):
+                self.disk_left -= values.nbytes
                 self.on_disk[index] = slot
 
     def _write(self, values: Array) -> Slot | None:
         planes = np.ascontiguousarray(values.transpose(2, 0, 1))
         try:
             file = self._opened()
-            if shutil.disk_usage(self.folder or ".").free < KEPT_FREE + planes.nbytes:
+            if shutil.disk_usage(self.folder or ".").free < MIN_FREE_BYTES + planes.nbytes:
                 return None
             file.seek(self.end)
             if file.write(planes.data) < planes.nbytes:
@@ -74,9 +74,9 @@ class PictureCache:
 
     def _opened(self) -> FileIO:
         if self.file is None:
-            made = tempfile.TemporaryFile(buffering=0, dir=self.folder, prefix=".diptych-", suffix=".tmp")  # noqa: SIM115
-            assert isinstance(made, FileIO)
-            self.file = made
+            file = tempfile.TemporaryFile(buffering=0, dir=self.folder, prefix=".diptych-", suffix=".tmp")  # noqa: SIM115
+            assert isinstance(file, FileIO)
+            self.file = file
         return self.file
 
     def _read(self, slot: Slot) -> Array | None:

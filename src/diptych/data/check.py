@@ -29,14 +29,14 @@ SOME_FRACTION = 0.1
 MAX_ASPECT = 3.0
 MAX_SPREAD = 4.0
 """Largest ratio between the sizes of pictures that are resized to one size."""
-MAX_ASPECTS_APART = 1.5
+MAX_ASPECT_DIFFERENCE = 1.5
 """Largest ratio between the median aspect ratios of the two domains."""
-PAIR_ASPECTS_APART = 1.02
+MAX_PAIR_ASPECT_DIFFERENCE = 1.02
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A fact about the pictures. An error stops training, a warning predicts a worse result, a note may be intended."""
+    """A fact about the pictures. Errors stop training, warnings predict a worse result, notes are often harmless."""
 
     severity: Severity
     kind: str
@@ -64,17 +64,17 @@ def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, pair
         for one in domain.facts
     ]
     pictures = {one.picture.path: one.picture for one in occurrences}
-    domains = train.map(lambda ours, theirs: (ours.domain, [*ours.facts, *theirs.facts]), test)
+    domains = train.map(lambda part, held: (part.domain, [*part.facts, *held.facts]), test)
     found = [
         *_unreadable(parts),
-        *_passed_over(parts),
+        *_unsupported_formats(parts),
         *_kinds(list(pictures.values())),
         *chain.from_iterable(_few(part.domain) for part in train),
         *chain.from_iterable(_colours(*domain, letter) for domain, letter in zip(domains, "ab", strict=True)),
         *chain.from_iterable(_sizes(*domain, data.crop_size or 0) for domain in domains),
         *_differences(domains),
         *(Finding("warning", *one) for one in duplicate_report(occurrences, paired=paired)),
-        *(_partners(train) if paired else _namesakes(train.map(lambda part: part.domain))),
+        *(_partners(train) if paired else _same_names(train.map(lambda part: part.domain))),
     ]
     return in_order(found)
 
@@ -97,45 +97,50 @@ def _unreadable(parts: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
-def _passed_over(parts: Sequence[Examined]) -> Iterator[Finding]:
+def _unsupported_formats(parts: Sequence[Examined]) -> Iterator[Finding]:
     for folder in dict.fromkeys(part.domain.folder for part in parts):
         if folder.is_dir() and (problem := describe_unread(folder)):
-            yield Finding("warning", "not-read", problem, UNREAD_CURE)
+            yield Finding("warning", "unsupported-format", problem, UNREAD_CURE)
 
 
 def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
-    """Findings about formats, and what is lost when files are read."""
+    """Findings about file formats and the conversions on reading."""
 
-    def those(
-        severity: Severity, kind: str, what: str, cure: str, holds: Callable[[PictureFacts], bool], say: str = "{path}"
+    def matching(
+        severity: Severity,
+        kind: str,
+        what: str,
+        cure: str,
+        predicate: Callable[[PictureFacts], bool],
+        line: str = "{path}",
     ) -> Iterator[Finding]:
-        found = [one for one in pictures if holds(one)]
+        found = [one for one in pictures if predicate(one)]
         if found:
-            lines = tuple(say.format(path=one.path, one=one) for one in found)
+            lines = tuple(line.format(path=one.path, one=one) for one in found)
             yield Finding(
                 severity, kind, f"{_pictures(found)} {what}", cure, tuple((one.path,) for one in found), lines
             )
 
-    yield from those(
-        "warning", "mode", "in an unusual mode: colours are converted without a colour profile, and may be wrong",
+    yield from matching(
+        "warning", "mode", "in an unusual mode: colours are converted without a colour profile and may be wrong",
         "convert them to RGB with the software that made them", lambda one: one.mode not in USUAL_MODES,
         "{path}: {one.mode}",
     )  # fmt: skip
-    yield from those(
+    yield from matching(
         "note", "16-bit", "with 16 bits per channel: grey keeps 16 bits, colour is read with 8",
         "none needed, unless the 8-bit pictures have another range of brightness", lambda one: one.num_bits > 8,
     )  # fmt: skip
-    yield from those(
+    yield from matching(
         "note", "transparency", "with transparent parts: these become white",
         "replace the transparency by another background if you want one", lambda one: one.is_transparent,
     )  # fmt: skip
-    yield from those(
+    yield from matching(
         "note", "animated", "with several frames: the first is used",
         "save the frames that you want as pictures", lambda one: one.num_frames > 1, "{path}: {one.num_frames} frames",
     )  # fmt: skip
-    yield from those(
-        "note", "turned", "stored rotated or mirrored: they are turned upright, by their EXIF orientation",
-        "none needed, unless they look wrong in a viewer", lambda one: one.is_turned,
+    yield from matching(
+        "note", "rotated", "stored rotated or mirrored: they are turned upright, by their EXIF orientation",
+        "none needed, unless they look wrong in a viewer", lambda one: one.is_rotated,
     )  # fmt: skip
 
 
@@ -188,17 +193,17 @@ def _differences(domains: Pair[tuple[Domain, list[PictureFacts]]]) -> Iterator[F
         cure = "use more similar sizes: otherwise the networks learn the difference in sharpness"
         yield Finding("warning", "different-sizes", problem, cure)
     aspects = domains.map(lambda domain: float(np.median([one.width / one.height for one in domain[1]])))
-    if max(aspects) > MAX_ASPECTS_APART * min(aspects):
+    if max(aspects) > MAX_ASPECT_DIFFERENCE * min(aspects):
         problem = f"pictures of {names.a} are {aspects.a:.2f} times as wide as high, those of {names.b}"
         cure = "give --resize shorter: squares would distort the two domains differently"
         yield Finding("warning", "different-aspects", f"{problem} {aspects.b:.2f} times", cure)
 
 
-def _namesakes(domains: Pair[Domain]) -> Iterator[Finding]:
+def _same_names(domains: Pair[Domain]) -> Iterator[Finding]:
     common = common_names(domains)
     if 2 * common >= min(map(len, domains)):
         problem = f"{common} pictures of {domains.a.folder} have the name of a picture in {domains.b.folder}"
-        yield Finding("note", "namesakes", problem, "if these are pairs, use --method pix2pix: it learns more")
+        yield Finding("note", "same-names", problem, "if these are pairs, use --method pix2pix: it learns more")
 
 
 def _partners(train: Pair[Examined]) -> Iterator[Finding]:
@@ -208,7 +213,13 @@ def _partners(train: Pair[Examined]) -> Iterator[Finding]:
     apart = []
     for one, other in zip(*paths, strict=True):
         a, b = shapes.a.get(one), shapes.b.get(other)
-        if a and b and not 1 / PAIR_ASPECTS_APART <= a.width * b.height / (a.height * b.width) <= PAIR_ASPECTS_APART:
+        if (
+            a
+            and b
+            and not 1 / MAX_PAIR_ASPECT_DIFFERENCE
+            <= a.width * b.height / (a.height * b.width)
+            <= MAX_PAIR_ASPECT_DIFFERENCE
+        ):
             apart.append((a, b))
     if apart:
         problem = f"{len(apart)} pairs have different aspect ratios, so their pictures do not align"

@@ -42,7 +42,7 @@ def duplicate_report(occurrences: Sequence[Occurrence], *, paired: bool) -> Iter
 
 
 def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, across: bool) -> Iterator[Duplicates]:
-    """The same for ``groups`` of equal or similar pictures. ``across`` also compares the two domains."""
+    """As ``duplicate_report``, for ``groups`` of similar pictures. ``across`` also compares the two domains."""
     inside = _related(groups, lambda one: one[1:], lambda one: one.picture.path)
     if inside:
         cure = "keep one of each and remove the others: a duplicate is trained on more often"
@@ -54,7 +54,7 @@ def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, acro
         yield f"{kind}-in-both-domains", f"{what} in both domains ({_times(both)})", cure, both
     leaked = _related(groups, lambda one: one.domain, lambda one: one.part)
     if leaked:
-        cure = "remove each from one of the two parts: otherwise scores reward memorising"
+        cure = "remove each from one of the two parts: otherwise scores reward memorisation"
         yield f"{kind}-in-train-and-test", f"{what} in the training and the test part ({_times(leaked)})", cure, leaked
 
 

@@ -1,6 +1,6 @@
 """How image values are stored, and their conversion to network tensors and back.
 
-The only file that knows 255, 65535 and [-1, 1]. Networks see float32 in [-1, 1]; scores and displays see 8 bits.
+The only file that knows 255, 65535 and [-1, 1]. Networks use float32 in [-1, 1]; scores and displays use 8 bits.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ class PictureFacts:
     mode: str
     """Pillow's mode of the file."""
     num_frames: int
-    is_turned: bool
+    is_rotated: bool
     """EXIF orientation is not upright."""
     is_transparent: bool
     """Some pixel is not opaque."""
@@ -89,7 +89,7 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
     with open_picture(path) as file:
         mode, frames = file.image.mode, num_frames(file.image)
         image = file.decode()
-        is_turned = orientation(file.image) != 1
+        is_rotated = orientation(file.image) != 1
     values = half_of(image.values, domain.half)
     return PictureFacts(
         path=path,
@@ -97,7 +97,7 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
         height=values.shape[0],
         mode=mode,
         num_frames=frames,
-        is_turned=is_turned,
+        is_rotated=is_rotated,
         is_transparent=image.alpha is not None and bool((image.alpha < PEAK).any()),
         num_bits=16 if image.encoding.is_deep or file.loses_depth else 8,
         content=content_hash(values),

@@ -1,4 +1,4 @@
-"""Batches for training. Threads read pictures ahead of the update and keep them decoded.
+"""Batches for training. Threads prefetch pictures and cache them decoded.
 
 Threads, not processes: Pillow decodes and resizes without Python's global lock, and threads share one cache.
 """
@@ -33,7 +33,7 @@ class Reader:
     """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
 
     An unreadable picture raises an error; with ``data.skip_unreadable``, the next one replaces it. ``report`` gets one
-    line for each picture that is left out or converted.
+    line for each picture that is skipped or converted.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Reader:
         raise PictureError(f"no picture in {self.domain.folder} can be read", cure=USABLE)
 
     def read(self, index: int) -> Array | None:
-        """As ``__call__``, but None for a picture that is left out."""
+        """As ``__call__``, but None for an unreadable picture that is skipped."""
         if (cached := self.cache.get(index)) is not None:
             return cached
         try:
@@ -72,7 +72,7 @@ class Reader:
         except PictureError as error:
             if not self.data.skip_unreadable:
                 raise or_skip(error) from None
-            self._report_once(f"left out: {error.problem}")
+            self._report_once(f"skipped: {error.problem}")
             return None
         self.cache.put(index, values)
         return values
@@ -140,8 +140,8 @@ class Loader:
         """Both images of a pair, or of the next pair that can be read."""
         size = len(self.readers.a.domain)
         for offset in range(size):
-            place = (index + offset) % size
-            a, b = self.readers.map(lambda reader, place=place: reader.read(place))
+            position = (index + offset) % size
+            a, b = self.readers.map(lambda reader, position=position: reader.read(position))
             if a is not None and b is not None:
                 return Pair(a, b)
         raise PictureError(f"no pair in {self.readers.a.domain.folder} can be read", cure=USABLE)

@@ -16,7 +16,7 @@ from diptych.data.image import LUMA, to_pillow, with_channels
 
 SIDE = 16
 """Side of a thumbnail, in pixels."""
-MEAN_APART, DETAIL_APART, COARSE_APART = 24.0, 0.02, 0.05
+MAX_MEAN_DIFFERENCE, MAX_DETAIL_DISTANCE, MAX_COARSE_DISTANCE = 24.0, 0.02, 0.05
 """Largest differences between near-duplicates: in the mean of a channel (levels), and in squared distance per pixel of
 all details (0.02 is a correlation of 0.99) and of the coarse details, which select the candidates."""
 FLAT = 8.0
@@ -47,15 +47,15 @@ def similar(thumbnails: Array) -> list[list[int]]:
     groups: list[list[int]] = []
     for start in range(0, len(thumbnails), ROWS):
         rows = slice(start, start + ROWS)
-        apart = lengths[rows, None] + lengths[start:] - 2 * coarse[rows] @ coarse[start:].T
-        near = np.triu(apart <= COARSE_APART * coarse.shape[1], k=1)
+        distances = lengths[rows, None] + lengths[start:] - 2 * coarse[rows] @ coarse[start:].T
+        near = np.triu(distances <= MAX_COARSE_DISTANCE * coarse.shape[1], k=1)
         for row in np.flatnonzero(near.any(axis=1)):
             first, others = start + int(row), start + np.flatnonzero(near[row])
             if taken[first]:
                 continue
-            others = others[~taken[others] & (abs(means[others] - means[first]).max(axis=1) <= MEAN_APART)]
+            others = others[~taken[others] & (abs(means[others] - means[first]).max(axis=1) <= MAX_MEAN_DIFFERENCE)]
             details = _details(thumbnails[np.append(others, first)].reshape(-1, SIDE * SIDE, RGB))
-            found = others[((details[:-1] - details[-1]) ** 2).mean(axis=(1, 2)) <= DETAIL_APART]
+            found = others[((details[:-1] - details[-1]) ** 2).mean(axis=(1, 2)) <= MAX_DETAIL_DISTANCE]
             taken[found] = True
             if len(found):
                 groups.append([first, *map(int, found)])

@@ -9,17 +9,17 @@ from diptych.pair import Pair
 NUM_LISTED = 5
 
 
-def pair_up(domains: Pair[Domain], *, leave_out: bool) -> Pair[Domain]:
+def pair_up(domains: Pair[Domain], *, skip_unpaired: bool) -> Pair[Domain]:
     """The pictures whose names (with sub-folders, without suffixes) both domains have. Equal indices are pairs.
 
     Raises:
-        PictureError: a picture has no partner and ``leave_out`` is off, two have the same name, or no name is common.
+        PictureError: a picture has no partner and ``skip_unpaired`` is off, two have the same name, or no pair exists.
     """
     files = domains.map(_by_name)
     common = sorted(files.a.keys() & files.b.keys())
     for ours, theirs, here, there in ((files.a, files.b, *domains), (files.b, files.a, *domains.swapped)):
         alone = sorted(ours.keys() - theirs.keys())
-        if alone and not leave_out:
+        if alone and not skip_unpaired:
             names = ", ".join(alone[:NUM_LISTED]) + (", …" if len(alone) > NUM_LISTED else "")
             problem = f"{len(alone)} of {len(here)} pictures in {here.folder} have no partner in {there.folder}"
             raise PictureError(f"{problem} ({names})", cure="add the partners, or pass --skip-unpaired")

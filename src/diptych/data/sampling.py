@@ -1,4 +1,4 @@
-"""Which images are drawn next: a function of (seed, count), so that a run can resume anywhere."""
+"""Sampling: the next image is a function of (seed, count), so that a run can resume at any point."""
 
 from functools import lru_cache
 
@@ -22,8 +22,8 @@ def order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
 
 def draw_paired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
     """The indices of pair number ``count``, in a new order each epoch. Both domains have the same size."""
-    epoch, place = divmod(count, sizes.a)
-    index = int(order(seed, epoch, sizes.a)[place])
+    epoch, position = divmod(count, sizes.a)
+    index = int(order(seed, epoch, sizes.a)[position])
     return Pair(index, index)
 
 
@@ -33,6 +33,6 @@ def draw_unpaired(seed: int, count: int, sizes: Pair[int]) -> Pair[int]:
     If B is larger, each image of A is drawn ⌊|B|/|A|⌋ or ⌈|B|/|A|⌉ times per epoch. Source: the authors' code.
     """
     size = epoch_size(sizes)
-    epoch, place = divmod(count, size)
+    epoch, position = divmod(count, size)
     partner = generator(seed, Stream.PARTNER, count).integers(sizes.b)
-    return Pair(int(order(seed, epoch, size)[place]) % sizes.a, int(partner))
+    return Pair(int(order(seed, epoch, size)[position]) % sizes.a, int(partner))

@@ -39,7 +39,7 @@ def domain_names(source: SourceConfig) -> Pair[str]:
     return names if names.a != names.b else Pair(f"{names.a}-A", f"{names.b}-B")
 
 
-def where(source: SourceConfig) -> Pair[Path] | Path:
+def source_folders(source: SourceConfig) -> Pair[Path] | Path:
     """The two folders of ``source``, or its root.
 
     Raises:
@@ -67,14 +67,14 @@ def find_split(
         OptionError: neither two folders nor a root is given, or both domains are the same folder.
         PictureError: a folder is missing or empty, or ``paired`` pictures have no partner.
     """
-    names, folders = domain_names(source), where(source)
+    names, folders = domain_names(source), source_folders(source)
     if isinstance(folders, Path):
         return _below_root(folders, names, paired=paired, skip_unpaired=skip_unpaired)
     if folders.a.resolve() == folders.b.resolve():
         raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
     domains = names.map(find_domain, folders)
     if paired:
-        domains = pair_up(domains, leave_out=skip_unpaired)
+        domains = pair_up(domains, skip_unpaired=skip_unpaired)
     parts = domains.map(lambda domain: hold_out(domain, holdout))
     return Split(train=parts.map(lambda part: part[0]), test=parts.map(lambda part: part[1]))
 
@@ -113,7 +113,7 @@ def _below_root(root: Path, names: Pair[str], *, paired: bool, skip_unpaired: bo
     train = names.map(find_domain, Pair("trainA", "trainB").map(root.joinpath))
     held = names.map(_optional, Pair("testA", "testB").map(root.joinpath))
     if paired:
-        train, held = pair_up(train, leave_out=skip_unpaired), pair_up(held, leave_out=skip_unpaired)
+        train, held = pair_up(train, skip_unpaired=skip_unpaired), pair_up(held, skip_unpaired=skip_unpaired)
     return Split(train, held)
 
 

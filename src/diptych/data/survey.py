@@ -51,7 +51,7 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
         found = list(pool.map(header, range(len(files))))
     for error in found:
         if isinstance(error, PictureError):
-            report(f"left out: {error.problem}")
+            report(f"skipped: {error.problem}")
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
         raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)

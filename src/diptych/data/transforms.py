@@ -52,8 +52,8 @@ def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Ar
     if values.dtype == np.uint8:
         if draft:
             whole = torch.from_numpy(np.require(values, requirements=["C", "W"])).permute(2, 0, 1)[None]
-            made = F.interpolate(whole, size=(height, width), mode="bicubic", antialias=True)
-            return np.asarray(made[0].permute(1, 2, 0))
+            resized = F.interpolate(whole, size=(height, width), mode="bicubic", antialias=True)
+            return np.asarray(resized[0].permute(1, 2, 0))
         return np.asarray(to_pillow(values).resize((width, height), Image.Resampling.BICUBIC)).reshape(
             height, width, -1
         )

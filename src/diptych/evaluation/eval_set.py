@@ -11,7 +11,7 @@ from diptych.data.files import Domain, find_domain
 from diptych.data.formats.pillow import read_picture
 from diptych.data.image import with_channels
 from diptych.data.pairing import pair_up
-from diptych.data.sources import domain_names, halves, where
+from diptych.data.sources import domain_names, halves, source_folders
 from diptych.data.transforms import fit_whole, half_of
 from diptych.errors import PictureError, RunError
 from diptych.model import ModelCard
@@ -78,7 +78,7 @@ def find_pictures_for(
     paired = METHODS.config(card.method).paired or None if pairs is None else pairs
     if paired is not False:
         try:
-            domains, paired = pair_up(domains, leave_out=bool(paired)), True
+            domains, paired = pair_up(domains, skip_unpaired=bool(paired)), True
         except PictureError:
             if paired:
                 raise
@@ -102,7 +102,7 @@ def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
 
 def _test_domains(source: SourceConfig) -> Pair[Domain]:
     """The two folders of ``source``, or the test pictures below its root."""
-    names, root = domain_names(source), where(source)
+    names, root = domain_names(source), source_folders(source)
     if isinstance(root, Pair):
         return names.map(find_domain, root)
     folders = Pair("testA", "testB").map(root.joinpath)

@@ -38,7 +38,7 @@ class Evaluation:
     scores: dict[Direction, dict[str, Score]]
     names: Pair[str]
     remarks: list[str]
-    """Sentences that the user should not overlook."""
+    """Warnings about the scores, for the user."""
     protocol: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def evaluate(
 
     ``pairs`` treats pictures of the same name as pairs; by default if both domains have the same names. ``features`` is
     as in ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
-    their colours; by default those of the real label maps. ``report`` gets a line for each step.
+    their colours; by default those of the real label maps. ``report`` is called with a line of text for each step.
 
     Raises:
         UserError: an argument cannot be used.

@@ -56,13 +56,13 @@ OF_FEATURES: dict[str, tuple[str, Better | None]] = {
 OF_PIXELS: dict[str, tuple[str, Better | None]] = {
     "psnr": ("PSNR, dB", "higher"),
     "ssim": ("SSIM", "higher"),
-    "l1": ("L1 of 255", "lower"),
+    "l1": ("L1 (0 to 255)", "lower"),
     "pixel_accuracy": ("per-pixel accuracy", "higher"),
     "class_accuracy": ("class accuracy", "higher"),
     "class_iou": ("class IoU", "higher"),
     "cycle_psnr": ("cycle PSNR, dB", "higher"),
     "cycle_ssim": ("cycle SSIM", "higher"),
-    "identity_l1": ("identity L1 of 255", "lower"),
+    "identity_l1": ("identity L1 (0 to 255)", "lower"),
 }
 """The other scores."""
 
@@ -82,7 +82,7 @@ def tabulate(
 
 
 def remarks(scores: dict[str, Score], *, source: str, target: str) -> Iterator[str]:
-    """Sentences about the ``scores`` that the user should not overlook."""
+    """Warnings about the ``scores``, for the user."""
     for column, baseline in (("untranslated", "the untranslated input"), ("untrained", "untrained generators")):
         lost = [
             f"{score.name} ({score.trained:.3g} against {getattr(score, column):.3g})"

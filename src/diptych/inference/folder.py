@@ -105,11 +105,11 @@ def translate_files(
                     warned.add(warning)
                     report(words)
             sized = translator.at_training_size(picture) if size == "training" else picture
-            made = storable(translator(sized), target)
-            for note in filter(None, (picture.note, made.note)):
+            translation = storable(translator(sized), target)
+            for note in filter(None, (picture.note, translation.note)):
                 report(note)
             with disk_errors(target):
-                write_picture(target, made)
+                write_picture(target, translation)
             outcome.num_translated += 1
         except PictureError as error:
             message = str(error) if str(source) in str(error) or str(target) in str(error) else f"{source}: {error}"

@@ -30,7 +30,7 @@ class Translator:
     ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
     ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If A and B
     differ in channels, the result has those of the target domain. Pillow images in colour have 8 bits. Transparency
-    is kept; the network sees a transparent image on white. Pillow's other modes become the nearest of L, LA, RGB and
+    is kept; the network sees a transparent image on white. Other Pillow modes become the nearest of L, LA, RGB and
     RGBA.
 
     Threads may share a translator.

@@ -50,10 +50,10 @@ class Architecture:
 
 def read_architecture(state: Mapping[str, Tensor]) -> Architecture | None:
     """The architecture of the network with the state dict ``state``, whose keys the original code and diptych share;
-    None if it is not a network of theirs.
+    None if it is another network.
 
-    Reads only a few keys; ``misfit`` checks all. The state dict of a U-Net, or of a ResNet without blocks, does not
-    show dropout: it gets the default.
+    Reads only a few keys; ``mismatch`` checks all. The state dict of a U-Net, or of a ResNet without blocks, does not
+    record dropout: the config has the default.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     for first_key, read in (
@@ -67,7 +67,7 @@ def read_architecture(state: Mapping[str, Tensor]) -> Architecture | None:
     return None
 
 
-def misfit(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
+def mismatch(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
     """Why ``state`` does not fit ``network``, in a few words; None if it fits."""
     expected = network.state_dict()
     if missing := [key for key in expected if key not in state]:

@@ -48,8 +48,8 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     """Writes the networks in ``files`` as a model: to the file ``to`` if it ends in .safetensors, else to a folder.
 
     A folder in ``files`` stands for the latest networks in it. Each network's role is read from the file name (see
-    ``names``), and its architecture from the file. The options file beside them, if there is one, tells how pictures
-    were preprocessed, and the ``direction`` of a single generator.
+    ``names``), and its architecture from the file. If there is an options file beside them, it gives the
+    preprocessing, and the ``direction`` of a single generator.
 
     Raises:
         UserError: a file cannot be used, they are not of one model, or ``to`` exists or cannot be written.
@@ -62,7 +62,7 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     generators = {role: network for role, network in networks.items() if role == "a2b" or role == "b2a"}
     discriminators = {role: network for role, network in networks.items() if role != "a2b" and role != "b2a"}
     if direction is not None and direction not in networks:
-        raise WeightsError(f"the name of {files[0]} tells its direction", cure="leave --direction out")
+        raise WeightsError(f"the name of {files[0]} already gives its direction", cure="leave --direction out")
     if not generators:
         raise WeightsError("there is no generator among the files", cure="give latest_net_G_A.pth too")
     channels = _channels(generators, discriminators)
@@ -127,7 +127,7 @@ def _by_role(networks: list[OriginalNetwork], single: Direction) -> dict[Role, O
         role = role_of(path.name, single) or (single if is_generator and num_generators == 1 else None)
         if role is None:
             component = "generator" if is_generator else "discriminator"
-            raise WeightsError(f"{path} is a {component}, and its name does not tell which", cure=RENAME[is_generator])
+            raise WeightsError(f"{path} is a {component}, and its name does not say which", cure=RENAME[is_generator])
         description = DESCRIPTIONS[role]
         if is_generator != (role in ("a2b", "b2a")):
             raise WeightsError(f"{path} is not a {description} but a {network.architecture}", cure=RENAME[is_generator])

@@ -14,12 +14,12 @@ DESCRIPTIONS: dict[Role, str] = {
     "b2a": "generator B → A",
     "a": "discriminator of A",
     "b": "discriminator of B",
-    "joint": "discriminator of A beside B",
+    "joint": "joint discriminator of A and B",
 }
 FILE_NAME = re.compile(r"(?:.*_)?net_([GD](?:_[AB])?)\.pth|([GD]__[AB]+)_.*\.pth")
 # The authors name a discriminator by the direction whose fakes it sees, so their D_A sees images of B; the blog version
 # names it by the domain of its input. A file without a letter belongs to a model of one direction; such a discriminator
-# is pix2pix's, which sees both images at once.
+# is pix2pix's, whose input is both images.
 ROLES: dict[str, Role] = {
     "G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a", "D": "joint",
     "G__AB": "a2b", "G__BA": "b2a", "D__A": "a", "D__B": "b",
@@ -27,7 +27,7 @@ ROLES: dict[str, Role] = {
 
 
 def role_of(name: str, single: Direction = "a2b") -> Role | None:
-    """The role of the network in the file ``name``; None if the name does not tell. A generator without a letter has
+    """The role of the network in the file ``name``; None if the name does not say. A generator without a letter has
     the direction ``single``.
 
     ``<epoch>_net_G_A.pth``, ``_G_B``, ``_D_A``, ``_D_B``, ``_G`` and ``_D`` are the authors' names, ``G__AB_<n>.pth``,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diptych.atomic import atomic_write
 from diptych.config import UnetConfig
 from diptych.errors import WeightsError, first_line
-from diptych.interop.architecture import STATISTICS, Architecture, misfit, read_architecture
+from diptych.interop.architecture import STATISTICS, Architecture, mismatch, read_architecture
 from diptych.interop.state_dict import ANOTHER_COPY, read_state_dict
 from diptych.model import load_weights
 
@@ -69,7 +69,7 @@ def read_original(path: Path) -> OriginalNetwork:
     stored = read_state_dict(path)
     if all(key.startswith(DATA_PARALLEL) for key in stored):
         stored = {key.removeprefix(DATA_PARALLEL): tensor for key, tensor in stored.items()}
-    state = _without_statistics(stored)
+    state = _without_unused_statistics(stored)
     architecture = read_architecture(state)
     if architecture is None:
         first_key = ascii(next(iter(stored)))[:60]
@@ -83,18 +83,20 @@ def read_original(path: Path) -> OriginalNetwork:
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in state.values()):
         notes.append("weights of another dtype are converted to float32")
         state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
-    if difference := misfit(state, architecture.build()):
+    if difference := mismatch(state, architecture.build()):
         cure = "give a file as the original code saved it"
         raise WeightsError(f"{path} looks like a {architecture}, but {difference}", cure=cure)
     if bad := next((key for key, tensor in state.items() if not tensor.isfinite().all()), None):
         cure = f"{ANOTHER_COPY}, or an earlier epoch's"
         raise WeightsError(f"{path} holds NaN or infinite numbers ({bad})", cure=cure)
     if isinstance(architecture.config, UnetConfig):
-        notes.append("a U-Net's weights do not show its dropout: taken from train_opt.txt, else the method's default")
+        notes.append(
+            "a U-Net's weights do not record dropout: it is taken from train_opt.txt, else from the method's default"
+        )
     return OriginalNetwork(path, architecture, state, tuple(notes))
 
 
-def _without_statistics(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_unused_statistics(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """``state`` without the running statistics of layers without weights: instance norm, before torch 0.4."""
     layers = {key: key.rpartition(".") for key in state}
     return {

@@ -1,4 +1,4 @@
-"""Methods: where networks and losses meet. One file each; the registry lists them."""
+"""Training methods: each combines networks and losses, in a file of its own. The registry lists them."""
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, MethodConfig
 from diptych.methods.execution import Execution

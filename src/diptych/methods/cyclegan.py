@@ -1,8 +1,8 @@
-"""CycleGAN: two generators and two discriminators, tied together by cycle consistency.
+"""CycleGAN: two generators and two discriminators, trained with cycle consistency.
 
 Source: Zhu, Park, Isola, Efros 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
 arXiv 1703.10593. Names refer to the domain of an image: ``fake.b`` is G(a), and the discriminator ``b``
-judges images of B.
+scores images of B.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Execution: how a method runs its networks. Every choice computes the same mathematics."""
+"""Execution: how a method runs its networks. All choices are mathematically equivalent."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -41,9 +41,9 @@ class Execution:
         """
         config = device.config
         batch_forwards = config.batch_forwards and not config.activation_checkpointing
-        wanted = batch_forwards and two_directions and _wants_parallel(config)
+        use_parallel = batch_forwards and two_directions and _supports_parallel(config)
         parallel = None
-        if wanted and not any(_depends_on_order(module) for module in modules):
+        if use_parallel and not any(_depends_on_order(module) for module in modules):
             parallel = ParallelDirections(partial(device.autocast, cache_weights=False))
         return cls(batch_forwards, config.activation_checkpointing, parallel)
 
@@ -82,7 +82,7 @@ def mixes_batch(network: nn.Module) -> bool:
     return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 
-def _wants_parallel(config: EngineConfig) -> bool:
+def _supports_parallel(config: EngineConfig) -> bool:
     is_cpu = config.device == "cpu" and torch.get_num_threads() > 1
     return config.parallel_directions and is_cpu and not config.compile
 

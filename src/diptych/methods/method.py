@@ -27,7 +27,7 @@ class Method(ABC):
     """Trainable modules, and the order of one update."""
 
     averaged: ClassVar[tuple[str, ...]] = ("generators",)
-    """The modules of which an exponential moving average is kept."""
+    """Names of the modules that have an exponential moving average."""
     pool_size: int = 0
     """Size of each domain's image pool."""
 
@@ -36,7 +36,7 @@ class Method(ABC):
         """The trainable modules by name, each with an optimiser of its own.
 
         ``generators`` holds a network for each learned direction, under the direction's name. ``discriminators``, if
-        there are any, holds those that judge images of one domain under the names ``a`` and ``b``.
+        there are any, holds those that score images of one domain under the names ``a`` and ``b``.
         """
 
     def materialise(self, real: Pair[Tensor]) -> None:
@@ -47,7 +47,7 @@ class Method(ABC):
 
     @abstractmethod
     def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[Step]:
-        """One update: yields the losses of one or several modules, and continues after their optimiser step.
+        """One update, as a generator function. Yields losses with the modules to step; resumes after their step.
 
         ``real`` holds a batch (B, C, H, W) in [-1, 1] for each domain. All networks run through ``execution``.
         """
@@ -58,7 +58,7 @@ class Method(ABC):
         return {cast(Direction, name): network for name, network in children}
 
     def discriminators_by_domain(self) -> dict[DomainName, nn.Module]:
-        """The discriminators that judge images of one domain; perhaps none."""
+        """The discriminators that score images of one domain; may be empty."""
         discriminators = self.modules().get("discriminators", nn.Module())
         return {cast(DomainName, name): net for name, net in discriminators.named_children() if name in ("a", "b")}
 

@@ -1,4 +1,4 @@
-"""pix2pix: one generator, and a discriminator that sees an image beside its translation.
+"""pix2pix: one generator, and a discriminator of an image concatenated with its translation.
 
 Source: Isola, Zhu, Zhou, Efros 2017, "Image-to-Image Translation with Conditional Adversarial Networks",
 arXiv 1611.07004.

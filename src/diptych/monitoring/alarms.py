@@ -53,7 +53,7 @@ RULES: dict[str, Rule] = {
         "lower --learning-rate, or give more pictures",
         low=0.04,
     ),
-    "discriminator_guess": Rule(
+    "discriminator_loss_high": Rule(
         "the discriminator is worse than chance, so the generator learns nothing from it",
         "raise --discriminator.width, or lower --generator.width",
         high=1.15,
@@ -79,15 +79,15 @@ RULES: dict[str, Rule] = {
         high=0.6,
     ),
 }
-"""By the name of the indicator. Sound runs stay far from the thresholds: see docs/log.md."""
+"""By the name of the indicator. Healthy runs stay far from the thresholds: see docs/log.md."""
 
-QUIET_FRACTION, QUIET_PICTURES = 0.2, 500
+MIN_ALARM_FRACTION, MIN_ALARM_PICTURES = 0.2, 500
 """No alarm is raised in the first fifth of a run, nor in its first 500 pictures."""
 
 
-def quiet_until(total: int) -> int:
+def alarms_start_at(total: int) -> int:
     """The number of pictures from which a run of ``total`` raises alarms."""
-    return max(QUIET_PICTURES, round(QUIET_FRACTION * total))
+    return max(MIN_ALARM_PICTURES, round(MIN_ALARM_FRACTION * total))
 
 
 @dataclass(frozen=True)

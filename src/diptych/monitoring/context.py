@@ -1,4 +1,4 @@
-"""What monitoring needs to know about a run."""
+"""The input of monitoring."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from diptych.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The facts of a run that monitoring needs; no training state."""
+    """What monitoring needs of a run, without the training state."""
 
     config: TrainConfig
     """Resolved."""

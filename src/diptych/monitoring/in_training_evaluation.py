@@ -21,10 +21,10 @@ from diptych.monitoring.samples import sample_pictures
 from diptych.pair import Direction, Pair
 
 SCORING_FRACTION = 0.05
-"""Largest fraction of the training time for scores: one that would exceed it is skipped, except for the first."""
+"""Largest fraction of the training time for scores. Except for the first, a score that would exceed it is skipped."""
 MAX_PICTURES = 32
 MIN_FOR_KID = 8
-"""KID of fewer pictures says nothing."""
+"""KID of fewer pictures is too noisy."""
 
 
 class InTrainingEvaluation:
@@ -39,9 +39,9 @@ class InTrainingEvaluation:
         self.paired, self.seed = config.method.paired, config.optimiser.seed
         self.history: list[float] = [record["score"]["value"] for record in context.run.metrics() if "score" in record]
         self.started, self.spent, self.last_cost = time.monotonic(), 0.0, 0.0
-        wanted = config.output.score and all(map(len, context.split.test))
+        is_scored = config.output.score and all(map(len, context.split.test))
         self.pictures: Pair[list[Array]] = (
-            sample_pictures(context.split.test, config, MAX_PICTURES) if wanted else Pair([], [])
+            sample_pictures(context.split.test, config, MAX_PICTURES) if is_scored else Pair([], [])
         )
         self.network = None if self.paired else self._load_network(display)
         self.real = self.pictures.map(self.network) if self.network else None
@@ -58,7 +58,11 @@ class InTrainingEvaluation:
     @property
     def criterion(self) -> str:
         """What is measured."""
-        return f"{self.network.label('KID')}, mean of the directions" if self.network else "L1 to the truth, of 255"
+        return (
+            f"{self.network.label('KID')}, mean of the directions"
+            if self.network
+            else "L1 to the true picture (0 to 255)"
+        )
 
     def score(self, generators: Mapping[Direction, Forward]) -> dict[str, Any] | None:
         """A score for ``metrics.jsonl``; None if nothing can be scored, or if scoring would take too long."""
@@ -86,6 +90,6 @@ class InTrainingEvaluation:
     def _translate(self, generator: Forward, picture: Array) -> Array:
         return np.asarray(from_network(generator(to_network(stack([picture]), self.device)))[0])
 
-    def is_flat(self, patience: int) -> bool:
+    def has_plateaued(self, patience: int) -> bool:
         """Whether none of the last ``patience`` scores is better than all scores before; False if ``patience`` is 0."""
         return 0 < patience < len(self.history) and min(self.history[-patience:]) >= min(self.history[:-patience])

@@ -17,7 +17,7 @@ MIN_FOR_SPREAD = 4
 MIN_SIDE = 16
 """In pixels. Smaller pictures do not show periodic patterns."""
 MIN_GAP = 0.2
-"""A discriminator whose mean scores of real and fake differ by less has memorised nothing."""
+"""If the mean scores of real and fake differ by less, ``memorised_fraction`` is 0."""
 DISTURBANCE = 2 * LEVEL
 """Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 INVISIBLE = LEVEL / 2
@@ -54,8 +54,8 @@ def spread(pictures: Tensor) -> float:
 def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor], Tensor], *, seed: int = 0) -> float:
     """How much the cycle error grows, as a factor, if noise and rounding to 8 bits disturb the translation.
 
-    1: not at all. A generator that hides the input in invisible detail cannot reconstruct it then (Chu, Zhmoginov,
-    Sandler 2017, "CycleGAN, a Master of Steganography").
+    1 means no growth. A generator that hides the input in invisible detail cannot reconstruct it from a disturbed
+    translation (Chu, Zhmoginov, Sandler 2017, "CycleGAN, a Master of Steganography").
     """
     noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(seed)).to(outputs)
     disturbed = rounded_to_eight_bits(outputs + DISTURBANCE * noise)
@@ -64,7 +64,7 @@ def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor],
 
 
 def checkerboard(pictures: Tensor) -> float:
-    """Energy of the finest periodic patterns, relative to neighbouring frequencies: at most about 1 without any.
+    """Energy of the finest periodic patterns, relative to neighbouring frequencies: about 1 or less without patterns.
 
     Upsampling by 2 that treats odd and even pixels differently copies energy to half of the sampling frequency. A
     second upsampling copies it to a quarter (Odena, Dumoulin, Olah 2016). ``INVISIBLE`` is added to both energies.
@@ -89,7 +89,7 @@ def _excess(spectrum: Tensor) -> Tensor:
 
 
 def dots(pictures: Tensor) -> float:
-    """Energy of the highest frequency (alternating pixels), relative to its neighbours: at most about 1 without dots.
+    """Energy of the highest frequency (alternating pixels), relative to its neighbours: about 1 or less without dots.
 
     A faint lattice over the whole picture has only this frequency, and no band around it. ``INVISIBLE`` is added to
     the energy of the neighbours. Returns the larger value of rows and columns, the median over pictures.
@@ -117,7 +117,7 @@ def _spectra(grey: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def memorised_fraction(seen: Tensor, unseen: Tensor, fake: Tensor) -> float:
-    """The mean scores of a discriminator compared: (seen − unseen) / (seen − fake).
+    """How much of a discriminator's training pictures is memorised, from mean scores: (seen − unseen) / (seen − fake).
 
     ``seen`` are scores of training pictures, ``unseen`` of held-out ones, ``fake`` of translations, of any shape. 0:
     unseen pictures look as real as seen ones. 1: they look fake.

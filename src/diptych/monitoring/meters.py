@@ -65,7 +65,7 @@ class Meters:
         return dict(self._totals)
 
     def restore(self, totals: Mapping[str, Sequence[float]]) -> None:
-        """Loads what ``totals`` returned, also through JSON."""
+        """Loads the result of ``totals``, also after a JSON round trip."""
         self._totals = {name: (total, int(count)) for name, (total, count) in totals.items()}
 
     def clear(self) -> None:

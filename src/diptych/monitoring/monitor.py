@@ -14,16 +14,16 @@ from diptych.data.transforms import stack
 from diptych.inference.forward import Forward
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
-from diptych.monitoring.alarms import Alarm, alarms, quiet_until
+from diptych.monitoring.alarms import Alarm, alarms, alarms_start_at
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.progress import Display
 from diptych.monitoring.samples import sample_pictures
 from diptych.pair import INTO, REVERSE, Direction, DomainName, Pair
 
 RECORDS = 5
-"""Losses, gradient norms and waiting are means over this many log records."""
+"""Number of log records to average losses, gradient norms and waiting over."""
 MIN_RECORDS = 2
-"""Fewer records do not show waiting: the first one includes the start of the run."""
+"""Smallest number of records to check waiting: the first record includes the start of the run."""
 
 
 class Monitor:
@@ -54,8 +54,8 @@ class Monitor:
         discriminators: Mapping[DomainName, Forward],
         images_seen: int,
     ) -> list[Alarm]:
-        """The alarms after ``images_seen`` images per domain. There are none before ``quiet_until``."""
-        if images_seen < quiet_until(self.context.total):
+        """The alarms after ``images_seen`` images per domain. There are none before ``alarms_start_at``."""
+        if images_seen < alarms_start_at(self.context.total):
             return []
         found = self._of_records()
         for direction in generators:
@@ -82,7 +82,7 @@ class Monitor:
         for name, loss in self._recent_means("losses").items():
             if name.startswith("discriminator"):
                 ratio = loss / chance
-                found += alarms(name.replace("_", " "), {"discriminator_loss": ratio, "discriminator_guess": ratio})
+                found += alarms(name.replace("_", " "), {"discriminator_loss": ratio, "discriminator_loss_high": ratio})
         for name, norm in self._recent_means("gradients").items():
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()

@@ -24,7 +24,7 @@ class Display(Protocol):
         """Training starts, or resumes, after ``pictures`` of ``total``."""
 
     def advance(self, pictures: int) -> None:
-        """Training is at ``pictures``."""
+        """``pictures`` have been seen."""
 
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_fraction: float

@@ -12,7 +12,7 @@ class Throughput:
         self.restart(pictures)
 
     def restart(self, pictures: int) -> None:
-        """Forgets what was measured; ``pictures`` were seen so far."""
+        """Starts a new measurement at ``pictures`` seen so far."""
         self.pictures, self.started, self.waited = pictures, time.perf_counter(), 0.0
 
     @contextmanager

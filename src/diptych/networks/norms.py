@@ -54,7 +54,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether ``(B, C, H, W)`` is stored channels-last, and is not also contiguous (as one channel is)."""
+    """Whether ``(B, C, H, W)`` is channels-last but not contiguous (a tensor of one channel is both)."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 

@@ -1,4 +1,4 @@
-"""A generator's forward pass in steps, so that it can be stopped, tapped, or run over the tiles of a huge image.
+"""A generator's forward pass in steps, so that it can stop early, return features, or run over tiles of a huge image.
 
 A stage maps a tuple of tensors to a tuple of tensors. The last tensor is the current one; the others wait for the
 end of their skip connections.
@@ -25,7 +25,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Keep:
-    """Starts a skip connection: repeats the last tensor, so that one copy waits."""
+    """Starts a skip connection: repeats the last tensor."""
 
     def __call__(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return *tensors, tensors[-1]

@@ -125,8 +125,8 @@ def binned(points: list[Point], limit: int = MAX_POINTS) -> list[Point]:
 def smoothed(points: list[Point]) -> list[Point]:
     """Replaces each y by the mean over its neighbours; points near the ends have fewer neighbours."""
     reach = max(1, round(SMOOTHED_FRACTION * len(points)))
-    made = []
+    smooth = []
     for index, (x, _) in enumerate(points):
         part = points[max(0, index - reach) : index + reach + 1]
-        made.append((x, math.fsum(y for _, y in part) / len(part)))
-    return made
+        smooth.append((x, math.fsum(y for _, y in part) / len(part)))
+    return smooth

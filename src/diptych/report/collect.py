@@ -112,7 +112,7 @@ def _alarms(
     records: list[dict[str, Any]], *, since: int
 ) -> tuple[list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]:
     """The current alarms, and those that are gone. ``since`` is the last check: without alarms it left no record."""
-    checks = [(int(record["pictures"]), record["health"]) for record in records if "health" in record]
+    checks = [(int(record["pictures"]), record["alarms"]) for record in records if "alarms" in record]
     newest = checks[-1][1] if checks and checks[-1][0] >= since else []
     seen = {_key(alarm): (pictures, alarm) for pictures, alarms in checks for alarm in alarms}
     for alarm in newest:

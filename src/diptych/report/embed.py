@@ -1,4 +1,4 @@
-"""Pictures inside the page: WebP as data URIs, each within a limit of bytes."""
+"""Pictures inside the page: WebP as data URIs, each with a size limit in bytes."""
 
 import base64
 import io

@@ -3,7 +3,7 @@
 import re
 from html import escape
 
-from diptych.monitoring.alarms import quiet_until
+from diptych.monitoring.alarms import alarms_start_at
 from diptych.pair import REVERSE
 from diptych.report.collect import ReportData
 from diptych.report.elements import details, figures, name
@@ -39,13 +39,13 @@ def duration(seconds: float) -> str:
     return f"{max(0, seconds):.0f} seconds"
 
 
-def health(data: ReportData) -> str:
-    """The current alarms, and earlier ones that are gone."""
+def alarms(data: ReportData) -> str:
+    """The current alarms, and earlier ones that no longer hold."""
     if data.alarms:
         number = "1 alarm" if len(data.alarms) == 1 else f"{len(data.alarms)} alarms"
         listed = "".join(f"<li>{_alarm(data, alarm)}</li>" for alarm in data.alarms)
         now = f'<div class="alarms" role="status"><h2>{number}</h2><ul>{listed}</ul></div>'
-    elif not data.past_alarms and data.pictures < (quiet := quiet_until(data.total)):
+    elif not data.past_alarms and data.pictures < (quiet := alarms_start_at(data.total)):
         words = f"Alarms start at {quiet:,} pictures." if quiet < data.total else "The run is too short for alarms."
         now = f'<p role="status">{words}</p>'
     else:
@@ -57,7 +57,7 @@ def health(data: ReportData) -> str:
         f"<li>{_alarm(data, alarm)}<p>Last seen at {pictures:,} pictures.</p></li>"
         for pictures, alarm in data.past_alarms
     )
-    return now + details(f"{earlier}, now gone", f'<ul class="past">{over}</ul>')
+    return now + details(f"{earlier}, no longer raised", f'<ul class="past">{over}</ul>')
 
 
 def _alarm(data: ReportData, alarm: dict[str, object]) -> str:

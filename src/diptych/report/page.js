@@ -52,8 +52,8 @@ for (const chart of document.querySelectorAll(".chart")) {
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const fraction = ((event.clientX - box.left) / box.width - left) / (right - left);
-    const wanted = Math.min(1, Math.max(0, fraction)) * end;
-    const distance = (point) => Math.abs(point[0] - wanted);
+    const target = Math.min(1, Math.max(0, fraction)) * end;
+    const distance = (point) => Math.abs(point[0] - target);
     const nearest = lines.map((line) => line.points.reduce((best, point) => (distance(point) < distance(best) ? point : best)));
     const x = svg.viewBox.baseVal.width * (Number(left) + ((right - left) * nearest[0][0]) / end);
     cursor.setAttribute("x1", x);

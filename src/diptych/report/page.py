@@ -8,7 +8,7 @@ from diptych.report.collect import ReportData
 from diptych.report.curves import curves
 from diptych.report.elements import name
 from diptych.report.figures import comparisons, lead, samples_over_time
-from diptych.report.header import arrow, health, state
+from diptych.report.header import alarms, arrow, state
 from diptych.report.tables import configuration, how_to_repeat, how_to_use, scores
 
 
@@ -31,7 +31,7 @@ def draw_page(data: ReportData) -> str:
         heading=f"{name(data.names.a)} <i>{arrow(data)}</i> {name(data.names.b)}",
         state=state(data),
         progress=f"{min(1.0, data.pictures / data.total) if data.total else 0:.4f}",
-        health=health(data),
+        alarms=alarms(data),
         lead=lead(data),
         contents="".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections),
         sections="".join(f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, title, body in sections),

@@ -8,7 +8,7 @@ from diptych.config_json import flatten
 from diptych.report.collect import ReportData
 from diptych.report.elements import code, details, empty, figures, name, note, pairs
 
-ANCHORS = {"untranslated": "input", "untrained": "untrained", "real": "real"}
+REFERENCES = {"untranslated": "input", "untrained": "untrained", "real": "real"}
 LEGEND = (
     "Input: the source pictures, not translated. Untrained: generators with initial weights. Real: half of the real "
     "pictures compared with the other half."
@@ -39,7 +39,7 @@ MEANINGS = {
 
 
 def scores(data: ReportData) -> str:
-    """The scores of each direction beside their anchors, remarks, and the protocol."""
+    """The scores of each direction beside their reference values, remarks, and the protocol."""
     if data.scores is None:
         command = f"diptych evaluate {shlex.quote(str(data.folder))}"
         return empty("No scores yet. Compute them with:") + code(command)
@@ -56,7 +56,7 @@ def scores(data: ReportData) -> str:
     for direction, found in data.scores["directions"].items():
         source, target = data.names.along(direction)
         rows = "".join(_score(score) for score in found["scores"].values())
-        heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "trained", *ANCHORS.values()))
+        heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "trained", *REFERENCES.values()))
         caption = f"<caption>{name(source)} to {name(target)}</caption>"
         parts.append(f'<table class="scores">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>')
         keys += [key for key in found["scores"] if key in MEANINGS and key not in keys]
@@ -78,7 +78,7 @@ def _score(score: dict[str, Any]) -> str:
         beats = trained < given if better == "lower" else trained > given
         remarks += "" if beats else '<small class="lost">not better than the input</small>'
     head = f'<th scope="row">{escape(str(score.get("name", "")))}{arrow}{remarks}</th>'
-    cells = "".join(f'<td data-head="{word}">{figures(score.get(key))}</td>' for key, word in ANCHORS.items())
+    cells = "".join(f'<td data-head="{word}">{figures(score.get(key))}</td>' for key, word in REFERENCES.items())
     return f'<tr>{head}<td data-head="trained"><b>{figures(trained)}</b></td>{cells}</tr>'
 
 
@@ -98,7 +98,7 @@ def how_to_repeat(data: ReportData) -> str:
     """The command, the seed, the versions and the pictures."""
     about = data.about
     versions = ", ".join(f"{key} {version}" for key, version in about.get("versions", {}).items())
-    rows = [("started", about.get("begun")), ("forked from", about.get("parent"))]
+    rows = [("started", about.get("started")), ("forked from", about.get("parent"))]
     rows += [("seed", data.options.get("optimiser.seed")), ("versions", versions)]
     for domain, given in about.get("pictures", {}).items():
         held = len(about.get("held_out", {}).get(domain, []))

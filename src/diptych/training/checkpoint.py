@@ -53,7 +53,7 @@ def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, bes
     for name, tensor in tensors.items():
         if not (finite := tensor.isfinite()).all():
             raise NonFiniteError(name, state.pictures, tensor[~finite][0].item())
-    numbers = state.numbers() | {"windows": [rank_state.meters for rank_state in rank_states]}
+    numbers = state.numbers() | {"meters": [rank_state.meters for rank_state in rank_states]}
     file = run.best_checkpoint_file if best else run.checkpoint_file(state.pictures)
     write_checksummed(file, KIND, tensors, {"config": to_json(state.config), "numbers": numbers})
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
@@ -69,7 +69,7 @@ def restore(file: Path, state: State) -> list[RankState]:
     try:
         numbers = description["numbers"]
         state.restore(tensors, numbers)
-        totals = numbers["windows"]
+        totals = numbers["meters"]
     except (KeyError, RuntimeError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(

@@ -21,10 +21,10 @@ from diptych.monitoring.meters import NonFiniteError
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)
-"""Limit of a collective: other ranks wait while the main rank reads all pictures, draws samples and scores. Closed
-connections, not this limit, reveal that a rank has died."""
-FAREWELL = timedelta(seconds=10)
-"""Time that other ranks give the main rank to report an error. Launchers end all ranks when one ends."""
+"""Limit of a collective: other ranks wait while the main rank reads all pictures, draws samples and scores. A rank
+that dies is detected by its closed connection, not by this limit."""
+ERROR_REPORT_TIMEOUT = timedelta(seconds=10)
+"""How long other ranks wait for the main rank to report an error: launchers kill all ranks when one exits."""
 SHUTDOWN_SECONDS = 0.2
 """Pause before shutdown: a gloo thread that still releases buffers at interpreter exit aborts the process
 (torch 2.13: 6 of 60 processes)."""
@@ -43,7 +43,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this rank writes and prints for all."""
+        """Whether this is rank 0, which alone writes and prints."""
         return self.rank == 0
 
     def set_device(self, device: torch.device) -> None:
@@ -88,7 +88,7 @@ class World:
         yield
 
 
-ALONE = World()
+SINGLE_RANK = World()
 
 
 class ProcessGroup(World):
@@ -101,7 +101,7 @@ class ProcessGroup(World):
         self.store = distributed.distributed_c10d._get_default_store()
 
     def set_device(self, device: torch.device) -> None:
-        """Raises ``OptionError`` where torch cannot communicate between such devices."""
+        """Raises ``OptionError`` if torch.distributed does not support the device type."""
         if device.type not in ("cpu", "cuda"):
             problem = f"several processes cannot train on {device.type}"
             raise OptionError(problem, cure="start one process, or give --device cpu")
@@ -128,7 +128,7 @@ class ProcessGroup(World):
         except (Exception, KeyboardInterrupt) as error:
             own = None, error
         outcomes: list[Any] = [None] * self.size
-        distributed.all_gather_object(outcomes, (own[0], portable(own[1])))
+        distributed.all_gather_object(outcomes, (own[0], picklable(own[1])))
         for _, problem in outcomes:
             if problem is not None:
                 self._end(own[1] or problem)
@@ -179,7 +179,7 @@ class ProcessGroup(World):
         if self.is_main or not isinstance(error, UserError | NonFiniteError | KeyboardInterrupt):
             raise error
         with suppress(RuntimeError):  # the main rank is gone
-            distributed.barrier(async_op=True).wait(FAREWELL)
+            distributed.barrier(async_op=True).wait(ERROR_REPORT_TIMEOUT)
         raise SystemExit(EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_MISTAKE)
 
 
@@ -201,10 +201,10 @@ class _EmptyForward(nn.Module):
 @cache
 def connect() -> World:
     """All ranks that were launched together with this one. The first call waits for them."""
-    return ALONE if world_size() == 1 else ProcessGroup()
+    return SINGLE_RANK if world_size() == 1 else ProcessGroup()
 
 
-def portable(error: BaseException | None) -> BaseException | None:
+def picklable(error: BaseException | None) -> BaseException | None:
     """``error`` in a form that another process can receive."""
     try:
         pickle.loads(pickle.dumps(error))

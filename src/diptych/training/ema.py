@@ -1,4 +1,4 @@
-"""The exponential moving average (EMA) of weights: it translates more steadily than the weights of a single update."""
+"""The exponential moving average (EMA) of weights: its translations vary less between updates."""
 
 import copy
 
@@ -15,9 +15,9 @@ class Ema:
 
     @torch.no_grad()
     def update(self, module: nn.Module, num_updates: int) -> None:
-        """Averages in ``module`` after update ``num_updates`` (from 1): θ̄ ← d θ̄ + (1 − d) θ.
+        """Updates the average with ``module`` after update ``num_updates`` (from 1): θ̄ ← d θ̄ + (1 − d) θ.
 
-        The decay is d = min(decay, (1 + n) / (10 + n)): low at first, so that the initial weights are soon forgotten.
+        The decay is d = min(decay, (1 + n) / (10 + n)): low at first, so that the initial weights lose influence.
         """
         decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
         torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)

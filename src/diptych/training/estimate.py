@@ -52,7 +52,7 @@ def measure_speed(
     state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
 ) -> Speed:
     """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     durations: list[float] = []
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     for batch in batches:
@@ -61,7 +61,7 @@ def measure_speed(
         next(iter(losses.values())).item()  # waits for the device
         durations.append(time.perf_counter() - started)
         num_timed = len(durations) - WARM_UP_UPDATES
-        is_enough = time.perf_counter() - begun > seconds or (max_updates is not None and num_timed >= max_updates)
+        is_enough = time.perf_counter() - start > seconds or (max_updates is not None and num_timed >= max_updates)
         if all(state.world.any(state.world.is_main and num_timed > 0 and is_enough)):
             break
     timed = durations[WARM_UP_UPDATES:]

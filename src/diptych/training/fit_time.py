@@ -42,7 +42,7 @@ def measure_pace(state: State, loader: Loader, seconds: float) -> Pace:
     return Pace(speed.pictures_per_second, sample)
 
 
-def room(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed: float = 0.0) -> tuple[int, int]:
+def images_in_time(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed: float = 0.0) -> tuple[int, int]:
     """The number of images and of sample grids that fit into ``--time``, of which ``elapsed`` seconds have passed.
 
     Sample grids get at most a tenth of the time, and scores ``SCORING_FRACTION``. ``batch_size`` is the global one.
@@ -51,8 +51,8 @@ def room(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed: float = 0
         OptionError: there is no time for an update.
     """
     seconds, output = parse_time(config.length.time or ""), config.output
-    wanted = NUM_SAMPLES if output.num_samples is None else output.num_samples
-    num_samples = max(1, min(wanted, int(SAMPLING_FRACTION * seconds / pace.sample_seconds)))
+    requested = NUM_SAMPLES if output.num_samples is None else output.num_samples
+    num_samples = max(1, min(requested, int(SAMPLING_FRACTION * seconds / pace.sample_seconds)))
     left = seconds * (1 - SCORING_FRACTION * output.score) - num_samples * pace.sample_seconds - elapsed
     pictures = round(pace.pictures_per_second * left)
     if pictures < batch_size:
@@ -75,15 +75,15 @@ def fit_to_time(
     """
     length, output = plan.config.length, plan.config.output
     display.note(f"measuring how many pictures fit into {length.time}")
-    begun = time.perf_counter()
+    start = time.perf_counter()
     state = State(plan.config, plan.world)
     pace = measure(state, plan.loader, min(MEASURED_FRACTION * parse_time(length.time or ""), MEASURED_SECONDS))
     pictures, num_samples = plan.world.on_main(
-        lambda: room(plan.config, pace, batch_size=state.batch_size, elapsed=time.perf_counter() - begun)
+        lambda: images_in_time(plan.config, pace, batch_size=state.batch_size, elapsed=time.perf_counter() - start)
     )
     if num_samples < (output.num_samples or 0):
-        wanted = output.num_samples
-        display.note(f"samples are drawn {num_samples} times, not {wanted}: {length.time} is too short for more")
+        requested = output.num_samples
+        display.note(f"samples are drawn {num_samples} times, not {requested}: {length.time} is too short for more")
     config = replace(
         plan.config, length=replace(length, pictures=pictures), output=replace(output, num_samples=num_samples)
     )
@@ -99,7 +99,7 @@ def _seconds_of_samples(state: State, loader: Loader) -> float:
     durations = []
     with device.force_eager(), inference_forwards(state.inference_generators(), device) as translators:
         for _ in range(2):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             sample_blocks(translators, pictures, Pair("a", "b"), device.torch_device)
-            durations.append(time.perf_counter() - begun)
+            durations.append(time.perf_counter() - start)
     return 2 * MAX_COLUMNS * min(durations)

@@ -30,10 +30,10 @@ class ImagePool:
         if len(self.images) < self.size:
             self.images.append(image.clone())
             return image
-        coin, place = generator(self.seed, self.stream, count).random(2)
+        coin, position = generator(self.seed, self.stream, count).random(2)
         if coin < 0.5:
             return image
-        index = int(place * self.size)
+        index = int(position * self.size)
         stored, self.images[index] = self.images[index], image.clone()
         return stored
 

@@ -89,15 +89,15 @@ def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: b
         UserError: a folder is missing or empty, or ``source`` names no folder.
     """
     paired = paired or (source.root is not None and is_side_by_side(source.root))
-    asked = replace(PRESETS[preset](Pix2pixConfig() if paired else CycleganConfig()), source=source)
+    requested = replace(PRESETS[preset](Pix2pixConfig() if paired else CycleganConfig()), source=source)
     split, found = _find(source, paired=paired)
     pairs_fit = paired and not found
     train, test = _examine(split)
-    data, config, needs = asked.data, None, None
+    data, config, needs = requested.data, None, None
     try:
         surveys = train.map(lambda part: survey(part.domain, skip_unreadable=True))
-        data = resolve_data(asked.data, surveys)
-        config = resolve(asked, surveys)
+        data = resolve_data(requested.data, surveys)
+        config = resolve(requested, surveys)
     except PictureError as error:
         found.append(Finding("error", "nothing-to-read", error.problem, error.cure))
     except OptionError as error:
@@ -108,8 +108,8 @@ def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: b
             needs = estimate(config, split.train.map(len))
         except OptionError as error:
             found.append(Finding("error", "estimate", error.problem, error.cure))
-    summaries = train.map(lambda ours, held: _summary([*ours.facts, *held.facts]), test)
-    sizes = split.train.map(lambda ours, held: (len(ours), len(held)), split.test)
+    summaries = train.map(lambda part, held: _summary([*part.facts, *held.facts]), test)
+    sizes = split.train.map(lambda part, held: (len(part), len(held)), split.test)
     return Inspection(domain_names(source), in_order(found), sizes, summaries, config, needs)
 
 

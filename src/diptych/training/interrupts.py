@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """Context manager: the first SIGINT or SIGTERM only sets ``requested``; the next one acts as usual."""
+    """Context manager: the first SIGINT or SIGTERM only sets ``requested``; the next one has its usual effect."""
 
     def __init__(self) -> None:
         self.requested = False

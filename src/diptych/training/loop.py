@@ -46,11 +46,11 @@ def train(
     display = display if display and world.is_main else Silent()
     with world.guard(), ExitStack() as held:
         plan = make_plan(config, run, fork, display, world)
-        if plan.is_open:
+        if plan.has_unresolved_length:
             plan = fit_to_time(plan, display)
         for line in describe(plan):
             display.note(line)
-        world.on_main(partial(_claim, plan.run, held))
+        world.on_main(partial(_create_and_lock, plan.run, held))
         state, writer = open_run(plan, display)
         if state.pictures >= plan.total:
             display.note(f"{plan.run.folder} is complete: {state.pictures:,} pictures")
@@ -73,7 +73,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         KeyboardInterrupt: asked to stop; the state is saved.
         PictureError: a picture cannot be read; the state is saved.
         NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
-        RunError: the disk is full at the end of training, or the config says to stop then.
+        RunError: the disk is full at the end of training, or earlier with ``on_full_disk`` "stop".
     """
     world, saved = plan.world, time.monotonic()
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
@@ -100,10 +100,10 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         if done or _passed(LOG_EVERY, before, state.pictures):
             writer.log(rate)
         if done or _passed(plan.sample_every, before, state.pictures):
-            is_flat = writer.sample_and_score()
-            if is_flat and not done:
+            has_plateaued = writer.sample_and_score()
+            if has_plateaued and not done:
                 writer.save(last=True)
-                writer.note_flat()
+                writer.report_early_stop()
                 return
         if done or save:
             writer.save(last=done)
@@ -124,7 +124,7 @@ def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:
 def _restore(plan: Plan, state: State, display: Display) -> list[RankState]:
     """Loads the last checkpoint, or initial weights, into ``state``; returns the rank states of the checkpoint."""
     run, rank_states = plan.run, list[RankState]()
-    run.sweep()
+    run.remove_temporary_files()
     checkpoint = next(reversed(run.checkpoint_files()), plan.parent)
     if checkpoint is not None:
         try:
@@ -144,7 +144,7 @@ def _restore(plan: Plan, state: State, display: Display) -> list[RankState]:
     return rank_states
 
 
-def _claim(run: Run, held: ExitStack) -> None:
+def _create_and_lock(run: Run, held: ExitStack) -> None:
     """Creates the folder of ``run`` and locks it until ``held`` is closed."""
     run.create()
     held.enter_context(locked(run.folder))

@@ -42,13 +42,13 @@ class RunWriter:
 
     @cached_property
     def observer(self) -> Observer:
-        """For the main rank. Made at first use: it reads the held-out pictures and loads a feature network."""
+        """For the main rank. Created at first use: it reads the held-out pictures and loads a feature network."""
         return Observer(context_of(self.plan, self.state), self.display)
 
     @cached_property
     def tensorboard(self) -> TensorBoard | None:
-        wanted = self.plan.config.output.tensorboard
-        return TensorBoard(self.run.tensorboard, self.state.pictures) if wanted else None
+        enabled = self.plan.config.output.tensorboard
+        return TensorBoard(self.run.tensorboard, self.state.pictures) if enabled else None
 
     def open(self) -> None:
         """For the main rank. Writes ``config.json``, and the first samples of a new run.
@@ -114,25 +114,25 @@ class RunWriter:
         self.display.show(pictures, speed, losses, waiting_fraction=waiting_fraction)
 
     def sample_and_score(self) -> bool:
-        """Writes samples, alarms, a score and the best model. Returns whether the last ``stop_when_flat`` scores are no
+        """Writes samples, alarms, a score and the best model. Returns whether the last ``patience`` scores are no
         better than before."""
-        is_best, is_flat = self.state.world.on_main(self._sample_and_score)
+        is_best, has_plateaued = self.state.world.on_main(self._sample_and_score)
         if is_best:
             self.save(best=True)
-        return is_flat
+        return has_plateaued
 
     def _sample_and_score(self) -> tuple[bool, bool]:
         pictures, evaluation = self.state.pictures, self.observer.evaluation
         with self._forwards() as (generators, discriminators):
             blocks, alarms, score = self.observer.observe(generators, discriminators, pictures)
         if alarms:
-            self.metrics.append({"pictures": pictures, "health": [alarm.to_json() for alarm in alarms]})
+            self.metrics.append({"pictures": pictures, "alarms": [alarm.to_json() for alarm in alarms]})
         if score:
             self.metrics.append({"pictures": pictures, "score": score})
             cost = f"scoring takes {score['fraction_of_time']:.1%} of the time"
             self.display.note(f"score {score['value']:.4g} ({score['criterion']}; lower is better; {cost})")
         self._write_samples(blocks)
-        return bool(score and score["best"]), evaluation.is_flat(self.plan.config.length.stop_when_flat)
+        return bool(score and score["best"]), evaluation.has_plateaued(self.plan.config.length.patience)
 
     def _write_samples(self, blocks: list[Block]) -> None:
         """Writes the sample grid and the report."""
@@ -152,10 +152,10 @@ class RunWriter:
         except OSError as error:
             self.display.note(f"no report at {self.state.pictures:,} pictures: {error.strerror or error}")
 
-    def note_flat(self) -> None:
+    def report_early_stop(self) -> None:
         """Reports that the run stops because its score no longer improves."""
         if self.state.world.is_main:
-            patience, evaluation = self.plan.config.length.stop_when_flat, self.observer.evaluation
+            patience, evaluation = self.plan.config.length.patience, self.observer.evaluation
             self.display.note(
                 f"stopped at {self.state.pictures:,} pictures: the last {patience} scores are no better than "
                 f"{min(evaluation.history):.4g} ({evaluation.criterion}); the best model is {self.run.best_model_file}"
@@ -166,7 +166,7 @@ class RunWriter:
 
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
-            RunError: the disk is full, and this is the ``last`` checkpoint, or the config says to stop.
+            RunError: the disk is full, and this is the ``last`` checkpoint or ``on_full_disk`` is "stop".
         """
         rank_states = gather_rank_states(self.state)
         self.state.world.on_main(partial(self._save, rank_states, last=last, best=best))
@@ -184,7 +184,7 @@ class RunWriter:
             if last or output.on_full_disk == "stop":
                 cure = "free some space and run the same command: it resumes from the last checkpoint"
                 raise RunError(problem, cure=cure) from None
-            self.display.note(f"{problem}; training goes on, and tries again in {output.save_minutes:g} minutes")
+            self.display.note(f"{problem}; training continues, and tries again in {output.save_minutes:g} minutes")
 
 
 def context_of(plan: Plan, state: State) -> RunContext:
@@ -215,7 +215,7 @@ def card_of(plan: Plan, state: State) -> ModelCard:
 def write_config(plan: Plan) -> None:
     """Writes ``config.json``. A resumed run keeps the time and the command of its start."""
     started = {
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": str(plan.parent) if plan.parent else None,
         "command": command(),
     }

@@ -16,7 +16,7 @@ from diptych.monitoring.meters import Meters
 from diptych.networks import initialise
 from diptych.pair import Direction, Pair
 from diptych.rng import Stream, torch_seed
-from diptych.training.distributed import ALONE, World
+from diptych.training.distributed import SINGLE_RANK, World
 from diptych.training.ema import Ema
 from diptych.training.image_pool import ImagePool
 
@@ -30,7 +30,7 @@ class State:
     The state is the same on every rank, except for image pools and meters: each rank has its own.
     """
 
-    def __init__(self, config: TrainConfig, world: World = ALONE) -> None:
+    def __init__(self, config: TrainConfig, world: World = SINGLE_RANK) -> None:
         self.config, self.world, self.device = config, world, Device(config.engine)
         world.set_device(self.device.torch_device)
         torch.manual_seed(torch_seed(config.optimiser.seed, Stream.WEIGHTS, 0))

@@ -21,8 +21,8 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     Returns each loss by its name, detached, and the norm of each module's gradient as ``gradient.<module>``. With
     several ranks, ``real`` and the losses are those of this rank, and gradients are means over all ranks.
 
-    With gradient accumulation, all parts of the batch complete a step before any part starts the next: the optimiser
-    steps once their gradients are summed. So every part sees the same weights as the whole batch would.
+    With gradient accumulation, each module takes one optimiser step, after the gradients of all micro-batches are
+    summed. So all micro-batches use the same weights, as the whole batch would.
     """
     parallel = state.execution.parallel
     with parallel.halved_threads() if parallel else nullcontext():
@@ -35,11 +35,11 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
     logged: dict[str, Tensor] = {}
-    updates, weights = _in_parts(state, real)
+    updates, weights = _micro_batches(state, real)
     while True:
         names: tuple[str, ...] = ()
         for part, weight in zip(updates, weights, strict=True):
-            with state.device.autocast():  # a new one per step: the step changes the weights that it has cached
+            with state.device.autocast():  # a new context per step: it caches cast weights, and the step changes them
                 step = next(part, None)
             if step is not None:
                 name, groups = step
@@ -93,8 +93,8 @@ def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
     return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_fraction)
 
 
-def _in_parts(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:
-    """The method's update for each part of the batch ``real``, and the fraction of the batch in each part."""
+def _micro_batches(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:
+    """The method's update for each micro-batch of ``real``, and the fraction of the batch in each."""
     parts = [
         Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)
     ]

@@ -102,7 +102,7 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
     except PictureError:
         raise
     except UnidentifiedImageError:
-        problem = f"{path} is not a picture ({', '.join(FORMATS)}), whatever its name says"
+        problem = f"{path} is not a picture ({', '.join(FORMATS)}), despite its name"
         raise PictureError(problem, cure=REMOVE) from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
@@ -145,7 +145,7 @@ def _num_bytes(path: Path) -> int:
     if not path.is_file():
         if not path.exists() and not path.is_symlink():
             raise PictureError(f"{path} does not exist", cure="give an existing picture")
-        raise PictureError(f"{path} is {'not a file' if path.exists() else 'a link to nothing'}", cure=REMOVE)
+        raise PictureError(f"{path} is {'not a file' if path.exists() else 'a broken link'}", cure=REMOVE)
     if size := path.stat().st_size:
         return size
     raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)

@@ -37,7 +37,7 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
     generator = config.generator.resolved(crop_size)
     if crop_size % generator.stride:
         raise OptionError(
-            f"crop-size {crop_size} is no multiple of {generator.stride}",
+            f"crop-size {crop_size} is not a multiple of {generator.stride}",
             cure=f"give a multiple of it, such as {max(1, round(crop_size / generator.stride)) * generator.stride}",
         )
     smallest = config.discriminator.smallest_side
@@ -47,7 +47,9 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
             cure=f"give at least {smallest}, or a discriminator with fewer layers",
         )
     if config.engine.accumulate > config.optimiser.batch_size:
-        problem = f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} parts"
+        problem = (
+            f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} micro-batches"
+        )
         raise OptionError(problem, cure="give a larger --batch-size, or a smaller --accumulate")
     if config.engine.compile and crop_size == 0 and data.resize != "square":
         raise OptionError(

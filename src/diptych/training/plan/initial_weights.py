@@ -26,7 +26,7 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
     card, channels = model.card, (config.data.channels_a, config.data.channels_b)
     if any(asked not in (None, found) for asked, found in zip(channels, card.channels, strict=True)):
         raise OptionError(f"{path} has {card.channels} channels, not {channels}", cure="leave the channels out")
-    is_lone = len(model.networks) == 1 and card.discriminator is None  # such a file does not tell the method
+    is_lone = len(model.networks) == 1 and card.discriminator is None  # such a file does not record the method
     if card.method != kind_of(method) and not is_lone:
         raise OptionError(
             f"{path} was trained by {card.method}, not {kind_of(method)}", cure=f"give --method {card.method}"
@@ -48,7 +48,7 @@ def with_networks(
 ) -> TrainConfig:
     """``config`` with the networks in ``origin``.
 
-    A U-Net's weights do not show dropout: the setting of ``config`` is kept if it differs from the method's default.
+    A U-Net's weights do not record dropout: the value in ``config`` is kept if it differs from the method's default.
 
     Raises:
         OptionError: ``config`` has other networks.

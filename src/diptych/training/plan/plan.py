@@ -23,7 +23,7 @@ from diptych.monitoring.tensorboard import require_tensorboard
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run, default_folder
-from diptych.training.distributed import ALONE, World
+from diptych.training.distributed import SINGLE_RANK, World
 from diptych.training.plan.defaults import filled_from, resolve
 from diptych.training.plan.initial_weights import with_architecture_of, with_networks
 from diptych.training.plan.length import parse_time, total_pictures
@@ -58,7 +58,7 @@ class Plan:
         return total_pictures(self.config, self.epoch_size, self.world.size)
 
     @property
-    def is_open(self) -> bool:
+    def has_unresolved_length(self) -> bool:
         """Whether the length is a time that has not been converted to images yet; see ``fit_time.fit_to_time``."""
         return self.config.length.time is not None and self.config.length.pictures is None
 
@@ -85,7 +85,7 @@ class Choices(NamedTuple):
 
 
 def make_plan(
-    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world: World = ALONE
+    config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world: World = SINGLE_RANK
 ) -> Plan:
     """Finds the pictures and resolves the defaults of ``config``, from the run in ``folder`` if there is one.
 
@@ -99,7 +99,7 @@ def make_plan(
     channels = Pair(data.channels_a or 0, data.channels_b or 0)
     loader = _loader(config, choices.run, choices.split, channels, display)
     plan = Plan(config, choices.run, choices.names, choices.split, channels, loader, choices.parent, world)
-    if not plan.is_open:
+    if not plan.has_unresolved_length:
         if config.output.num_samples is None:
             plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
         refuse_finished_fork(plan)
@@ -203,7 +203,7 @@ def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfi
 
 
 def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
-    """``config`` with its open options taken from ``run``. The length may differ, and options that change no result."""
+    """``config`` with its unset options taken from ``run``. Only adjustable options may differ from ``run``."""
     stored = run.config()
     if config.optimiser.init_from is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
