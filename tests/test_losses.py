@@ -46,3 +46,19 @@ def test_cycle_and_identity_are_mean_absolute_differences():
     assert losses.cycle_consistency(x, y).item() == pytest.approx(expected)
     assert losses.identity(x, y).item() == pytest.approx(expected)
     assert losses.reconstruction(x, y).item() == pytest.approx(expected)
+
+
+def test_patch_nce_is_the_cross_entropy_of_each_patch_against_the_others_of_its_image():
+    torch.manual_seed(0)
+    queries, keys = (torch.nn.functional.normalize(torch.randn(2, 5, 3, dtype=torch.float64), dim=2) for _ in range(2))
+    terms = []
+    for image in range(2):
+        for patch in range(5):
+            scores = [math.exp(float(queries[image, patch] @ key) / 0.07) for key in keys[image]]
+            terms.append(-math.log(scores[patch] / sum(scores)))
+    assert losses.patch_nce(queries, keys, 0.07).item() == pytest.approx(sum(terms) / 10, rel=1e-12)
+
+
+def test_patch_nce_of_patches_that_are_all_alike_is_the_log_of_their_number():
+    same = torch.ones(1, 8, 1, dtype=torch.float64)
+    assert losses.patch_nce(same, same, 0.07).item() == pytest.approx(math.log(8))

@@ -19,6 +19,7 @@ SMALL_GENERATORS = [
             (0, 2), ("instance", "batch", "none"), (False, True), ("transposed", "nearest", "bilinear")
         )
     ),
+    *(ResnetConfig(width=4, num_blocks=6, norm=n, antialias=True, upsampling="blur") for n in ("instance", "batch")),
     *(
         UnetConfig(width=2, num_levels=levels, norm=norm, dropout=dropout)
         for levels, norm, dropout in itertools.product((5, 6, 9), ("instance", "batch", "none"), (False, True))
@@ -28,6 +29,10 @@ SMALL_DISCRIMINATORS = [
     *(
         PatchganConfig(width=4, num_layers=layers, norm=norm)
         for layers, norm in itertools.product((1, 2, 3, 4, 5), ("instance", "batch", "none"))
+    ),
+    *(
+        PatchganConfig(width=4, num_layers=layers, norm=norm, antialias=True)
+        for layers, norm in itertools.product((1, 3, 5), ("instance", "batch"))
     ),
     *(PixelConfig(width=4, norm=norm) for norm in ("instance", "batch", "none")),
 ]
@@ -145,7 +150,7 @@ def test_orthogonal_initialisation_is_orthogonal_with_gain():
 
 def test_resizing_upsamplings_leave_no_dots_on_a_flat_picture():
     # What a transposed convolution of stride 2 cannot do: give the same value everywhere inside.
-    for upsampling, flat in (("nearest", True), ("bilinear", True), ("transposed", False)):
+    for upsampling, flat in (("nearest", True), ("bilinear", True), ("blur", True), ("transposed", False)):
         torch.manual_seed(0)
         network = build_generator(ResnetConfig(width=4, num_blocks=0, norm="none", upsampling=upsampling), 3, 3)
         with torch.no_grad():

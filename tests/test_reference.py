@@ -212,9 +212,9 @@ def test_cut_trains_as_the_authors_do(name):
 class CutOnce(Cut):
     """CUT with fixed positions and keys, so that its loss is a function that finite differences can check."""
 
-    def contrast(self, execution, inputs, outputs, *, mirrored):
+    def contrast(self, execution, key_features, outputs, *, mirrored):
         torch.manual_seed(0)
-        return super().contrast(execution, inputs, outputs, mirrored=mirrored)
+        return super().contrast(execution, key_features, outputs, mirrored=mirrored)
 
     def draw_mirrored(self):
         return True

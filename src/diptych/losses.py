@@ -80,8 +80,8 @@ def identity(real: Tensor, same: Tensor) -> Tensor:
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """PatchNCE: each query should be closer to the key of its own patch than to those of other patches.
 
-    ``queries`` and ``keys`` are unit vectors, (B, N, C): N patches of each image. The negatives of a patch are the other
-    patches of the same image. Mean cross entropy over all B·N patches (CUT, equations 2 and 3).
+    ``queries`` and ``keys`` are unit vectors, (B, N, C): N patches of each image. The negatives of a patch are the
+    other patches of the same image. Mean cross entropy over all B·N patches (CUT, equations 2 and 3).
     """
     similarities = queries @ keys.transpose(1, 2)  # (B, N, N); the positive of each patch is on the diagonal
     own = torch.arange(queries.shape[1], device=queries.device).expand(len(queries), -1)

@@ -33,7 +33,7 @@ def default(method: MethodConfig) -> TrainConfig:
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The paper's settings: 286 → 256 pixels, its epochs at a constant rate and of decay, fp32, batch 1, no moving average."""
+    """The paper's settings: 286 → 256 pixels, fp32, batch 1, no EMA, the method's own length and initial weights."""
     config = default(method)
     return replace(
         config,

@@ -53,7 +53,9 @@ class Registry:
         return found
 
 
-METHODS = Registry("method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig, "cut": CutConfig, "fastcut": FastcutConfig})
+METHODS = Registry(
+    "method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig, "cut": CutConfig, "fastcut": FastcutConfig}
+)
 GENERATORS = Registry("generator", {"resnet": ResnetConfig, "unet": UnetConfig})
 DISCRIMINATORS = Registry("discriminator", {"patchgan": PatchganConfig, "pixel": PixelConfig})
 REGISTRIES: dict[type[Any], Registry] = {

@@ -52,8 +52,8 @@ class ResnetConfig:
     dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
     upsampling: Upsampling = option(
         "transposed",
-        "How to double the size: the paper's transposed convolution, or resize (nearest, bilinear, or CUT's blur filter) "
-        "then convolve (no checkerboard).",
+        "How to double the size: the paper's transposed convolution, or resize then convolve, which leaves no "
+        "checkerboard: nearest, bilinear, or CUT's blur filter.",
     )
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")
 

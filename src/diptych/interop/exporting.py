@@ -82,6 +82,9 @@ def _check_supported(source: Path, config: GeneratorConfig) -> None:
     if isinstance(config, ResnetConfig) and config.upsampling != "transposed":
         problem = f"{source} upsamples by {config.upsampling} resizing, the original only by transposed convolutions"
         raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")
+    if isinstance(config, ResnetConfig) and config.antialias:
+        problem = f"{source} blurs before it halves the size, which the original code does not"
+        raise WeightsError(problem, cure="export a run that was trained with --generator.no-antialias")
 
 
 def _last_discriminators(run: Run, channels: Pair[int]) -> dict[DiscriminatorRole, nn.Module]:

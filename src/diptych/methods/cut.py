@@ -7,7 +7,6 @@ and the authors' code.
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych import losses
@@ -79,29 +78,39 @@ class Cut(Method):
         source, target = real.along(self.config.direction)
         inputs = (source, target) if self.config.nce_identity else (source,)
         mirrored = self.config.flip_equivariance and self.draw_mirrored()
-        seen = [_mirror(batch) for batch in inputs] if mirrored else inputs
-        outputs = execution.forward(self.generator, *seen)
+        outputs, keys = self.translate(execution, inputs, mirrored=mirrored)
         fake_scores, real_scores = self.discriminate(execution, outputs[0].detach(), target)
         yield "discriminators", self.discriminator_losses(real_scores, fake_scores)
         with frozen(self.discriminators):
             (fake_scores,) = self.discriminate(execution, outputs[0])
-            nce = self.contrast(execution, inputs, outputs, mirrored=mirrored)
+            nce = self.contrast(execution, keys, outputs, mirrored=mirrored)
             yield ("generators", "head"), self.generator_losses(fake_scores, nce)
 
     def discriminate(self, execution: Execution, *images: Tensor) -> tuple[Tensor, ...]:
         """The scores of each of ``images``, of the target domain."""
         return execution.forward(self.discriminators[self.target_name], *images)
 
-    def contrast(
-        self, execution: Execution, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, mirrored: bool
-    ) -> list[Tensor]:
-        """The PatchNCE loss between each input and its output, a mean over the taps. Keys get no gradient."""
+    def translate(
+        self, execution: Execution, inputs: Sequence[Tensor], *, mirrored: bool
+    ) -> tuple[Sequence[Tensor], list[list[Tensor]]]:
+        """The outputs for ``inputs`` or their mirror images, and the detached features of each of ``inputs``."""
         taps = self.generator.taps()
-        query_features = execution.features(self.generator, taps, *outputs)
-        with torch.no_grad():
-            key_features = execution.features(self.generator, taps, *inputs)
+        if mirrored:
+            outputs = execution.forward(self.generator, *map(_mirror, inputs))
+            with torch.no_grad():
+                return outputs, execution.features(self.generator, taps, *inputs)
+        found = execution.features(self.generator, [*taps, len(self.generator.stages()) - 1], *inputs)
+        translated = [features[-1].to(batch.dtype) for features, batch in zip(found, inputs, strict=True)]
+        return translated, [[feature.detach() for feature in features[:-1]] for features in found]
+
+    def contrast(
+        self, execution: Execution, key_features: list[list[Tensor]], outputs: Sequence[Tensor], *, mirrored: bool
+    ) -> list[Tensor]:
+        """The PatchNCE loss between each input's features and its output, a mean over the taps."""
         found = []
-        for queries, keys in zip(query_features, key_features, strict=True):
+        for queries, keys in zip(
+            execution.features(self.generator, self.generator.taps(), *outputs), key_features, strict=True
+        ):
             positions = [self.draw_positions(key[0, 0].numel()).to(key.device) for key in keys]
             with torch.no_grad():
                 key_vectors = self.head(keys, positions)

@@ -13,6 +13,10 @@ LOSSES = {
     ),
     "cycle": ("Cycle consistency", "Difference between a picture and its reconstruction, times its weight."),
     "identity": ("Identity", "Change of a picture that is already in the target domain, times its weight."),
+    "nce": (
+        "PatchNCE",
+        "Low if a patch of a translation resembles the same patch of its input more than other patches.",
+    ),
     "l1": ("L1 to the true picture", "Mean absolute difference, times its weight."),
     "discriminator": (
         "Discriminator",
