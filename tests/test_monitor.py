@@ -240,7 +240,7 @@ def test_a_discriminator_that_has_memorised_its_pictures_is_detected(squares, tm
 def test_an_alarm_is_shown_once_logged_each_time_and_not_early_in_a_run(squares, tmp_path, monkeypatch):
     # With such a bound, whatever is translated is translated too little.
     monkeypatch.setitem(RULES, "change", replace(RULES["change"], low=2.0))
-    monkeypatch.setattr("diptych.monitoring.alarms.QUIET_PICTURES", 0)
+    monkeypatch.setattr("diptych.monitoring.alarms.MIN_ALARM_PICTURES", 0)
     said = []
     display = Silent()
     display.note = said.append
@@ -316,7 +316,7 @@ def test_pictures_too_small_for_a_pattern_raise_no_alarm_of_one(size):
 
 
 def test_a_run_with_crops_of_8_pixels_trains_past_its_checks(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr("diptych.monitoring.alarms.QUIET_PICTURES", 0)
+    monkeypatch.setattr("diptych.monitoring.alarms.MIN_ALARM_PICTURES", 0)
     config = tiny(squares, length=LengthConfig(pictures=8), data=DataConfig(load_size=8, crop_size=8))
     run = train(replace(config, discriminator=PixelConfig(width=4)), tmp_path / "run")
     assert run.model_file.is_file()
