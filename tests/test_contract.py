@@ -89,9 +89,9 @@ def method_of(method, generator, discriminator, norm):
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
     built, real = method_of(method, generator, discriminator, norm)
-    modules, stepped = built.modules(), []
+    modules, visited = built.modules(), []
     for names, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
-        names = (names,) if isinstance(names, str) else names
+        names = stepped(names)
         for module in modules.values():
             module.zero_grad(set_to_none=True)
         sum(flat(groups).values()).backward()
@@ -99,8 +99,8 @@ def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, ge
         assert all(p.grad is not None and p.grad.isfinite().all() for p in stepping)
         others = [module for other, module in modules.items() if other not in names]
         assert all(p.grad is None for module in others for p in module.parameters())
-        stepped += names
-    assert sorted(stepped) == sorted(modules)
+        visited += names
+    assert sorted(visited) == sorted(modules)
     assert all(p.requires_grad for module in modules.values() for p in module.parameters())
 
 

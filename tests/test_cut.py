@@ -8,7 +8,7 @@ import torch
 
 from diptych.config import CutConfig, FastcutConfig, PatchganConfig, ResnetConfig
 from diptych.errors import OptionError
-from diptych.methods import Execution
+from diptych.methods import Execution, stepped
 from diptych.methods.cut import Cut
 from diptych.networks.convolutions import BlurDown, BlurUp
 from diptych.networks.initialisation import initialise
@@ -39,7 +39,7 @@ def losses_and_gradients(method, real, execution):
     for names, groups in method.update(real, lambda fake: fake, execution):
         sum(flat(groups).values()).backward()
         found |= {name: loss.item() for name, loss in flat(groups).items()}
-        for name in (names,) if isinstance(names, str) else names:
+        for name in stepped(names):
             for key, parameter in method.modules()[name].named_parameters():
                 found[f"{name}.{key}"] = parameter.grad.clone()
                 parameter.grad = None
@@ -112,5 +112,5 @@ def test_a_generator_without_stages_is_refused(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).with_name("plugin"))
     from colourful.config import ShiftConfig
 
-    with pytest.raises(OptionError, match="ShiftGenerator has no stages"):
+    with pytest.raises(OptionError, match=r"ShiftGenerator has no taps\(\).* give --generator resnet"):
         built(CutConfig(), ShiftConfig(kernel=3))

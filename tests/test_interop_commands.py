@@ -304,13 +304,37 @@ def test_nothing_is_overwritten_by_an_export(tmp_path, theirs, capsys):
     assert equal(states(theirs), before)
 
 
-def test_what_the_original_cannot_express_is_refused(tmp_path, capsys):
-    config = replace(RESNET, upsampling="nearest")
+BLURRED = "m.safetensors has blur filters (antialias), which the original code does not have: export"
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "problem"),
+    [
+        ({"upsampling": "nearest"}, {}, "m.safetensors upsamples by nearest resizing, the original only by transposed"),
+        ({"upsampling": "blur"}, {}, BLURRED),
+        ({"antialias": True}, {}, BLURRED),
+        ({}, {"antialias": True}, BLURRED),
+    ],
+)
+def test_what_the_original_cannot_express_is_refused(generator, discriminator, problem, tmp_path, capsys):
+    config, critic = replace(RESNET, **generator), PatchganConfig(width=2, num_layers=1, **discriminator)
     card = ModelCard(
-        method="cyclegan", generator=config, encodings=Pair(Encoding(3), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
+        method="cyclegan", generator=config, discriminator=critic, encodings=Pair(Encoding(3), Encoding(3)), names=Pair("A", "B"), data=DataConfig(), pictures=0, ema=False
     )  # fmt: skip
-    save_model(tmp_path / "m.safetensors", {"a2b": build_generator(config, 3, 3)}, card)
+    networks = {"a2b": build_generator(config, 3, 3)}
+    save_model(tmp_path / "m.safetensors", networks, card, {"b": build_discriminator(critic, 3)})
     code, _, err = run(capsys, "export", tmp_path / "m.safetensors", "--original", tmp_path / "out")
     assert code == 2
-    assert "m.safetensors upsamples by nearest resizing, the original only by transposed convolutions: export" in err
+    assert problem in err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_antialiased_network_of_the_cut_code_is_refused_as_what_it_is(tmp_path, capsys):
+    network = build_generator(replace(RESNET, antialias=True, upsampling="blur"), 3, 3)
+    filters = {f"{name}.filt": layer.filt for name, layer in network.named_modules() if hasattr(layer, "filt")}
+    assert len(filters) == 4
+    torch.save(network.state_dict() | filters, tmp_path / "latest_net_G.pth")
+    code, _, err = run(capsys, "import", tmp_path / "latest_net_G.pth", "--to", tmp_path / "m.safetensors")
+    assert code == 2
+    assert "latest_net_G.pth has blur filters: it is an antialiased network of the CUT code" in err
+    assert not (tmp_path / "m.safetensors").exists()

@@ -25,8 +25,8 @@ class Process:
 
     def __init__(self, arguments: Sequence[object], *, env: Mapping[str, str] | None = None, cwd: Path | None = None):
         (out, child_out), (err, child_err) = (_CONTEXT.Pipe(duplex=False) for _ in range(2))
-        where = [*map(str, arguments)], dict(env or os.environ), cwd or Path.cwd(), child_out, child_err
-        self._process = _CONTEXT.Process(target=_run, args=where, daemon=True)
+        state = [*map(str, arguments)], dict(env or os.environ), cwd or Path.cwd(), child_out, child_err
+        self._process = _CONTEXT.Process(target=_run, args=state, daemon=True)
         self._process.start()
         for pipe in (child_out, child_err):
             pipe.close()

@@ -102,7 +102,29 @@ class CycleganConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2pixConfig:
+class OneDirectionConfig:
+    """What the methods with one generator have in common. Their defaults do not depend on the pictures."""
+
+    direction: Direction = option("a2b", "Learn A to B, or B to A.")
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that it learns."""
+        return (self.direction,)
+
+    def resolved(self, channels: tuple[int, int]) -> Self:
+        """The same."""
+        del channels
+        return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """None."""
+        del channels
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2pixConfig(OneDirectionConfig):
     """pix2pix: one generator, trained on pairs of pictures."""
 
     implementation: ClassVar[str] = "diptych.methods.pix2pix:Pix2pix"
@@ -114,27 +136,11 @@ class Pix2pixConfig:
 
     gan_loss: GanLoss = option("vanilla", "Adversarial loss.")
     lambda_l1: NotNegative[float] = option(100.0, "Weight of the L1 distance to the true picture.")
-    direction: Direction = option("a2b", "Learn A to B, or B to A.")
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """The directions that it learns."""
-        return (self.direction,)
-
-    def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same: nothing here depends on the pictures."""
-        del channels
-        return self
-
-    def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """None: every default is fixed."""
-        del channels
-        return []
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutConfig:
-    """CUT: one generator; patches of a translation stay close to the same patches of its input (contrastive)."""
+class CutConfig(OneDirectionConfig):
+    """CUT: one generator; a contrastive loss keeps each patch of a translation close to the same patch of its input."""
 
     implementation: ClassVar[str] = "diptych.methods.cut:Cut"
     paired: ClassVar[bool] = False
@@ -152,15 +158,9 @@ class CutConfig:
     temperature: Positive[float] = option(0.07, "Temperature of the PatchNCE loss.")
     num_patches: Positive[int] = option(256, "Patches of each feature map in the PatchNCE loss.")
     head_width: Positive[int] = option(256, "Channels of the head that projects features for the PatchNCE loss.")
-    direction: Direction = option("a2b", "Learn A to B, or B to A.")
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """The directions that it learns."""
-        return (self.direction,)
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same: nothing here depends on the pictures.
+        """The same.
 
         Raises:
             OptionError: the domains differ in channels.
@@ -169,11 +169,6 @@ class CutConfig:
             problem = f"A has {channels[0]} channels and B {channels[1]}: the encoder of CUT sees pictures of both"
             raise OptionError(problem, cure="give --channels-a and --channels-b the same number, or --method cyclegan")
         return self
-
-    def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """None: every default is fixed."""
-        del channels
-        return []
 
 
 @dataclass(frozen=True, kw_only=True)

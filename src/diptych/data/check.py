@@ -213,14 +213,10 @@ def _partners(train: Pair[Examined]) -> Iterator[Finding]:
     apart = []
     for one, other in zip(*paths, strict=True):
         a, b = shapes.a.get(one), shapes.b.get(other)
-        if (
-            a
-            and b
-            and not 1 / MAX_PAIR_ASPECT_DIFFERENCE
-            <= a.width * b.height / (a.height * b.width)
-            <= MAX_PAIR_ASPECT_DIFFERENCE
-        ):
-            apart.append((a, b))
+        if a and b:
+            ratio = a.width * b.height / (a.height * b.width)
+            if max(ratio, 1 / ratio) > MAX_PAIR_ASPECT_DIFFERENCE:
+                apart.append((a, b))
     if apart:
         problem = f"{len(apart)} pairs have different aspect ratios, so their pictures do not align"
         lines = tuple(" and ".join(f"{one.path}: {one.width}×{one.height}" for one in pair) for pair in apart)

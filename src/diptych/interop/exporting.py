@@ -16,6 +16,7 @@ from diptych.interop.names import Role, authors_names
 from diptych.interop.original import save_original
 from diptych.model import DiscriminatorRole, ModelCard, discriminator_channels, load_model, load_weights
 from diptych.networks import build_discriminator
+from diptych.networks.convolutions import BlurDown, BlurUp
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run
@@ -46,6 +47,9 @@ def export_original(source: Path, folder: Path) -> ExportedModel:
     _check_supported(source, model.card.generator)
     discriminators = model.discriminators or _last_discriminators(Run(source), model.card.channels)
     networks: dict[Role, nn.Module] = dict([*model.networks.items(), *discriminators.items()])
+    if any(isinstance(layer, BlurDown | BlurUp) for network in networks.values() for layer in network.modules()):
+        cure = "export a run that was trained without antialias and without --generator.upsampling blur"
+        raise WeightsError(f"{source} has blur filters (antialias), which the original code does not have", cure=cure)
     files = {role: folder / name for role, name in authors_names(networks).items()}
     if existing := next((file for file in files.values() if file.exists()), None):
         raise WeightsError(f"{existing} exists already", cure="give another folder, or remove it")
@@ -79,12 +83,9 @@ def _check_supported(source: Path, config: GeneratorConfig) -> None:
     if not isinstance(config, ResnetConfig | UnetConfig):
         problem = f"{source} has generators of kind {kind_of(config)}, which the original code does not have"
         raise WeightsError(problem, cure="export a run that was trained with --generator resnet or unet")
-    if isinstance(config, ResnetConfig) and config.upsampling != "transposed":
+    if isinstance(config, ResnetConfig) and config.upsampling in ("nearest", "bilinear"):
         problem = f"{source} upsamples by {config.upsampling} resizing, the original only by transposed convolutions"
         raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")
-    if isinstance(config, ResnetConfig) and config.antialias:
-        problem = f"{source} blurs before it halves the size, which the original code does not"
-        raise WeightsError(problem, cure="export a run that was trained with --generator.no-antialias")
 
 
 def _last_discriminators(run: Run, channels: Pair[int]) -> dict[DiscriminatorRole, nn.Module]:

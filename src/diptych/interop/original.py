@@ -69,6 +69,11 @@ def read_original(path: Path) -> OriginalNetwork:
     stored = read_state_dict(path)
     if all(key.startswith(DATA_PARALLEL) for key in stored):
         stored = {key.removeprefix(DATA_PARALLEL): tensor for key, tensor in stored.items()}
+    if any(key.endswith(".filt") for key in stored):
+        problem = f"{path} has blur filters: it is an antialiased network of the CUT code, which cannot be imported"
+        raise WeightsError(
+            problem, cure="give a network of the CycleGAN code, or train one with diptych train --method cut"
+        )
     state = _without_unused_statistics(stored)
     architecture = read_architecture(state)
     if architecture is None:

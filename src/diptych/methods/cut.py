@@ -15,7 +15,7 @@ from diptych.errors import OptionError
 from diptych.methods.execution import Execution
 from diptych.methods.method import LossGroups, Method, PoolQuery, Step, frozen
 from diptych.networks import build_discriminator, build_generator
-from diptych.networks.stages import Staged
+from diptych.networks.stages import StagedGenerator
 from diptych.pair import Pair
 
 EPSILON = 1e-7
@@ -56,9 +56,10 @@ class Cut(Method):
         self.source_name, self.target_name = Pair("a", "b").along(config.direction)
         source, target = channels.along(config.direction)
         network = build_generator(generator, source, target)
-        if not isinstance(network, Staged):
-            problem = f"{type(network).__name__} has no stages, which CUT compares"
-            raise OptionError(problem, cure="derive the generator from diptych.networks.stages.Staged")
+        if not isinstance(network, StagedGenerator):
+            problem = f"{type(network).__name__} has no taps(), the features that CUT compares"
+            cure = "give --generator resnet, or derive it from diptych.networks.stages.StagedGenerator"
+            raise OptionError(problem, cure=cure)
         self.generator = network
         self.generators = nn.ModuleDict({config.direction: network})
         self.discriminators = nn.ModuleDict({self.target_name: build_discriminator(discriminator, target)})
@@ -108,9 +109,8 @@ class Cut(Method):
     ) -> list[Tensor]:
         """The PatchNCE loss between each input's features and its output, a mean over the taps."""
         found = []
-        for queries, keys in zip(
-            execution.features(self.generator, self.generator.taps(), *outputs), key_features, strict=True
-        ):
+        query_features = execution.features(self.generator, self.generator.taps(), *outputs)
+        for queries, keys in zip(query_features, key_features, strict=True):
             positions = [self.draw_positions(key[0, 0].numel()).to(key.device) for key in keys]
             with torch.no_grad():
                 key_vectors = self.head(keys, positions)

@@ -19,6 +19,12 @@ Terms of different groups share no autograd graph, only parameters: groups can b
 Step = tuple[str | tuple[str, ...], LossGroups]
 """The name of a module, or the names of several that minimise the same sum, and their losses."""
 
+
+def stepped(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the modules that take a step, from the first entry of a ``Step``."""
+    return (names,) if isinstance(names, str) else names
+
+
 PoolQuery = Callable[[Pair[Tensor]], Pair[Tensor]]
 """Passes the fake images of each domain through its image pool; returns batches of the same shape."""
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from diptych.config import ResnetConfig
 from diptych.networks.convolutions import BlurDown, ColumnsConv2d, ReflectionPad2d, upsample
 from diptych.networks.norms import needs_bias, norm_layer
-from diptych.networks.stages import Add, Keep, Stage, Staged, stages_of
+from diptych.networks.stages import Add, Keep, Stage, Staged, StagedGenerator, stages_of
 
 NUM_DOWNSAMPLINGS = 2
 
@@ -36,7 +36,7 @@ class ResidualBlock(Staged):
         return [Keep(), *stages_of(self.conv_block), Add()]
 
 
-class ResnetGenerator(Staged):
+class ResnetGenerator(StagedGenerator):
     """Encoder, residual blocks, decoder: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1].
 
     H and W are multiples of 4 and at least 8. The state dict has the authors' keys.

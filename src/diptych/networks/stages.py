@@ -4,6 +4,7 @@ A stage maps a tuple of tensors to a tuple of tensors. The last tensor is the cu
 end of their skip connections.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -47,19 +48,15 @@ class Concatenate:
         return *tensors[:-2], torch.cat(tensors[-2:], dim=1)
 
 
-class Staged(nn.Module):
+class Staged(nn.Module, ABC):
     """Base class of generators and of their blocks: a module whose forward pass is a list of stages."""
 
+    @abstractmethod
     def stages(self) -> list[Stage]:
         """The steps of the forward pass. Run in order on ``(x,)`` they give ``(forward(x),)``, to the bit.
 
         Every norm is a stage of its own. Under autocast, ``forward`` also casts the result back to the dtype of ``x``.
         """
-        raise NotImplementedError
-
-    def taps(self) -> list[int]:
-        """The numbers of the stages whose outputs describe the content of the input, from fine to coarse."""
-        raise NotImplementedError
 
     def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The tensors computed by the stages numbered ``layers`` (from 0), in that order.
@@ -79,6 +76,14 @@ class Staged(nn.Module):
             if number in layers:
                 found[number] = tensors[-1]
         return [found[number] for number in layers]
+
+
+class StagedGenerator(Staged):
+    """Base class of generators whose features a loss compares."""
+
+    @abstractmethod
+    def taps(self) -> list[int]:
+        """The numbers of the stages that describe the content of the input, from fine to coarse."""
 
 
 def stages_of(module: nn.Module) -> list[Stage]:

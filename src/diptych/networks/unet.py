@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from diptych.config import UnetConfig
 from diptych.networks.norms import needs_bias, norm_layer
-from diptych.networks.stages import Concatenate, Keep, Layer, Stage, Staged, stages_of
+from diptych.networks.stages import Concatenate, Keep, Layer, Stage, Staged, StagedGenerator, stages_of
 
 MIN_LEVELS = 5
 
@@ -59,7 +59,7 @@ class OutermostLevel(Staged):
         return stages_of(self.model)
 
 
-class UnetGenerator(Staged):
+class UnetGenerator(StagedGenerator):
     """U-Net: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1]; H and W are multiples of 2^levels.
 
     Built from the innermost level outwards. The state dict has the authors' keys.
