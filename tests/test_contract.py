@@ -13,7 +13,7 @@ import torch
 from diptych import Translator
 from diptych.checksummed import read_checksummed
 from diptych.config import LengthConfig, TrainConfig
-from diptych.methods import Execution
+from diptych.methods import Execution, stepped
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
