@@ -249,7 +249,7 @@ def with_nan():
         (holding({"fc\n.weight": torch.zeros(1)}), r"no complete network of the original code (1 keys, the first 'fc\n.weight')"),
         (holding({"model.1.weight": torch.zeros(0, 3, 7, 7)}), "no complete network of the original code"),
         (holding({k: v for k, v in state_of().items() if k != "model.7.bias"}), "but model.7.bias is missing: give"),
-        (holding(state_of() | {"model.2.filt": torch.zeros(1)}), "but 'model.2.filt' is not one of its keys: give"),
+        (holding(state_of() | {"model.2.extra": torch.zeros(1)}), "but 'model.2.extra' is not one of its keys: give"),
         (holding(state_of() | {"model.4.bias": torch.zeros(5)}), "but model.4.bias has shape [5] instead of [4]"),
         (holding(state_of() | {"model.4.bias": torch.zeros(4).int()}), "model.4.bias has dtype"),
         (holding(with_nan()), "holds NaN or infinite numbers (model.1.weight): use another copy"),
