@@ -13,7 +13,7 @@ import torch
 from diptych import Translator
 from diptych.checksummed import read_checksummed
 from diptych.config import LengthConfig, TrainConfig
-from diptych.methods import Execution, stepped
+from diptych.methods import Execution, module_names
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
@@ -91,7 +91,7 @@ def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, ge
     built, real = method_of(method, generator, discriminator, norm)
     modules, visited = built.modules(), []
     for names, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
-        names = stepped(names)
+        names = module_names(names)
         for module in modules.values():
             module.zero_grad(set_to_none=True)
         sum(flat(groups).values()).backward()

@@ -8,7 +8,7 @@ import torch
 
 from diptych.config import CutConfig, FastcutConfig, PatchganConfig, ResnetConfig
 from diptych.errors import OptionError
-from diptych.methods import Execution, stepped
+from diptych.methods import Execution, module_names
 from diptych.methods.cut import Cut
 from diptych.networks.convolutions import BlurDown, BlurUp
 from diptych.networks.initialisation import initialise
@@ -39,7 +39,7 @@ def losses_and_gradients(method, real, execution):
     for names, groups in method.update(real, lambda fake: fake, execution):
         sum(flat(groups).values()).backward()
         found |= {name: loss.item() for name, loss in flat(groups).items()}
-        for name in stepped(names):
+        for name in module_names(names):
             for key, parameter in method.modules()[name].named_parameters():
                 found[f"{name}.{key}"] = parameter.grad.clone()
                 parameter.grad = None
@@ -93,7 +93,7 @@ def test_an_input_that_is_not_mirrored_is_encoded_once_with_the_same_features():
     method = built(CutConfig())
     outputs, keys = method.translate(ONE_BY_ONE, batches(), mirrored=False)
     assert torch.equal(outputs[0], method.generator(batches().a))
-    separate = method.generator.features(batches().b, method.generator.taps())
+    separate = method.generator.features(batches().b, method.generator.feature_layers())
     assert all(torch.equal(one, other) for one, other in zip(keys[1], separate, strict=True))
 
 
@@ -112,5 +112,5 @@ def test_a_generator_without_stages_is_refused(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).with_name("plugin"))
     from colourful.config import ShiftConfig
 
-    with pytest.raises(OptionError, match=r"ShiftGenerator has no taps\(\).* give --generator resnet"):
+    with pytest.raises(OptionError, match=r"ShiftGenerator has no feature_layers\(\).* give --generator resnet"):
         built(CutConfig(), ShiftConfig(kernel=3))

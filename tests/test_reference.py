@@ -13,7 +13,7 @@ from diptych.config import (
     ResnetConfig,
     UnetConfig,
 )
-from diptych.methods import Execution, build_method, stepped
+from diptych.methods import Execution, build_method, module_names
 from diptych.methods.cut import Cut, ProjectionHead
 from diptych.networks import build_discriminator, build_generator
 from diptych.networks.norms import InstanceNorm2d
@@ -97,7 +97,7 @@ def assert_equal_training(name, method, networks, compare, execution=ONE_BY_ONE)
         logged = {}
         for names, groups in method.update(real, lambda fake: fake, execution):
             terms = flat(groups)
-            stepping = [optimisers[name] for name in stepped(names)]
+            stepping = [optimisers[name] for name in module_names(names)]
             for optimiser in stepping:
                 optimiser.zero_grad()
             sum(terms.values()).backward()

@@ -39,7 +39,7 @@ class MethodConfig(Protocol):
         ...
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same with every default resolved, for domains of these channels.
+        """A copy with all defaults resolved, for domains with these numbers of channels.
 
         Raises:
             OptionError: an option that does not fit them.
@@ -80,7 +80,7 @@ class CycleganConfig:
         return ("a2b", "b2a")
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same with every default resolved, for domains of these channels.
+        """A copy with all defaults resolved, for domains with these numbers of channels.
 
         Raises:
             OptionError: an identity loss is given, and the domains differ in channels.
@@ -95,7 +95,7 @@ class CycleganConfig:
         return self
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """One line if there is no identity loss."""
+        """One line if the domains differ in channels, so that there is no identity loss."""
         if channels[0] == channels[1]:
             return []
         return [f"no identity loss, since A has {channels[0]} and B {channels[1]} channels"]
@@ -113,12 +113,12 @@ class OneDirectionConfig:
         return (self.direction,)
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same."""
+        """This config: it has nothing to resolve."""
         del channels
         return self
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        """None."""
+        """No remarks."""
         del channels
         return []
 
@@ -160,7 +160,7 @@ class CutConfig(OneDirectionConfig):
     head_width: Positive[int] = option(256, "Channels of the head that projects features for the PatchNCE loss.")
 
     def resolved(self, channels: tuple[int, int]) -> Self:
-        """The same.
+        """This config: it has nothing to resolve.
 
         Raises:
             OptionError: the domains differ in channels.

@@ -22,7 +22,7 @@ class GeneratorConfig(Protocol):
         ...
 
     def resolved(self, crop_size: int) -> Self:
-        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images)."""
+        """A copy with all defaults resolved, for crops of ``crop_size`` pixels (0: whole images)."""
         ...
 
 
@@ -63,7 +63,7 @@ class ResnetConfig:
         return 4
 
     def resolved(self, crop_size: int) -> Self:
-        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images)."""
+        """A copy with all defaults resolved, for crops of ``crop_size`` pixels (0: whole images)."""
         if self.num_blocks is not None:
             return self
         return replace(self, num_blocks=6 if 0 < crop_size < 256 else 9)
@@ -89,7 +89,7 @@ class UnetConfig:
         return 1 << self.num_levels
 
     def resolved(self, crop_size: int) -> Self:
-        """The same with every default resolved, for crops of ``crop_size`` pixels (0: whole images).
+        """A copy with all defaults resolved, for crops of ``crop_size`` pixels (0: whole images).
 
         Raises:
             OptionError: fewer than 5 levels, given or implied by the crop size.

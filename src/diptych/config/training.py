@@ -31,7 +31,9 @@ class SourceConfig:
     a: Adjustable[Path] | None = argument(None, "Folder with pictures of domain A.", "[A]")
     b: Adjustable[Path] | None = argument(None, "Folder with pictures of domain B.", "[B]")
     root: Adjustable[Path] | None = option(
-        None, "Instead of A and B: a folder with trainA and trainB, and optionally testA and testB."
+        None,
+        "Instead of A and B: a folder with trainA and trainB, and optionally testA and testB; or with a folder train "
+        "of side-by-side pictures.",
     )
 
 
@@ -62,7 +64,7 @@ class DataConfig:
     holdout: NotNegative[int] | None = option(
         None,
         "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "
-        "than 40 pictures. If the root has testA and testB, they are used instead.",
+        "than 40 pictures. No effect with --root, whose test folders are held out, if there are any.",
     )
     skip_unpaired: bool = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."

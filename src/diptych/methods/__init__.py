@@ -2,7 +2,7 @@
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, MethodConfig
 from diptych.methods.execution import Execution
-from diptych.methods.method import LossGroups, Method, PoolQuery, Step, stepped
+from diptych.methods.method import LossGroups, Method, PoolQuery, Step, module_names
 from diptych.pair import Pair
 from diptych.registry import build
 
@@ -15,4 +15,4 @@ def build_method(
     return method
 
 
-__all__ = ["Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "stepped"]
+__all__ = ["Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "module_names"]

@@ -57,7 +57,7 @@ class Cut(Method):
         source, target = channels.along(config.direction)
         network = build_generator(generator, source, target)
         if not isinstance(network, StagedGenerator):
-            problem = f"{type(network).__name__} has no taps(), the features that CUT compares"
+            problem = f"{type(network).__name__} has no feature_layers(), whose features CUT compares"
             cure = "give --generator resnet, or derive it from diptych.networks.stages.StagedGenerator"
             raise OptionError(problem, cure=cure)
         self.generator = network
@@ -71,7 +71,7 @@ class Cut(Method):
     def materialise(self, real: Pair[Tensor]) -> None:
         source, _ = real.along(self.config.direction)
         with torch.no_grad():
-            features = self.generator.features(source, self.generator.taps())
+            features = self.generator.features(source, self.generator.feature_layers())
         self.head = ProjectionHead([feature.shape[1] for feature in features], self.config.head_width)
 
     def update(self, real: Pair[Tensor], query: PoolQuery, execution: Execution) -> Iterator[Step]:
@@ -95,21 +95,21 @@ class Cut(Method):
         self, execution: Execution, inputs: Sequence[Tensor], *, mirrored: bool
     ) -> tuple[Sequence[Tensor], list[list[Tensor]]]:
         """The outputs for ``inputs`` or their mirror images, and the detached features of each of ``inputs``."""
-        taps = self.generator.taps()
+        layers = self.generator.feature_layers()
         if mirrored:
             outputs = execution.forward(self.generator, *map(_mirror, inputs))
             with torch.no_grad():
-                return outputs, execution.features(self.generator, taps, *inputs)
-        found = execution.features(self.generator, [*taps, len(self.generator.stages()) - 1], *inputs)
+                return outputs, execution.features(self.generator, layers, *inputs)
+        found = execution.features(self.generator, [*layers, len(self.generator.stages()) - 1], *inputs)
         translated = [features[-1].to(batch.dtype) for features, batch in zip(found, inputs, strict=True)]
         return translated, [[feature.detach() for feature in features[:-1]] for features in found]
 
     def contrast(
         self, execution: Execution, key_features: list[list[Tensor]], outputs: Sequence[Tensor], *, mirrored: bool
     ) -> list[Tensor]:
-        """The PatchNCE loss between each input's features and its output, a mean over the taps."""
+        """The PatchNCE loss between each input's features and its output, the mean over the feature layers."""
         found = []
-        query_features = execution.features(self.generator, self.generator.taps(), *outputs)
+        query_features = execution.features(self.generator, self.generator.feature_layers(), *outputs)
         for queries, keys in zip(query_features, key_features, strict=True):
             positions = [self.draw_positions(key[0, 0].numel()).to(key.device) for key in keys]
             with torch.no_grad():

@@ -20,8 +20,8 @@ Step = tuple[str | tuple[str, ...], LossGroups]
 """The name of a module, or the names of several that minimise the same sum, and their losses."""
 
 
-def stepped(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the modules that take a step, from the first entry of a ``Step``."""
+def module_names(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The first entry of a ``Step`` as a tuple: the names of the modules that take an optimiser step."""
     return (names,) if isinstance(names, str) else names
 
 

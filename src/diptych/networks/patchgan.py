@@ -18,9 +18,9 @@ class PatchganDiscriminator(nn.Module):
     def __init__(self, config: PatchganConfig, in_channels: int) -> None:
         super().__init__()
         width, bias = config.width, needs_bias(config.norm)
-        halving = 1 if config.antialias else 2
+        stride = 1 if config.antialias else 2
         layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, width, 4, stride=halving, padding=1),
+            nn.Conv2d(in_channels, width, 4, stride=stride, padding=1),
             nn.LeakyReLU(0.2),
             *([BlurDown(width)] if config.antialias else []),
         ]
@@ -28,7 +28,7 @@ class PatchganDiscriminator(nn.Module):
             wider = config.width * min(2**layer, MAX_WIDTH_FACTOR)
             halves = layer < config.num_layers
             layers += [
-                nn.Conv2d(width, wider, 4, stride=halving if halves else 1, padding=1, bias=bias),
+                nn.Conv2d(width, wider, 4, stride=stride if halves else 1, padding=1, bias=bias),
                 norm_layer(config.norm, wider),
                 nn.LeakyReLU(0.2),
                 *([BlurDown(wider)] if halves and config.antialias else []),

@@ -78,7 +78,7 @@ class ResnetGenerator(StagedGenerator):
     def stages(self) -> list[Stage]:
         return stages_of(self.model)
 
-    def taps(self) -> list[int]:
+    def feature_layers(self) -> list[int]:
         """CUT's: the padded input, the downsampling convolutions, the first and the fifth residual block."""
         ends = [end - 1 for end in accumulate(len(stages_of(module)) for module in self.model)]
         convolutions = [end for end, module in zip(ends, self.model, strict=True) if isinstance(module, nn.Conv2d)]

@@ -82,8 +82,8 @@ class StagedGenerator(Staged):
     """Base class of generators whose features a loss compares."""
 
     @abstractmethod
-    def taps(self) -> list[int]:
-        """The numbers of the stages that describe the content of the input, from fine to coarse."""
+    def feature_layers(self) -> list[int]:
+        """The numbers of the stages whose features describe the content of the input, from fine to coarse."""
 
 
 def stages_of(module: nn.Module) -> list[Stage]:

@@ -84,7 +84,7 @@ class UnetGenerator(StagedGenerator):
     def stages(self) -> list[Stage]:
         return stages_of(self.model)
 
-    def taps(self) -> list[int]:
+    def feature_layers(self) -> list[int]:
         """The first three downsampling convolutions."""
         layers = [stage.module if isinstance(stage, Layer) else None for stage in self.stages()]
         return [number for number, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)][:3]

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from diptych.methods import LossGroups, Step, stepped
+from diptych.methods import LossGroups, Step, module_names
 from diptych.monitoring.meters import GRADIENT
 from diptych.pair import Pair
 from diptych.rng import Stream, torch_seed
@@ -42,7 +42,7 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
             with state.device.autocast():  # a new context per step: it caches cast weights, and the step changes them
                 step = next(part, None)
             if step is not None:
-                names, groups = stepped(step[0]), step[1]
+                names, groups = module_names(step[0]), step[1]
                 if part is updates[-1]:
                     for name in names:
                         state.all_reduce[name]()
