@@ -126,7 +126,7 @@ def test_what_is_imported_translates_in_its_direction(tmp_path, theirs):
     assert Translator.load(tmp_path / "m.safetensors", "b2a").channels_out == 1
 
 
-def test_the_blog_version_names_a_discriminator_by_its_input(tmp_path, theirs):
+def test_files_with_two_underscores_name_a_discriminator_by_its_input(tmp_path, theirs):
     for theirs_name, name in zip(CYCLEGAN, ("G__AB_9", "G__BA_9", "D__B_9", "D__A_9"), strict=True):
         originals(theirs, [theirs_name])[0].rename(theirs / f"{name}.pth")
     found = import_original(sorted(theirs.iterdir()), tmp_path / "run")

@@ -249,7 +249,7 @@ def test_an_alarm_is_shown_once_logged_each_time_and_not_early_in_a_run(squares,
     logged = {record["pictures"]: record["alarms"] for record in run.metrics() if "alarms" in record}
     unchanged = {pictures: [a for a in found if a["name"] == "change"] for pictures, found in logged.items()}
     assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
-    assert all([alarm["direction"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
+    assert all([alarm["about"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
     assert unchanged[40][0]["threshold"] == 2.0
     told = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
     assert len(told) == 1

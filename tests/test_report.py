@@ -33,7 +33,7 @@ EMPTY_TAGS = {"meta", "img", "input", "br", "line"}
 ALARM = {
     "alarm": "mode collapse: different pictures come out alike",
     "name": "relative_spread",
-    "direction": "a2b",
+    "about": "a2b",
     "value": 0.04,
     "threshold": 0.2,
     "advice": "give more pictures",
@@ -196,7 +196,7 @@ def test_charts_come_in_the_order_of_the_losses_and_lines_in_that_of_the_domains
 
 
 def test_alarms_are_shown_until_they_are_gone(run):
-    run.log({"pictures": 100, "alarms": [ALARM | {"direction": "data"}]})
+    run.log({"pictures": 100, "alarms": [ALARM | {"about": "data"}]})
     assert "No alarms." in page_of(run).text  # the grid at 200 was drawn without one
     assert "1 earlier alarm, no longer raised" in page_of(run).text
     run.log({"pictures": 200, "alarms": [ALARM]})

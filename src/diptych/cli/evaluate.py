@@ -96,7 +96,7 @@ class Evaluate:
 def _table(title: str, scores: "list[Score]") -> "Table":
     from rich.table import Table
 
-    from diptych.report.elements import figures
+    from diptych.report.elements import three_digits
 
     table = Table(title=title, **STYLE, header_style="dim")
     table.add_column("")
@@ -105,9 +105,9 @@ def _table(title: str, scores: "list[Score]") -> "Table":
     for score in scores:
         arrow = {"lower": " ↓", "higher": " ↑", None: ""}[score.better]
         references = (score.untranslated, score.untrained, score.real)
-        table.add_row(score.name + arrow, figures(score.trained), *map(figures, references))
+        table.add_row(score.name + arrow, three_digits(score.trained), *map(three_digits, references))
         if score.interval is not None:
-            table.add_row("  95 % confidence interval", " … ".join(map(figures, score.interval)), style="dim")
+            table.add_row("  95 % confidence interval", " … ".join(map(three_digits, score.interval)), style="dim")
     return table
 
 

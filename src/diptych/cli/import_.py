@@ -19,7 +19,7 @@ class Import:
       diptych import latest_net_G_A.pth latest_net_G_B.pth --to runs/horse2zebra
       diptych import checkpoints/horse2zebra --to runs/horse2zebra
       diptych import latest_net_G.pth --to style_monet.safetensors
-      diptych import G__AB_200.pth G__BA_200.pth --to runs/blog
+      diptych import G__AB_200.pth G__BA_200.pth --to runs/imported
     """
 
     files: tuple[Path, ...] = argument(

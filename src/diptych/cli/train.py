@@ -24,8 +24,9 @@ class Train:
     A run that was stopped or killed continues from its last checkpoint.
 
     Options that you leave out get defaults that suit the pictures and the machine. --dry-run shows them, and how much
-    time and memory the run needs. Each --method, --generator and --discriminator has options of its own: name it before
-    --help to see them. Each also takes the config class of another package, as package.module:Class.
+    time and memory the run needs. Each method, generator and discriminator has options of its own; for
+    example, --generator unet --help shows those of unet. --method, --generator and --discriminator also take the config
+    class of another package, as package.module:Class.
 
     For example:
       diptych train photos paintings

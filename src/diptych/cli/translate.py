@@ -36,7 +36,7 @@ class Translate:
         None, "Translate A to B, or B to A. By default a2b, or the only direction of the model."
     )
     size: Literal["own", "training"] = option(
-        "own", "Translate each picture at its own size, or resized as in training."
+        "own", "Translate each picture at its own size, or resized to the crop size of training."
     )
     half: Literal["left", "right"] | None = option(
         None, "Translate only this half of each picture, if the files hold pairs side by side as for pix2pix."

@@ -46,16 +46,16 @@ def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, acro
     inside = _related(groups, lambda one: one[1:], lambda one: one.picture.path)
     if inside:
         cure = "keep one of each and remove the others: a duplicate is trained on more often"
-        yield kind, f"{what} more than once in a domain ({_times(inside)})", cure, inside
+        yield kind, f"{what} more than once in a domain ({_groups(inside)})", cure, inside
     trained = [group for group in groups if any(one.part == "train" for one in group)]  # testA, testB may be pairs
     both = _related(trained, lambda _: None, lambda one: one.domain) if across else ()
     if both:
         cure = "remove each from the wrong domain, or use --method pix2pix if these are pairs"
-        yield f"{kind}-in-both-domains", f"{what} in both domains ({_times(both)})", cure, both
+        yield f"{kind}-in-both-domains", f"{what} in both domains ({_groups(both)})", cure, both
     leaked = _related(groups, lambda one: one.domain, lambda one: one.part)
     if leaked:
         cure = "remove each from one of the two parts: otherwise scores reward memorisation"
-        yield f"{kind}-in-train-and-test", f"{what} in the training and the test part ({_times(leaked)})", cure, leaked
+        yield f"{kind}-in-train-and-test", f"{what} in the training and the test part ({_groups(leaked)})", cure, leaked
 
 
 def _related(groups: Sequence[list[Occurrence]], within: Key, apart: Key) -> tuple[tuple[Path, ...], ...]:
@@ -76,5 +76,5 @@ def _related(groups: Sequence[list[Occurrence]], within: Key, apart: Key) -> tup
     return tuple(found)
 
 
-def _times(groups: Sequence[object]) -> str:
-    return "once" if len(groups) == 1 else f"{len(groups):,} times"
+def _groups(groups: Sequence[object]) -> str:
+    return f"{len(groups):,} group{'s' * (len(groups) != 1)} of files"

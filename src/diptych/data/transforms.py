@@ -70,7 +70,7 @@ def fit(values: Array, data: DataConfig, *, stride: int, draft: bool = False) ->
 
 
 def fit_whole(values: Array, data: DataConfig, *, stride: int) -> Array:
-    """``(H, W, C)`` at the scale of training, but not cropped, and not enlarged to fill a crop."""
+    """``(H, W, C)`` resized as in training, but to the crop size instead of the load size, and not cropped."""
     return fit(values, replace(data, load_size=data.crop_size or data.load_size, crop_size=0), stride=stride)
 
 

@@ -25,8 +25,8 @@ MIN_TO_EVALUATE = 2
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: resized as in
-    training but not cropped, with the channels of the domain's ``encoding``."""
+    """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: resized by
+    ``fit_whole``, with the channels of the domain's ``encoding``."""
 
     domain: Domain
     card: ModelCard

@@ -27,11 +27,11 @@ def protocol(
 ) -> dict[str, Any]:
     """The protocol of an evaluation as JSON."""
     card, data = model.card, model.card.data
-    size = "their own size" if data.resize == "none" else f"{data.resize} {data.crop_size or data.load_size}"
+    size = "their own size" if data.resize == "none" else f"{data.crop_size or data.load_size} ({data.resize})"
     subset_size, num_subsets = distances.kid_subsets(*pictures.map(len))
     return {
         "features": {"network": network.name, "sha256": network.sha256, "size": network.size},
-        "resize": f"Pillow bicubic: to {size} as in training, uncropped; then to {network.size}×{network.size}",
+        "resize": f"Pillow bicubic: to {size}, uncropped; then to {network.size}×{network.size}",
         "bits": 8,
         "pictures": {
             name: {

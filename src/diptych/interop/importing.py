@@ -86,7 +86,7 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     )
     notes += [note for network in networks.values() for note in network.notes]
     if any(network.path.name.startswith("D__") for network in discriminators.values()):
-        notes.append("the final LeakyReLU of the blog version's discriminators is left out (only training needs it)")
+        notes.append("the final LeakyReLU of the discriminators (D__A, D__B) is left out: only training needs it")
     if set(channels) - {1, 3}:
         notes.append("diptych translate needs 1 or 3 channels: use diptych.interop.load_original in Python")
     with disk_errors(target):

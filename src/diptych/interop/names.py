@@ -17,9 +17,9 @@ DESCRIPTIONS: dict[Role, str] = {
     "joint": "joint discriminator of A and B",
 }
 FILE_NAME = re.compile(r"(?:.*_)?net_([GD](?:_[AB])?)\.pth|([GD]__[AB]+)_.*\.pth")
-# The authors name a discriminator by the direction whose fakes it sees, so their D_A sees images of B; the blog version
-# names it by the domain of its input. A file without a letter belongs to a model of one direction; such a discriminator
-# is pix2pix's, whose input is both images.
+# The authors name a discriminator by the direction whose fakes it sees, so their D_A sees images of B. A variant of
+# their code, with files like G__AB_200.pth, names it by the domain of its input. A file without a letter belongs to a
+# model of one direction; such a discriminator is pix2pix's, whose input is both images.
 ROLES: dict[str, Role] = {
     "G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a", "D": "joint",
     "G__AB": "a2b", "G__BA": "b2a", "D__A": "a", "D__B": "b",
@@ -31,7 +31,7 @@ def role_of(name: str, single: Direction = "a2b") -> Role | None:
     the direction ``single``.
 
     ``<epoch>_net_G_A.pth``, ``_G_B``, ``_D_A``, ``_D_B``, ``_G`` and ``_D`` are the authors' names, ``G__AB_<n>.pth``,
-    ``G__BA_``, ``D__A_`` and ``D__B_`` those of the blog version.
+    ``G__BA_``, ``D__A_`` and ``D__B_`` those of a variant of their code.
     """
     match = FILE_NAME.fullmatch(name)
     key = (match[1] or match[2]) if match else ""

@@ -115,7 +115,7 @@ class Alarm:
         return {
             "alarm": self.rule.alarm,
             "name": self.name,
-            "direction": self.about,
+            "about": self.about,
             "value": self.value,
             "threshold": self.threshold,
             "advice": self.rule.advice,

@@ -111,7 +111,10 @@ def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
 def _alarms(
     records: list[dict[str, Any]], *, since: int
 ) -> tuple[list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]:
-    """The current alarms, and those that are gone. ``since`` is the last check: without alarms it left no record."""
+    """The current alarms, and those that are gone. ``since`` is the number of pictures at the last check.
+
+    A check without alarms leaves no record.
+    """
     checks = [(int(record["pictures"]), record["alarms"]) for record in records if "alarms" in record]
     newest = checks[-1][1] if checks and checks[-1][0] >= since else []
     seen = {_key(alarm): (pictures, alarm) for pictures, alarms in checks for alarm in alarms}
@@ -121,7 +124,7 @@ def _alarms(
 
 
 def _key(alarm: dict[str, Any]) -> tuple[str, str]:
-    return str(alarm.get("alarm")), str(alarm.get("direction"))
+    return str(alarm.get("alarm")), str(alarm.get("about"))
 
 
 def _scores(file: Path) -> dict[str, Any] | None:

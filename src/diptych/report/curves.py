@@ -24,7 +24,10 @@ LOSSES = {
     ),
 }
 """Title and explanation of each kind of loss, by its name without the domain; charts come in this order."""
-READING = "Horizontal axis: pictures seen. Faint: measured. Strong: smoothed. Each line is named after its domain."
+READING = (
+    "Horizontal axis: pictures seen. Faint: measured. Strong: smoothed. Losses are named after the domain of their "
+    "pictures."
+)
 
 
 def curves(data: ReportData) -> str:

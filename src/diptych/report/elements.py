@@ -42,6 +42,6 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> str:
     return f"<dl>{cells}</dl>"
 
 
-def figures(value: Any) -> str:
+def three_digits(value: Any) -> str:
     """A number in three digits; a dash for anything else."""
     return f"{value:.3g}".replace("-", "−") if isinstance(value, int | float) else "–"

@@ -6,7 +6,7 @@ from html import escape
 from diptych.monitoring.alarms import alarms_start_at
 from diptych.pair import REVERSE
 from diptych.report.collect import ReportData
-from diptych.report.elements import details, figures, name
+from diptych.report.elements import details, name, three_digits
 
 
 def arrow(data: ReportData) -> str:
@@ -49,7 +49,7 @@ def alarms(data: ReportData) -> str:
         words = f"Alarms start at {quiet:,} pictures." if quiet < data.total else "The run is too short for alarms."
         now = f'<p role="status">{words}</p>'
     else:
-        now = '<p class="well" role="status">No alarms.</p>'
+        now = '<p class="no-alarms" role="status">No alarms.</p>'
     if not data.past_alarms:
         return now
     earlier = "1 earlier alarm" if len(data.past_alarms) == 1 else f"{len(data.past_alarms)} earlier alarms"
@@ -61,12 +61,12 @@ def alarms(data: ReportData) -> str:
 
 
 def _alarm(data: ReportData, alarm: dict[str, object]) -> str:
-    about = str(alarm.get("direction") or "")
+    about = str(alarm.get("about") or "")
     where = " to ".join(data.names.along(about)) if about in REVERSE else about
     text = str(alarm.get("alarm", ""))
-    numbers = [f"{str(alarm.get('name') or 'value').replace('_', ' ')} {figures(alarm.get('value'))}"]
+    numbers = [f"{str(alarm.get('name') or 'value').replace('_', ' ')} {three_digits(alarm.get('value'))}"]
     if alarm.get("threshold") is not None:
-        numbers.append(f"threshold {figures(alarm['threshold'])}")
+        numbers.append(f"threshold {three_digits(alarm['threshold'])}")
     first = f"{name(where)}: " if where else ""
     advice = re.sub(r"--[\w.-]*\w", r"<code>\g<0></code>", escape(str(alarm.get("advice", ""))))
     return (

@@ -6,7 +6,7 @@ from typing import Any
 
 from diptych.config_json import flatten
 from diptych.report.collect import ReportData
-from diptych.report.elements import code, details, empty, figures, name, note, pairs
+from diptych.report.elements import code, details, empty, name, note, pairs, three_digits
 
 REFERENCES = {"untranslated": "input", "untrained": "untrained", "real": "real"}
 LEGEND = (
@@ -73,13 +73,13 @@ def _score(score: dict[str, Any]) -> str:
     trained, given = score.get("trained"), score.get("untranslated")
     remarks = ""
     if interval := score.get("interval"):
-        remarks += f"<small>{' … '.join(map(figures, interval))} with 95 % confidence</small>"
+        remarks += f"<small>{' … '.join(map(three_digits, interval))} with 95 % confidence</small>"
     if better and trained is not None and given is not None:
         beats = trained < given if better == "lower" else trained > given
         remarks += "" if beats else '<small class="lost">not better than the input</small>'
     head = f'<th scope="row">{escape(str(score.get("name", "")))}{arrow}{remarks}</th>'
-    cells = "".join(f'<td data-head="{word}">{figures(score.get(key))}</td>' for key, word in REFERENCES.items())
-    return f'<tr>{head}<td data-head="trained"><b>{figures(trained)}</b></td>{cells}</tr>'
+    cells = "".join(f'<td data-head="{word}">{three_digits(score.get(key))}</td>' for key, word in REFERENCES.items())
+    return f'<tr>{head}<td data-head="trained"><b>{three_digits(trained)}</b></td>{cells}</tr>'
 
 
 def how_to_use(data: ReportData) -> str:

@@ -61,7 +61,7 @@ class Inspection:
         if not (self.summaries.a and self.summaries.b):
             return
         both = Pair(self.summaries.a, self.summaries.b)
-        yield "usual size", both.map(lambda one: f"{one.width:.0f}×{one.height:.0f}")
+        yield "median size", both.map(lambda one: f"{one.width:.0f}×{one.height:.0f}")
         yield "sides", both.map(lambda one: f"{one.smallest_side} to {one.largest_side} pixels")
         yield "grey", both.map(lambda one: f"{one.num_grey / one.num_pictures:.0%}")
         yield "mean colour", both.map(lambda one: hex_colour(one.colour))

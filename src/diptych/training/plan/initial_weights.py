@@ -11,6 +11,7 @@ from torch import nn
 from diptych.config import DiscriminatorConfig, GeneratorConfig, TrainConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.model import load_model
+from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.training.state import State
 
@@ -23,9 +24,10 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
         OptionError: ``config`` has another method, direction, architecture or number of channels.
     """
     model, method = load_model(path), config.method
-    card, channels = model.card, (config.data.channels_a, config.data.channels_b)
-    if any(asked not in (None, found) for asked, found in zip(channels, card.channels, strict=True)):
-        raise OptionError(f"{path} has {card.channels} channels, not {channels}", cure="leave the channels out")
+    card, channels = model.card, Pair(config.data.channels_a, config.data.channels_b)
+    for letter, asked, found in zip("ab", channels, card.channels, strict=True):
+        if asked not in (None, found):
+            raise OptionError(f"channels-{letter} is {asked}, but {path} has {found}", cure="leave it out")
     is_lone = len(model.networks) == 1 and card.discriminator is None  # such a file does not record the method
     if card.method != kind_of(method) and not is_lone:
         raise OptionError(

@@ -169,14 +169,14 @@ def describe(plan: Plan) -> list[str]:
         for name, train, held in zip(plan.names, plan.split.train, plan.split.test, strict=True)
     ]
     crop = f"crops of {data.crop_size}" if data.crop_size else "whole pictures"
-    resize = "at their own size" if data.resize == "none" else f"from {data.resize} {data.load_size}"
+    resize = "not resized" if data.resize == "none" else f"resized to {data.load_size} ({data.resize})"
     channels = f"{plan.channels.a} and {plan.channels.b} channels"
     epochs = plan.total / plan.epoch_size
     on_each = f" on each of {plan.world.size} processes" if plan.world.size > 1 else ""
     batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
-        f"{kind_of(config.method)}, {kind_of(config.generator)}: {crop} {resize}, {channels}, {batch}",
+        f"{kind_of(config.method)}, {kind_of(config.generator)}: {resize}, {crop}, {channels}, {batch}",
         f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
         *config.method.remarks(plan.channels),
     ]
