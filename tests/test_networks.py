@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from diptych.config import PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
+from diptych.model import load_weights
 from diptych.networks import build_discriminator, build_generator, initialise
 from diptych.networks.norms import InstanceNorm2d
 from diptych.networks.stages import Layer
@@ -231,3 +232,20 @@ def test_features_compute_nothing_after_the_last_layer_and_refuse_what_is_no_sta
         with pytest.raises(IndexError, match=f"no stage {number}: there are stages 0 to {len(stages) - 1}"):
             network.features(torch.rand(1, 3, 64, 64), [number])
     assert network.features(torch.rand(1, 3, 64, 64), []) == []
+
+
+@pytest.mark.parametrize("config", SMALL_GENERATORS + SMALL_DISCRIMINATORS, ids=repr)
+def test_a_network_is_whole_in_its_weights(config):
+    """A model file holds the state dict alone; the network is built without memory for its tensors."""
+
+    def build():
+        return build_generator(config, 3, 3) if config in SMALL_GENERATORS else build_discriminator(config, 3)
+
+    network = build().eval()
+    with torch.device("meta"):
+        loaded = build()
+    load_weights(loaded, {f"a2b.{key}": value for key, value in network.state_dict().items()}, "a2b")
+    size = 2**config.num_levels if isinstance(config, UnetConfig) else 128
+    picture = torch.rand(1, 3, size, size)
+    with torch.inference_mode():
+        assert torch.equal(loaded(picture), network(picture))

@@ -88,7 +88,9 @@ def assert_equal_training(name, method, networks, compare, execution=ONE_BY_ONE)
     for theirs, ours in networks.items():
         prefix = f"initial.{theirs}."
         state = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-        modules.get_submodule(ours).load_state_dict(state)
+        unstored = modules.get_submodule(ours).load_state_dict(state, strict=False)
+        assert not unstored.unexpected_keys
+        assert all(key.endswith(".filt") for key in unstored.missing_keys)
     lr, betas = entry["options"]["lr"], (entry["options"]["beta1"], 0.999)
     optimisers = {name: torch.optim.Adam(module.parameters(), lr, betas) for name, module in modules.items()}
 
@@ -107,7 +109,7 @@ def assert_equal_training(name, method, networks, compare, execution=ONE_BY_ONE)
         compare(logged, expected)
 
     for theirs, ours in networks.items():
-        for key, value in modules.get_submodule(ours).state_dict().items():
+        for key, value in modules.get_submodule(ours).named_parameters():
             assert (value - stored[f"final.{theirs}.{key}"]).abs().max() < 1e-6, (theirs, key)
 
 

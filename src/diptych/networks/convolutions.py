@@ -49,7 +49,7 @@ class BlurDown(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pad = ReflectionPad2d(1)
-        self.register_buffer("filt", _blur_filter((1.0, 2.0, 1.0), channels), persistent=False)
+        self.register_buffer("filt", _blur_filter((1.0, 2.0, 1.0), channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(self.pad(x), self.get_buffer("filt").to(x.dtype), stride=2, groups=x.shape[1])
@@ -63,7 +63,7 @@ class BlurUp(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("filt", 4 * _blur_filter((1.0, 3.0, 3.0, 1.0), channels), persistent=False)
+        self.register_buffer("filt", 4 * _blur_filter((1.0, 3.0, 3.0, 1.0), channels))
 
     def forward(self, x: Tensor) -> Tensor:
         padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
