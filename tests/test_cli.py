@@ -18,9 +18,18 @@ from diptych.cli import COMMANDS, main, parse
 from diptych.cli.help import EXIT_CODES
 from diptych.cli.options import options_of
 from diptych.cli.train import Train
-from diptych.config import CycleganConfig, EngineConfig, PatchganConfig, PixelConfig, ResnetConfig, UnetConfig
+from diptych.config import (
+    CycleganConfig,
+    EngineConfig,
+    PatchganConfig,
+    PixelConfig,
+    ResnetConfig,
+    TrainConfig,
+    UnetConfig,
+)
 from diptych.presets import PRESETS
 from diptych.registry import kind_of
+from diptych.run import Run
 from helpers.processes import Process, run_python
 
 
@@ -460,3 +469,13 @@ def test_a_closed_pipe_is_not_an_error(words):
         command = [sys.executable, "-m", "diptych", *words.split()]
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("name", ["[old]", "a[/b]c", ":cat:", "[bold red]x"])
+def test_runs_and_show_write_names_of_folders_as_they_are(capsys, monkeypatch, tmp_path, name):
+    (tmp_path / name).mkdir(parents=True)
+    Run(tmp_path / name).write_config(TrainConfig(), {"total": 5})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert name.split("/")[0] in shown(capsys, "runs", ".")
+    assert name in shown(capsys, "show", name)

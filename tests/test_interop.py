@@ -226,7 +226,7 @@ def with_nan():
     ("make", "words"),
     [
         (lambda path: path, "does not exist: give a .pth file of the original code"),
-        (lambda path: path.mkdir(), "cannot be read (Is a directory): give a .pth file"),
+        (lambda path: path.mkdir(), "cannot be read (Is a directory): move what is in its way, or give another .pth file"),
         (written(b""), "is empty: use another copy"),
         (written(b"hello"), "is not a PyTorch checkpoint: give"),
         (written(b"\x89PNG\r\n\x1a\n" + bytes(99)), "is not a PyTorch checkpoint: give"),

@@ -117,7 +117,7 @@ def test_no_space_left_for_translations(desk):
     code, (_, line) = diptych(f"translate {RUN} photos painted", FULL.format(size=100))
     assert (code, line) == (
         2,
-        "diptych: painted/0.png cannot be written (File too large): free some space, or give an output in a writable folder",
+        "diptych: painted/0.png cannot be written (File too large): raise the limit of file sizes (ulimit -f), or give another path",
     )
     assert list(Path("painted").iterdir()) == []
     assert diptych(f"translate {RUN} photos painted")[0] == 0
@@ -129,7 +129,7 @@ def test_no_space_left_for_a_run(desk):
     code, lines = diptych(longer, FULL.format(size=50_000))  # room for the metrics, but for no checkpoint
     assert code == 2
     assert lines[-1] == (
-        "diptych: no checkpoint at 8 pictures: File too large: free some space and run the same command:"
+        "diptych: no checkpoint at 8 pictures: File too large: raise the limit of file sizes (ulimit -f) and run the same command:"
         " it resumes from the last checkpoint"
     )
     kept = RUN / "checkpoints" / "000000004.safetensors"

@@ -211,7 +211,9 @@ def test_a_file_that_may_not_be_read_is_named_with_its_cure(public_folder):
     for locked in (path, public_folder):
         locked.chmod(0)
         with unprivileged():
-            assert_refused(path, "is not readable: change its permissions, or remove it", by_header=True)
+            assert_refused(
+                path, "cannot be read (Permission denied): change its permissions, or remove it", by_header=True
+            )
         locked.chmod(0o755)
 
 

@@ -23,8 +23,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        _flush(path.parent)
+    _flush(path.parent)
 
 
 def _umask() -> int:

@@ -6,7 +6,7 @@ Nothing is ever unpickled.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diptych.atomic import atomic_write
-from diptych.errors import WeightsError, did_you_mean_path
+from diptych.errors import WeightsError, did_you_mean_path, os_problem, path_cure
 
 FORMAT = 1
 KEY = "diptych"
@@ -31,7 +31,11 @@ def write_checksummed(path: Path, kind: str, tensors: Mapping[str, Tensor], desc
     header = {
         "kind": kind,
         "format": FORMAT,
-        "strides": {name: list(tensor.stride()) for name, tensor in tensors.items() if not tensor.is_contiguous()},
+        "strides": {
+            name: list(tensor.stride())
+            for name, tensor in tensors.items()
+            if not tensor.is_contiguous() and _is_dense(tensor.shape, tensor.stride())
+        },
         "description": description,
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -55,13 +59,15 @@ def read_checksummed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str
         cure = did_you_mean_path(path) or "give a run, or a file that diptych has written"
         raise WeightsError(f"{path} does not exist", cure=cure)
     try:
+        path.open("rb").close()  # safetensors reports any error of the system as a missing file
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({os_problem(error)})", cure=path_cure(error)) from None
+    try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         file_kind, file_format, sha256 = header["kind"], int(header["format"]), header.pop("sha256")
         strides, description = dict(header["strides"]), dict(header["description"])
-    except PermissionError:
-        raise WeightsError(f"{path} is not readable", cure="change its permissions") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         problem, cure = {
             ".pth": ("not a diptych file", "convert original checkpoints with diptych import"),
@@ -76,8 +82,28 @@ def read_checksummed(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     if file_kind != kind:
         raise WeightsError(f"{path} is a {file_kind}, not a {kind}", cure=f"give a {kind}")
     for name, stride in strides.items():
+        if name not in tensors or not _is_dense(tensors[name].shape, stride):
+            raise WeightsError(
+                f"{path} has a memory layout that fits no tensor ({name})", cure="use another copy of it"
+            )
         tensors[name] = torch.empty_strided(tensors[name].shape, stride, dtype=tensors[name].dtype).copy_(tensors[name])
     return tensors, description
+
+
+def _is_dense(shape: Sequence[int], strides: Any) -> bool:
+    """Whether a tensor with these strides fills its memory without gaps or overlaps, in some order of dimensions."""
+    if (
+        not isinstance(strides, Sequence)
+        or len(strides) != len(shape)
+        or any(type(step) is not int for step in strides)
+    ):
+        return False
+    expected = 1
+    for step, size in sorted((step, size) for step, size in zip(strides, shape, strict=True) if size != 1):
+        if step != expected:
+            return False
+        expected *= size
+    return min(strides, default=0) >= 0
 
 
 def _sha256_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -4,6 +4,8 @@ The command line prints such an error as one line and exits with code 2. Python 
 """
 
 import difflib
+import errno
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,14 +54,61 @@ class MissingExtraError(UserError):
         super().__init__(f"{purpose} needs", cure=f"pip install 'diptych[{extra}]'")
 
 
+IN_ITS_WAY = "move what is in its way"
+CURES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space of your quota",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+    errno.EROFS: "mount the disk for writing",
+    errno.EACCES: "change its permissions",
+    errno.EPERM: "change its permissions",
+    errno.ENOENT: "create it",
+    errno.ENOTDIR: IN_ITS_WAY,
+    errno.EISDIR: IN_ITS_WAY,
+    errno.EEXIST: IN_ITS_WAY,
+    errno.ENAMETOOLONG: "shorten its name",
+    errno.EINVAL: "choose a name that this file system allows",
+    errno.EILSEQ: "choose a name that this file system allows",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "end programs that hold files open",
+    errno.ENOMEM: "end other programs",
+    errno.EIO: "check the disk, which fails",
+    errno.ESTALE: "mount the network drive again",
+}
+"""What to do about an error of the operating system, by its number."""
+
+
+def os_cure(error: OSError) -> str:
+    """What to do about ``error``, with the same path."""
+    return CURES.get(error.errno or 0, "see where it happens with --debug")
+
+
+def path_cure(error: OSError) -> str:
+    """What to do about ``error``."""
+    return f"{os_cure(error)}, or give another path"
+
+
+def os_problem(error: OSError) -> str:
+    """What the operating system says."""
+    return error.strerror or first_line(error)
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Context manager: converts an ``OSError`` while writing ``path`` to a ``UserError``."""
     try:
         yield
     except OSError as error:
-        problem = f"{path} cannot be written ({error.strerror or error})"
-        raise UserError(problem, cure="free some space, or give an output in a writable folder") from None
+        raise UserError(f"{path} cannot be written ({os_problem(error)})", cure=path_cure(error)) from None
+
+
+def print_traceback(error: BaseException) -> None:
+    """Prints the traceback of ``error``, and of the errors that it replaced."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__suppress_context__ = False
+        each = each.__context__
+    traceback.print_exception(error)
 
 
 def first_line(error: BaseException) -> str:

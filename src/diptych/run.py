@@ -12,7 +12,7 @@ from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.sources import Split, find_split
-from diptych.errors import OptionError, RunError, did_you_mean_path
+from diptych.errors import OptionError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
 
 CHECKPOINT_DIGITS = 9
@@ -72,7 +72,10 @@ class Run:
             for folder in (self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{self.folder} cannot be created ({error.strerror})", cure="give another --run") from None
+            raise RunError(
+                f"{self.folder} cannot be created ({os_problem(error)})",
+                cure=f"{os_cure(error)}, or give another --run",
+            ) from None
 
     def _foreign_names(self) -> list[str]:
         """Names in the folder that a run does not write before its ``config.json``."""

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -16,12 +15,21 @@ from diptych.cli.export import Export
 from diptych.cli.help import help_of, overview
 from diptych.cli.import_ import Import
 from diptych.cli.options import options_of
-from diptych.cli.parser import HELP, HELP_ALL, fill, scan
+from diptych.cli.parser import DEBUG, HELP, HELP_ALL, fill, scan, without_debug
 from diptych.cli.report import Report
 from diptych.cli.runs import Runs, Show
 from diptych.cli.train import Train
 from diptych.cli.translate import Translate
-from diptych.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, OptionError, UserError, did_you_mean
+from diptych.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_MISTAKE,
+    OptionError,
+    UserError,
+    did_you_mean,
+    os_problem,
+    path_cure,
+    print_traceback,
+)
 from diptych.launcher import is_main, world_size
 
 EXIT_BROKEN, EXIT_BROKEN_PIPE = 1, 141
@@ -42,12 +50,14 @@ COMMANDS: dict[str, type[Any]] = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command in ``arguments`` (by default ``sys.argv``), and exits."""
+    given = sys.argv[1:] if arguments is None else arguments
+    words = without_debug(given)
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-    except Exception:
+        code = _run(words, debug=len(words) < len(given) or os.environ.get("DIPTYCH_DEBUG", "0") != "0")
+    except Exception as error:
         if world_size() == 1:
             raise
-        traceback.print_exc()
+        print_traceback(error)
         code = EXIT_BROKEN
     if world_size() > 1:  # threads of torch.distributed may abort an ordinary exit
         sys.stdout.flush()
@@ -56,25 +66,31 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
-    """Runs the command; returns its exit code."""
+def _run(arguments: list[str], *, debug: bool) -> int:
+    """Runs the command; returns its exit code. With ``debug``, errors show their traceback."""
     try:
+        if os.name != "posix":
+            raise OptionError("diptych runs on Linux and macOS", cure="on Windows, install it in WSL")
         code: int = _parse_in_every_process(arguments)()
         sys.stdout.flush()
         return code
     except UserError as error:
+        if debug:
+            print_traceback(error)
         print(f"diptych: {error}", file=sys.stderr)
         return EXIT_MISTAKE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        print(
-            f"diptych: {error.filename or 'the disk'}: {error.strerror or error}: free space, or give another path",
-            file=sys.stderr,
-        )
+        if debug:
+            print_traceback(error)
+        path = f"{error.filename}: " if error.filename else ""
+        print(f"diptych: {path}{os_problem(error)}: {path_cure(error)}", file=sys.stderr)
         return EXIT_MISTAKE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if debug:
+            print_traceback(error)
         resumes = "; the same command resumes" if arguments[:1] in (["train"], ["demo"]) else ""
         if is_main():
             print(f"diptych: stopped{resumes}", file=sys.stderr)
@@ -103,7 +119,7 @@ def parse(arguments: Sequence[str]) -> Any:
         return partial(_show, f"diptych {__version__}")
     name, *words = arguments
     if name not in COMMANDS:
-        near = did_you_mean(name, [*COMMANDS, HELP, "--version"])
+        near = did_you_mean(name, [*COMMANDS, HELP, "--version", DEBUG])
         raise OptionError(f"there is no command {name!r}", cure=near or f"give one of {', '.join(COMMANDS)}")
     kind = COMMANDS[name]
     given = scan(name, kind, words)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diptych.cli.options import Option, options_of, summary
-from diptych.cli.parser import HELP, HELP_ALL, scan
+from diptych.cli.parser import DEBUG, HELP, HELP_ALL, scan
 from diptych.config.constraints import REQUIRED, argument
 from diptych.errors import UserError
 
@@ -100,7 +100,7 @@ def candidates(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     *before, current = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])
     if not before:
         found = [(name, summary(kind)) for name, kind in COMMANDS.items()]
-        found += [(HELP, "show the commands"), ("--version", "show the version")]
+        found += [(HELP, "show the commands"), ("--version", "show the version"), (DEBUG, "show tracebacks")]
     elif before[0] in COMMANDS:
         found = list(_after_command(before[0], COMMANDS[before[0]], before[1:], current))
     else:
@@ -119,6 +119,7 @@ def _after_command(command: str, kind: type[Any], before: Sequence[str], current
         yield from ((name, _brief(option, name)) for name, option in known.items() if name.startswith("--"))
         yield HELP, "show the help"
         yield HELP_ALL, "show all options"
+        yield DEBUG, "show the traceback of an error"
     else:
         choices = [option for option in options if option.is_argument and option.choices]
         yield from _values(choices[0], "") if choices else [(FILES, "")]

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from diptych.cli.options import Option, summary
-from diptych.cli.parser import HELP, HELP_ALL, Given
+from diptych.cli.parser import DEBUG, HELP, HELP_ALL, Given
 
 MAX_WIDTH, COLUMN, SHORT_COLUMN = 100, 28, 16
 OVERVIEW = """Learn to translate pictures between two domains from two folders of pictures, without pairs.
@@ -35,7 +35,11 @@ def overview(commands: Mapping[str, type[Any]]) -> str:
     """The help of ``diptych`` itself."""
     sections = {
         "Commands": {name: summary(kind) for name, kind in commands.items()},
-        "Options": {"-h, --help": "show this help, or that of a command", "--version": "show the version"},
+        "Options": {
+            "-h, --help": "show this help, or that of a command",
+            "--version": "show the version",
+            DEBUG: "show the traceback of an error, in any command; as DIPTYCH_DEBUG=1",
+        },
         "Exit codes": EXIT_CODES,
     }
     lines = [f"{_bold('usage:')} diptych COMMAND [OPTIONS]", "", *_reflowed(OVERVIEW)]
@@ -66,6 +70,7 @@ def help_of(command: str, kind: type[Any], options: Sequence[Option], given: Giv
     lines += ["", _bold("Options"), *_entries(own), *_row(f"-h, {HELP}", "Show this help.")]
     if common:
         lines += _row(HELP_ALL, "Show all options.")
+    lines += _row(DEBUG, "Show the traceback of an error.")
     for name, members in _by_group(option for option in others if option not in brief):
         lines += ["", *_wrapped(f"{name.upper()} · {members[0].heading}"), *_entries(members)]
     if brief:

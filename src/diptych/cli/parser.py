@@ -14,7 +14,7 @@ from diptych.cli.options import Option, config_options, options_of
 from diptych.cli.originals import option_cure, value_cure
 from diptych.errors import OptionError, did_you_mean
 
-HELP, HELP_ALL = "--help", "--help-all"
+HELP, HELP_ALL, DEBUG = "--help", "--help-all", "--debug"
 NUMBERS = {int: "a whole number", float: "a number"}
 
 
@@ -65,6 +65,12 @@ def scan(command: str, kind: type[Any], words: Sequence[str]) -> Given:
                 _refuse_original_value(option, value)
                 known |= _by_name(config_options(option, value))
     return Given(values, known, help)
+
+
+def without_debug(words: Sequence[str]) -> list[str]:
+    """``words`` without ``--debug``, which every command takes at any place before ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*(word for word in words[:end] if word != DEBUG), *words[end:]]
 
 
 def fill(command: str, kind: type[Any], default: Any, given: Given) -> Any:
@@ -122,7 +128,7 @@ def _likely_option(command: str, name: str, known: Collection[str]) -> str:
     if likely:
         return f"did you mean {' or '.join(sorted(likely, reverse=True))}?"
     prefix = name[: name.rfind(".") + 1] or "--"
-    near = did_you_mean(name, [option for option in (*known, HELP) if option.startswith(prefix)], prefix=prefix)
+    near = did_you_mean(name, [option for option in (*known, HELP, DEBUG) if option.startswith(prefix)], prefix=prefix)
     chooser = prefix.rstrip(".")
     listed = f"name its class first: {chooser} package.module:Class" if chooser in known else ""
     return near or listed or f"diptych {command} {HELP} lists them"

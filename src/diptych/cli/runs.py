@@ -34,7 +34,9 @@ class Runs:
             age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
             losses = _losses(facts.losses, ("cycle_a", "cycle_b"))
             table.add_row(str(run.folder), f"{facts.pictures:,}", done, age, size, facts.score, losses)
-        Console(markup=False).print(table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows)
+        Console(markup=False, emoji=False, highlight=False).print(
+            table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows
+        )
         return 0
 
 
@@ -57,7 +59,7 @@ class Show:
         table.add_column(style="bold")
         for name, value in self._facts():
             table.add_row(name, str(value))
-        Console(highlight=False, markup=False).print(table)
+        Console(highlight=False, markup=False, emoji=False).print(table)
         return 0
 
     def _facts(self) -> Iterable[tuple[str, object]]:

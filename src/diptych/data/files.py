@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from diptych.data.formats import SUFFIXES, UNREAD
-from diptych.errors import PictureError, did_you_mean_path
+from diptych.errors import PictureError, did_you_mean_path, os_cure, os_problem
 
 Half = Literal["left", "right"]
 
@@ -88,7 +88,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
 
     def refuse(error: OSError) -> None:
-        raise PictureError(f"{error.filename} cannot be read ({error.strerror})", cure="change its permissions")
+        raise PictureError(f"{error.filename} cannot be read ({os_problem(error)})", cure=os_cure(error))
 
     for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         folders[:] = [name for name in folders if name[0] != "." and not _is_loop(Path(directory, name))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diptych.config import DataConfig, Direction
 from diptych.config.training import Resize
-from diptych.errors import WeightsError
+from diptych.errors import WeightsError, os_cure, os_problem
 
 NAMES = ("train_opt.txt", "opt.txt")
 LINE = re.compile(r"\s*(\w+): (.*?)\s*(?:\[default: .*\])?\s*")
@@ -40,7 +40,7 @@ def read_options(folder: Path) -> tuple[Path, dict[str, str]] | None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise WeightsError(f"{file} cannot be read ({error.strerror})", cure="make it readable") from None
+            raise WeightsError(f"{file} cannot be read ({os_problem(error)})", cure=os_cure(error)) from None
         options = {OLDER.get(match[1], match[1]): match[2] for match in map(LINE.fullmatch, text.splitlines()) if match}
         if options.get("isTrain", "True") == "True":
             return file, options

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diptych.errors import WeightsError
+from diptych.errors import WeightsError, os_cure, os_problem
 
 ZIP = b"PK\x03\x04"
 LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
@@ -47,7 +47,9 @@ def _sniff(path: Path) -> tuple[int, bool]:
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist", cure="give a .pth file of the original code") from None
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror})", cure="give a .pth file") from None
+        raise WeightsError(
+            f"{path} cannot be read ({os_problem(error)})", cure=f"{os_cure(error)}, or give another .pth file"
+        ) from None
     if not start:
         raise WeightsError(f"{path} is empty", cure=ANOTHER_COPY)
     if start[8:9] == b"{":

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from diptych.errors import os_problem
 from diptych.monitoring.progress import Display
 from diptych.run import Run
 
@@ -21,4 +22,4 @@ class MetricsLog:
                 self.run.log(self.unwritten[0])
                 self.unwritten.pop(0)
         except OSError as error:
-            self.display.note(f"metrics cannot be written yet: {error.strerror or error}")
+            self.display.note(f"metrics cannot be written yet: {os_problem(error)}")

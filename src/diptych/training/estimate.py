@@ -5,6 +5,7 @@ subprocess ends.
 """
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -161,12 +162,8 @@ def _measure(config: TrainConfig) -> dict[str, Any]:
     return speed._asdict() | about | {"memory": _peak_memory()}
 
 
-def _peak_memory() -> int | None:
+def _peak_memory() -> int:
     """Peak memory of this process in bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diptych.config import TrainConfig
 from diptych.data.encoding import to_network
-from diptych.errors import PictureError, RunError, WeightsError
+from diptych.errors import RunError, UserError, WeightsError
 from diptych.lock import locked
 from diptych.monitoring.meters import NonFiniteError
 from diptych.monitoring.progress import Display, Silent
@@ -71,7 +71,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
 
     Raises:
         KeyboardInterrupt: asked to stop; the state is saved.
-        PictureError: a picture cannot be read; the state is saved.
+        UserError: a picture cannot be read; the state is saved.
         NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
         RunError: the disk is full at the end of training, or earlier with ``on_full_disk`` "stop".
     """
@@ -84,7 +84,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
             batch = _next(batches)
         is_time = world.is_main and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
         # All ranks stop and save at the same update. Otherwise, some would wait forever for the gradients of others.
-        failed, stop, save = world.any(isinstance(batch, PictureError), interrupts.requested, is_time)
+        failed, stop, save = world.any(isinstance(batch, UserError), interrupts.requested, is_time)
         if failed or stop:
             writer.save(last=True)
             writer.display.note(f"saved at {state.pictures:,} of {plan.total:,} pictures")
@@ -165,10 +165,10 @@ def _passed(interval: int, before: int, now: int) -> bool:
     return now // interval > before // interval
 
 
-def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | PictureError:
+def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | UserError:
     try:
         return next(batches)
-    except PictureError as error:
+    except UserError as error:
         return error
 
 

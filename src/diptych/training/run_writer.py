@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diptych.atomic import atomic_write
 from diptych.data.encoding import Encoding
-from diptych.errors import RunError
+from diptych.errors import RunError, os_cure, os_problem
 from diptych.inference.forward import Forward, inference_forwards
 from diptych.model import ModelCard, save_model, versions
 from diptych.monitoring.context import RunContext
@@ -143,14 +143,14 @@ class RunWriter:
             with atomic_write(self.run.samples / f"{pictures:09d}.png") as temporary:
                 grid.save(temporary, format="png")
         except OSError as error:
-            self.display.note(f"no sample grid at {pictures:,} pictures: {error.strerror or error}")
+            self.display.note(f"no sample grid at {pictures:,} pictures: {os_problem(error)}")
         self._write_report()
 
     def _write_report(self) -> None:
         try:
             write_report(self.run, self.blocks or None)
         except OSError as error:
-            self.display.note(f"no report at {self.state.pictures:,} pictures: {error.strerror or error}")
+            self.display.note(f"no report at {self.state.pictures:,} pictures: {os_problem(error)}")
 
     def report_early_stop(self) -> None:
         """Reports that the run stops because its score no longer improves."""
@@ -180,9 +180,9 @@ class RunWriter:
             if last:
                 self._write_report()
         except OSError as error:
-            problem = f"no checkpoint at {self.state.pictures:,} pictures: {error.strerror or error}"
+            problem = f"no checkpoint at {self.state.pictures:,} pictures: {os_problem(error)}"
             if last or output.on_full_disk == "stop":
-                cure = "free some space and run the same command: it resumes from the last checkpoint"
+                cure = f"{os_cure(error)} and run the same command: it resumes from the last checkpoint"
                 raise RunError(problem, cure=cure) from None
             self.display.note(f"{problem}; training continues, and tries again in {output.save_minutes:g} minutes")
 

@@ -1,5 +1,6 @@
 """The formats that Pillow reads and writes: 8 bits of grey or colour, 16 bits of grey."""
 
+import errno
 import io
 import re
 import warnings
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from diptych.atomic import atomic_write
 from diptych.data.encoding import eight_bits
 from diptych.data.image import DecodedImage, from_pillow, is_grey, orientation, to_pillow
-from diptych.errors import PictureError
+from diptych.errors import PictureError, UserError, os_cure, os_problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are read. Pillow knows more, some of which start other programs (EPS)."""
@@ -27,6 +28,8 @@ DRAFT_MARGIN = 4
 average, even for white noise, since resizing would remove the same frequencies. With 2 it differs by more."""
 SIDEWAYS = (5, 6, 7, 8)
 REMOVE = "replace or remove it"
+PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
+"""Numbers of the ``OSError``s that Pillow's parsers raise on damaged files. Others are the system's."""
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
@@ -95,22 +98,24 @@ class PictureFile:
 @contextmanager
 def open_picture(path: Path) -> Iterator[PictureFile]:
     """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
+    size = 0
     try:
         size = _num_bytes(path)
         with Image.open(path, formats=FORMATS) as image:
             yield PictureFile(path, image)
-    except PictureError:
+    except UserError:
         raise
     except UnidentifiedImageError:
         problem = f"{path} is not a picture ({', '.join(FORMATS)}), despite its name"
         raise PictureError(problem, cure=REMOVE) from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
-    except PermissionError:
-        raise PictureError(f"{path} is not readable", cure="change its permissions, or remove it") from None
     except MemoryError:
         raise PictureError(f"{path} needs more memory than there is", cure=REMOVE) from None
     except Exception as error:  # Pillow's parsers raise many types of error on damaged files
+        if isinstance(error, OSError) and error.errno not in PARSER_ERRORS:
+            kind = UserError if error.errno in (errno.EMFILE, errno.ENFILE) else PictureError
+            raise kind(f"{path} cannot be read ({os_problem(error)})", cure=f"{os_cure(error)}, or remove it") from None
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         problem = f"{path} is cut off or damaged ({size / 1000:.1f} kB; {reason})"
         raise PictureError(problem, cure=REMOVE) from None
