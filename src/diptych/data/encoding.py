@@ -56,9 +56,16 @@ def eight_bits(values: Array) -> Array:
     return rounded
 
 
+def narrowed(values: Array) -> Array:
+    """uint16 as uint8 if that loses nothing: a 16-bit copy of an 8-bit picture is resized and trained on alike."""
+    if values.dtype == np.uint16 and not (values % 257).any():
+        return eight_bits(values)
+    return values
+
+
 def scaled_to_eight_bits(values: Array) -> Array:
     """uint8 or uint16 as float32 in [0, 255], scaled but not rounded."""
-    return values.astype(np.float32) * np.float32(PEAK / np.iinfo(values.dtype).max)
+    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max / PEAK)
 
 
 def to_network(

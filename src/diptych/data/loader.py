@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
-from diptych.data.encoding import Array
+from diptych.data.encoding import Array, narrowed
 from diptych.data.files import Domain
 from diptych.data.formats.pillow import open_picture
 from diptych.data.image import with_channels
@@ -87,7 +87,7 @@ class Reader:
             image = file.decode(target, columns=columns)
         if image.note:
             self._report_once(image.note)
-        values = with_channels(half_of(image.values, half), self.channels)
+        values = narrowed(with_channels(half_of(image.values, half), self.channels))
         return fit(values, self.data, stride=self.stride, draft=self.data.draft)
 
     def _report_once(self, message: str) -> None:

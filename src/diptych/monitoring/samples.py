@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diptych.config import Direction, TrainConfig
-from diptych.data.encoding import Array, from_network, to_network
+from diptych.data.encoding import Array, eight_bits, from_network, to_network
 from diptych.data.files import Domain, by_hash
 from diptych.data.loader import Reader
 from diptych.data.survey import USABLE
@@ -43,7 +43,10 @@ def _readable(*readers: Reader, number: int) -> list[list[Array]]:
     domain, crop_size = readers[0].domain, readers[0].data.crop_size or 0
     indices = {file: index for index, file in enumerate(domain.files)}
     rows = ([reader.read(indices[file]) for reader in readers] for file in by_hash(domain.files))
-    complete = ([crop_and_flip(picture, CENTRE, crop_size) for picture in row if picture is not None] for row in rows)
+    complete = (
+        [eight_bits(crop_and_flip(picture, CENTRE, crop_size)) for picture in row if picture is not None]
+        for row in rows
+    )
     found = list(islice((row for row in complete if len(row) == len(readers)), number))
     if not found:
         raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)

@@ -71,7 +71,7 @@ def _embed_file(path: Path, _changed: int, size: tuple[int, int], limit: int) ->
 
 
 def embed_array(values: Array) -> Embedded:
-    """``(H, W, 1 or 3)`` uint8 or uint16."""
+    """``(H, W, 1 or 3)`` uint8."""
     picture = to_pillow(values).convert("RGB")
     picture.thumbnail(COMPARED_SIZE, Image.Resampling.LANCZOS)
     return embed(picture, COMPARED_BYTES)
