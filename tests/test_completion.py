@@ -126,6 +126,7 @@ def test_every_command_and_option_is_completed():
         expected = {name for option in options_of(kind, default) if not option.is_argument for name in option.names} | {
             "--help",
             "--help-all",
+            "--debug",
         }
         assert names_after(command, "--") == expected
 
