@@ -162,8 +162,8 @@ def test_the_chance_level_is_the_lowest_loss_of_a_constant_score(kind, least):
     [
         ({"losses": {"discriminator_a": 0.15}}, []),
         ({"losses": {"discriminator_a": 0.25}}, []),
-        ({"losses": {"discriminator_a": 0.001}}, ["discriminator_loss"]),
-        ({"losses": {"discriminator_a": 0.3}}, ["discriminator_loss_high"]),
+        ({"losses": {"discriminator_a": 0.001}}, ["relative_discriminator_loss"]),
+        ({"losses": {"discriminator_a": 0.3}}, ["relative_discriminator_loss_high"]),
         ({"losses": {}, "gradients": {"generators": 3.0}}, []),
         ({"losses": {}, "gradients": {"generators": 1e6}}, ["gradient_large"]),
         ({"losses": {}, "gradients": {"discriminators": 1e-9}}, ["gradient_small"]),

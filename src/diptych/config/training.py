@@ -56,10 +56,10 @@ class DataConfig:
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: GreyOrColour | None = option(
-        None, "Channels of domain A: 1 (grey) or 3 (RGB). By default 1 if every picture is grey."
+        None, "Channels of domain A: 1 (grey) or 3 (RGB). By default 1 if every picture is stored as grey."
     )
     channels_b: GreyOrColour | None = option(
-        None, "Channels of domain B: 1 (grey) or 3 (RGB). By default 1 if every picture is grey."
+        None, "Channels of domain B: 1 (grey) or 3 (RGB). By default 1 if every picture is stored as grey."
     )
     holdout: NotNegative[int] | None = option(
         None,

@@ -22,7 +22,7 @@ class Survey:
     shorter_side: float
     """Median over pictures, in pixels."""
     channels: int
-    """1 where every picture is grey, else 3."""
+    """1 if every picture is stored as grey, else 3."""
 
 
 def or_skip(error: PictureError) -> PictureError:

@@ -48,12 +48,12 @@ RULES: dict[str, Rule] = {
         "train longer, or with --generator.upsampling nearest",
         high=1.7,
     ),
-    "discriminator_loss": Rule(
+    "relative_discriminator_loss": Rule(
         "the discriminator is never wrong, so the generator learns nothing from it",
         "lower --learning-rate, or give more pictures",
         low=0.04,
     ),
-    "discriminator_loss_high": Rule(
+    "relative_discriminator_loss_high": Rule(
         "the discriminator is worse than chance, so the generator learns nothing from it",
         "raise --discriminator.width, or lower --generator.width",
         high=1.15,

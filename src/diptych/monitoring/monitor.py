@@ -82,7 +82,8 @@ class Monitor:
         for name, loss in self._recent_means("losses").items():
             if name.startswith("discriminator"):
                 ratio = loss / chance
-                found += alarms(name.replace("_", " "), {"discriminator_loss": ratio, "discriminator_loss_high": ratio})
+                numbers = {"relative_discriminator_loss": ratio, "relative_discriminator_loss_high": ratio}
+                found += alarms(name.replace("_", " "), numbers)
         for name, norm in self._recent_means("gradients").items():
             found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()
