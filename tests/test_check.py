@@ -296,7 +296,7 @@ ALTERED = {
 
 
 def thumbnails(images):
-    return np.stack([thumbnail(np.asarray(image.convert("RGB"))) for image in images])
+    return [thumbnail(np.asarray(image.convert("RGB"))) for image in images]
 
 
 @pytest.mark.parametrize("how", ALTERED)
@@ -321,8 +321,19 @@ def test_mirrored_recoloured_and_plain_pictures_are_different():
 def test_two_thousand_pictures_are_compared_with_each_other():
     pictures = np.random.default_rng(0).integers(0, 256, (2000, 16, 16, 3), dtype=np.uint8)
     pictures[1500] = pictures[3]
-    assert similar(pictures) == [[3, 1500]]
-    assert len(similar(np.full_like(pictures, 200))) == 1
+    assert similar(list(map(thumbnail, pictures))) == [[3, 1500]]
+    assert len(similar(list(map(thumbnail, np.full_like(pictures, 200))))) == 1
+
+
+@pytest.mark.parametrize("depth", [8, 12, 16])
+def test_dark_scans_are_compared_by_their_own_contrast(depth):
+    rng, dtype = np.random.default_rng(0), np.uint8 if depth == 8 else np.uint16
+    peak = {8: 16, 12: 1000, 16: 65535}[depth]  # 1000 of 65535 is 4 levels of 255
+    scans = [np.asarray(blotches(index).convert("L"), float)[:, :, None] / 255 * peak + 1 for index in range(50)]
+    plain = [np.full((64, 64, 1), 2.0), np.full((64, 64, 1), 2.0) + rng.normal(0, 0.01 * peak, (64, 64, 1))]
+    again = [0.95 * scan + rng.normal(0, 0.02 * peak, scan.shape) for scan in scans[:10]]
+    stored = [np.rint(scan).clip(0, np.iinfo(dtype).max).astype(dtype) for scan in [*scans, *plain, *again]]
+    assert similar(list(map(thumbnail, stored))) == [*([index, index + 52] for index in range(10)), [50, 51]]
 
 
 # -- what else is said

@@ -5,8 +5,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from diptych.data.examine import PictureFacts
 from diptych.data.near_duplicates import similar
 
@@ -36,7 +34,7 @@ def duplicate_report(occurrences: Sequence[Occurrence], *, paired: bool) -> Iter
     same = [content for content in contents if len(content) > 1]
     yield from _described(same, "duplicates", "the same pixels", across=True)
     if contents:
-        groups = similar(np.stack([content[0].picture.thumbnail for content in contents]))
+        groups = similar([content[0].picture.thumbnail for content in contents])
         alike = [[one for index in group for one in contents[index]] for group in groups]
         yield from _described(alike, "near-duplicates", "nearly the same picture", across=not paired)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from diptych.data.encoding import PEAK, Array
+from diptych.data.encoding import PEAK
 from diptych.data.files import Domain
 from diptych.data.formats.pillow import open_picture
 from diptych.data.image import LUMA, num_frames, orientation
-from diptych.data.near_duplicates import content_hash, thumbnail
+from diptych.data.near_duplicates import Thumbnail, content_hash, thumbnail
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError
 
@@ -40,8 +40,7 @@ class PictureFacts:
     """Bits per channel in the file."""
     content: bytes
     """Hash of the pixels."""
-    thumbnail: Array
-    """``(16, 16, 3)`` uint8."""
+    thumbnail: Thumbnail
 
     @property
     def shorter_side(self) -> int:
@@ -50,7 +49,7 @@ class PictureFacts:
     @property
     def is_grey(self) -> bool:
         """Whether no colour is visible, even if the file stores colour."""
-        return int(np.ptp(self.thumbnail.astype(int), axis=2).max()) <= GREY_SPREAD
+        return float(np.ptp(self.thumbnail.values, axis=2).max()) <= GREY_SPREAD
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Summary:
 
 def summarise(pictures: Sequence[PictureFacts]) -> Summary:
     """The statistics of at least one picture."""
-    small = np.stack([one.thumbnail for one in pictures]) / PEAK
+    small = np.stack([one.thumbnail.values for one in pictures]) / PEAK
     luminance = (small @ np.asarray(LUMA)).mean(axis=(1, 2))
     red, green, blue = (float(value) for value in small.mean(axis=(0, 1, 2)))
     return Summary(

@@ -7,20 +7,23 @@ zero, which change with each JPEG encoding.
 """
 
 import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from diptych.data.encoding import RGB, Array, eight_bits
-from diptych.data.image import LUMA, to_pillow, with_channels
+from diptych.data.encoding import PEAK, RGB, Array, scaled_to_eight_bits
+from diptych.data.image import LUMA, with_channels
 
 SIDE = 16
 """Side of a thumbnail, in pixels."""
 MAX_MEAN_DIFFERENCE, MAX_DETAIL_DISTANCE, MAX_COARSE_DISTANCE = 24.0, 0.02, 0.05
 """Largest differences between near-duplicates: in the mean of a channel (levels), and in squared distance per pixel of
 all details (0.02 is a correlation of 0.99) and of the coarse details, which select the candidates."""
-FLAT = 8.0
-"""Contrast (standard deviation in levels) below which a picture counts as plain, so that noise is not compared."""
+MAX_FLAT, NOISE = 8.0, 12.0
+"""A picture is plain, and its noise is not compared, if the contrast of its thumbnail is below 12 standard errors of a
+pixel of the thumbnail, but at most 8 levels. So dark scans are compared by their own contrast."""
 ROWS = 256
 
 
@@ -30,18 +33,33 @@ def content_hash(values: Array) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=16, key=kind).digest()
 
 
-def thumbnail(values: Array) -> Array:
-    """``(H, W, C)`` as ``(16, 16, 3)`` uint8; each pixel is the mean of its part of the image."""
-    small = to_pillow(eight_bits(values)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    return with_channels(np.asarray(small).reshape(SIDE, SIDE, -1), RGB)
+class Thumbnail(NamedTuple):
+    """A small picture to compare."""
+
+    values: Array
+    """``(16, 16, 3)`` float32 in levels of 255, at full depth."""
+    flat: float
+    """Contrast (standard deviation in levels) below which it is plain."""
 
 
-def similar(thumbnails: Array) -> list[list[int]]:
-    """Groups of indices of ``(N, 16, 16, 3)`` thumbnails that show nearly the same picture, each in ascending order.
+def thumbnail(values: Array) -> Thumbnail:
+    """The thumbnail of ``(H, W, C)``: each of its pixels is the mean of a part of the image."""
+    small, variances = [], []
+    for plane in map(scaled_to_eight_bits, np.moveaxis(values, 2, 0)):
+        small.append(np.asarray(Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BOX)))
+        variances.append(max(0.0, float(plane.var() - small[-1].var())))
+    error = (np.mean(variances) / max(1.0, values[..., 0].size / SIDE**2)) ** 0.5
+    rounding = PEAK / np.iinfo(values.dtype).max / 2
+    return Thumbnail(with_channels(np.stack(small, axis=2), RGB), float(np.clip(NOISE * error, rounding, MAX_FLAT)))
+
+
+def similar(pictures: Sequence[Thumbnail]) -> list[list[int]]:
+    """Groups of indices of ``pictures`` that show nearly the same, each in ascending order.
 
     Compares the coarse details of all pairs by matrix products, then the remaining candidates in full.
     """
-    coarse, means = _coarse(thumbnails), thumbnails.mean(axis=(1, 2))
+    thumbnails, flat = np.stack([one.values for one in pictures]), np.asarray([one.flat for one in pictures])
+    coarse, means = _coarse(thumbnails, flat), thumbnails.mean(axis=(1, 2))
     lengths = (coarse**2).sum(axis=1)
     taken = np.zeros(len(thumbnails), bool)
     groups: list[list[int]] = []
@@ -54,7 +72,8 @@ def similar(thumbnails: Array) -> list[list[int]]:
             if taken[first]:
                 continue
             others = others[~taken[others] & (abs(means[others] - means[first]).max(axis=1) <= MAX_MEAN_DIFFERENCE)]
-            details = _details(thumbnails[np.append(others, first)].reshape(-1, SIDE * SIDE, RGB))
+            compared = np.append(others, first)
+            details = _details(thumbnails[compared].reshape(-1, SIDE * SIDE, RGB), flat[compared])
             found = others[((details[:-1] - details[-1]) ** 2).mean(axis=(1, 2)) <= MAX_DETAIL_DISTANCE]
             taken[found] = True
             if len(found):
@@ -62,16 +81,16 @@ def similar(thumbnails: Array) -> list[list[int]]:
     return groups
 
 
-def _coarse(thumbnails: Array) -> Array:
+def _coarse(thumbnails: Array, flat: Array) -> Array:
     """Details of the luma at half the side: ``(N, 64)``."""
     luma = thumbnails.astype(np.float32) @ np.asarray(LUMA, np.float32)
     half = SIDE // 2
-    return _details(luma.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half * half, 1))[:, :, 0]
+    return _details(luma.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half * half, 1), flat)[:, :, 0]
 
 
-def _details(images: Array) -> Array:
-    """``(N, pixels, C)`` minus the mean of each channel, divided by the contrast of each image."""
+def _details(images: Array, flat: Array) -> Array:
+    """``(N, pixels, C)`` minus the mean of each channel, divided by the contrast of each image, at least ``flat``."""
     centred = images - images.mean(axis=1, keepdims=True, dtype=np.float32)
     contrast = np.sqrt((centred**2).mean(axis=(1, 2), keepdims=True))
-    scaled: Array = centred / np.maximum(contrast, FLAT)
+    scaled: Array = centred / np.maximum(contrast, flat[:, None, None])
     return scaled
