@@ -450,7 +450,7 @@ def test_runs_and_show_list_runs_and_their_facts(capsys, squares, tmp_path, monk
     monkeypatch.setenv("COLUMNS", "200")
     run_python(tiny_run(squares, tmp_path / "a" / "run", "--pictures", "4"), check=True)
     for arguments, words in (
-        (["runs", str(tmp_path)], ["a/run", "100%", "cycle a"]),
+        (["runs", str(tmp_path)], ["a/run", "100%", "last score"]),
         (["show", str(tmp_path / "a" / "run")], ["4 of 4", "lambda_identity", "000000004.safetensors"]),
         (["show", str(tmp_path / "a" / "run" / "model.safetensors")], ["cyclegan", "num_blocks"]),
     ):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diptych.config.constraints import REQUIRED, argument
 
-HEADINGS = ("run", "pictures", "done", "age", "size", "last score", "losses")
+HEADINGS = ("run", "pictures", "done", "age", "size", "last score")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Runs:
             facts = run.facts()
             done = f"{facts.pictures / facts.total:.0%}" if facts.total else "?"
             age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
-            losses = _losses(facts.losses, ("cycle_a", "cycle_b"))
-            table.add_row(str(run.folder), f"{facts.pictures:,}", done, age, size, facts.score, losses)
+            table.add_row(str(run.folder), f"{facts.pictures:,}", done, age, size, facts.score)
         Console(markup=False, emoji=False, highlight=False).print(
             table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows
         )
@@ -83,9 +82,5 @@ class Show:
         yield "checkpoints", ", ".join(file.name for file in run.checkpoint_files()) or "none"
         if facts.score:
             yield "last score", facts.score
-        yield "losses", _losses(facts.losses, facts.losses)
+        yield "losses", "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in facts.losses.items())
         yield from flatten(run.config()).items()
-
-
-def _losses(losses: dict[str, float], names: Iterable[str]) -> str:
-    return "  ".join(f"{name.replace('_', ' ')} {losses[name]:.3f}" for name in names if name in losses)

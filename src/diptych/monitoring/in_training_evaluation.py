@@ -36,6 +36,7 @@ class InTrainingEvaluation:
 
     def __init__(self, context: RunContext, display: Display) -> None:
         config, self.device = context.config, context.device
+        self.num_directions = len(config.method.directions)
         self.paired, self.seed = config.method.paired, config.optimiser.seed
         self.history: list[float] = [record["score"]["value"] for record in context.run.metrics() if "score" in record]
         self.started, self.spent, self.last_cost = time.monotonic(), 0.0, 0.0
@@ -58,11 +59,9 @@ class InTrainingEvaluation:
     @property
     def criterion(self) -> str:
         """What is measured."""
-        return (
-            f"{self.network.label('KID')}, mean of the directions"
-            if self.network
-            else "L1 to the true picture (0 to 255)"
-        )
+        if self.network is None:
+            return "L1 to the true picture (0 to 255)"
+        return self.network.label("KID") + (", mean of the directions" if self.num_directions == 2 else "")
 
     def score(self, generators: Mapping[Direction, Forward]) -> dict[str, Any] | None:
         """A score for ``metrics.jsonl``; None if nothing can be scored, or if scoring would take too long."""
