@@ -249,18 +249,18 @@ def test_sixteen_bits_are_noted_and_a_16_bit_copy_is_a_duplicate(root, capsys):
 # -- pairs
 
 
-def test_pairs_without_partners_are_an_error_and_pairs_of_other_shapes_a_warning(root, capsys):
+def test_pairs_without_partners_and_pairs_of_other_shapes_are_errors(root, capsys):
     same_names(root)
     for path in sorted((root / "testB").iterdir()):
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
-    code, said = check(capsys, "--root", root, "--paired")
+    code, said = check(capsys, "--root", root, "--method", "pix2pix")
     assert (code, said["findings"]) == (0, [])
     assert said["choices"]["generator.width"] == 64
     blotches(0, (64, 80)).save(first(root))
-    code, said = check(capsys, "--root", root, "--paired")
-    assert (code, [finding["kind"] for finding in said["findings"]]) == (1, ["pair-shapes"])
+    code, said = check(capsys, "--root", root, "--method", "pix2pix")
+    assert (code, [finding["kind"] for finding in said["findings"]]) == (2, ["pair-shapes"])
     first(root).unlink()
-    code, said = check(capsys, "--root", root, "--paired")
+    code, said = check(capsys, "--root", root, "--method", "pix2pix")
     assert code == 2
     assert (said["findings"][0]["severity"], said["findings"][0]["kind"]) == ("error", "unpaired")
 

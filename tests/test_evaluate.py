@@ -359,10 +359,10 @@ def beginner(squares, tmp_path_factory):
 
 
 def test_an_evaluation_is_reproducible_and_has_a_protocol(beginner):
-    first = evaluate(beginner.folder, features=COLOURS)
+    first = evaluate(beginner.folder, features=COLOURS, pairs=True)
     text = beginner.scores_file.read_bytes()
     torch.rand(3)  # other draws from the global generator change nothing
-    evaluate(beginner.folder, features=COLOURS)
+    evaluate(beginner.folder, features=COLOURS, pairs=True)
     assert beginner.scores_file.read_bytes() == text
     written = json.loads(text)
     assert written == first.to_json()
@@ -383,7 +383,7 @@ def test_an_evaluation_is_reproducible_and_has_a_protocol(beginner):
 
 
 def test_a_remark_says_if_the_unchanged_input_is_better(beginner):
-    remarks = evaluate(beginner.folder, features=COLOURS).remarks
+    remarks = evaluate(beginner.folder, features=COLOURS, pairs=True).remarks
     assert any("A to B does not beat the untranslated input in" in line and "PSNR" in line for line in remarks)
 
 
@@ -414,13 +414,17 @@ def test_held_out_pictures_are_those_from_the_start_of_the_run(squares, tmp_path
         evaluate(run.folder, features=COLOURS)
 
 
-def test_pairs_are_found_by_name_or_asked_for(beginner, tmp_path):
+def test_pictures_of_equal_names_are_pairs_only_if_asked_for(beginner, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for folder, names in ((a, "123"), (b, "234")):
         folder.mkdir()
         for name in names:
             square(int(name), ORANGE).save(folder / f"{name}.png")
-    assert "psnr" not in evaluate(beginner.folder, a, b, features=COLOURS).scores["a2b"]
+    found = evaluate(beginner.folder, a, b, features=COLOURS)
+    assert not found.protocol["paired"]
+    assert "psnr" not in found.scores["a2b"]
+    hint = "2 pictures have the same name in both domains: if they are pairs, --pairs scores them as such"
+    assert found.remarks[0] == hint
     found = evaluate(beginner.folder, a, b, features=COLOURS, pairs=True)
     assert found.protocol["pictures"]["A"]["number"] == 2
     assert found.scores["b2a"]["psnr"].untranslated == 100  # equal pictures under one name
@@ -443,19 +447,20 @@ def test_grey_and_colour_domains_are_evaluated(tmp_path):
         Image.open(file).convert("L").save(file)
     run = train(tiny(root, length=LengthConfig(pictures=2)), tmp_path / "run")
     assert tuple(load_model(run.folder).card.channels) == (1, 3)
-    scores = evaluate(run.folder, features=COLOURS).scores
+    scores = evaluate(run.folder, features=COLOURS, pairs=True).scores
     for direction in ("a2b", "b2a"):
         assert scores[direction]["psnr"].untranslated > 0
         assert "identity_l1" not in scores[direction]
 
 
 def test_label_maps_are_scored_in_the_direction_that_produces_them(beginner, squares, tmp_path):
-    found = evaluate(beginner.folder, features=COLOURS, label_maps="b")
+    found = evaluate(beginner.folder, features=COLOURS, pairs=True, label_maps="b")
     assert "pixel_accuracy" not in found.scores["b2a"]
     assert 0 <= found.scores["a2b"]["class_iou"].trained <= found.scores["a2b"]["pixel_accuracy"].trained <= 1
     assert found.protocol["label_map_colours"] == ["#1e50e6", "#323232"]
     (tmp_path / "colours.txt").write_text("#1E50E6 square\n#323232 ground\n\n")
-    again = evaluate(beginner.folder, features=COLOURS, label_maps="b", colours=tmp_path / "colours.txt")
+    colours = tmp_path / "colours.txt"
+    again = evaluate(beginner.folder, features=COLOURS, pairs=True, label_maps="b", colours=colours)
     assert again.to_json() == found.to_json()
 
 
@@ -531,7 +536,7 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
     square(0, BLUE).save(tmp_path / "single" / "0.png")
     folders = SourceConfig(a=squares / "trainA", b=squares / "trainB")
     bare = train(replace(tiny(None), source=folders, length=LengthConfig(pictures=2)), tmp_path / "bare")
-    photo = str(tmp_path / "photo")
+    photo, labels = str(tmp_path / "photo"), ["--pairs", "--label-maps", "b"]
     for arguments, words in (
         ([str(tmp_path / "nothing")], "nothing does not exist"),
         ([str(bare.folder)], "holds out no pictures: give pictures that it has not seen: A B, or --root ROOT"),
@@ -543,13 +548,13 @@ def test_a_mistake_is_one_line(capsys, beginner, squares, tmp_path):
         ([run, a, photo, "--pairs"], "have no picture of the same name"),
         ([run, "--colours", "c.txt"], "colours are given, but no label maps"),
         (
-            [run, "--label-maps", "b", "--colours", str(tmp_path / "bad.txt")],
+            [run, *labels, "--colours", str(tmp_path / "bad.txt")],
             "line 1, is '#12345': start it with a colour",
         ),
-        ([run, "--label-maps", "b", "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
-        ([run, "--label-maps", "b", "--colours", str(tmp_path / "none.txt")], "cannot be read"),
-        ([run, photo, photo, "--label-maps", "b"], "more than 64 colours"),
-        ([run, "--label-maps", "b", "--no-pairs"], "label maps are only scored in pairs"),
+        ([run, *labels, "--colours", str(tmp_path / "one.txt")], "has 1 colours"),
+        ([run, *labels, "--colours", str(tmp_path / "none.txt")], "cannot be read"),
+        ([run, photo, photo, *labels], "more than 64 colours"),
+        ([run, "--label-maps", "b"], "label maps are only scored in pairs: add --pairs"),
         ([run, "--features", "nowhere.pt"], "nowhere.pt does not exist"),
     ):
         features = [] if "--features" in arguments else ["--features", COLOURS]

@@ -1,9 +1,11 @@
-"""Pictures that come in pairs: found by name or side by side, drawn, cropped and mirrored together."""
+"""Pictures that come in pairs: found by name or side by side, brought to one size, drawn and cropped together."""
 
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from diptych import Translator
 from diptych.cli import parse
@@ -17,10 +19,15 @@ from diptych.config import (
     SourceConfig,
     UnetConfig,
 )
+from diptych.data.files import folded_name
 from diptych.data.loader import Loader, Reader
+from diptych.data.pairing import common_names, shapes_agree
 from diptych.data.sources import find_split
+from diptych.data.transforms import half_of
 from diptych.errors import PictureError
+from diptych.evaluation.eval_set import find_pictures_for
 from diptych.model import load_model
+from diptych.monitoring.samples import sample_pictures
 from diptych.pair import Pair
 from diptych.training.loop import train
 from helpers.runs import PIX2PIX, InterruptAt, assert_equal_runs, records_of, tiny
@@ -83,9 +90,122 @@ def test_names_that_cannot_be_pairs_are_refused(tmp_path):
         find_split(SourceConfig(a=b, b=c), paired=True, skip_unpaired=True)
 
 
-def loader(split, **data):
-    config = DataConfig(resize="square", load_size=36, crop_size=32, num_workers=0, **data)
-    readers = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4))
+COMPOSED = [unicodedata.normalize("NFC", name) for name in ("é.png", "sub/Ä b.png")]
+
+
+def test_names_that_differ_in_case_or_in_the_encoding_of_accents_are_pairs_and_said(tmp_path):
+    a = write(tmp_path / "a", *COMPOSED, "X.PNG", "y.png", "Same.png")
+    b = write(tmp_path / "b", *(unicodedata.normalize("NFD", name) for name in COMPOSED), "x.jpg", "Y.png", "Same.png")
+    said = []
+    split = find_split(SourceConfig(a=a, b=b), 2, paired=True, report=said.append)
+    for part in (split.train, split.test):
+        names = part.map(lambda domain: [folded_name(file) for file in domain.files])
+        assert names.a == names.b
+    assert split.train.map(len) == (3, 3)
+    assert len(said) == 1
+    assert said[0].startswith(
+        "4 pairs have names that differ only in case or in the encoding of accents: X.PNG and x.jpg"
+    )
+    assert common_names(split.train) == 3
+
+
+def test_a_name_in_two_cases_is_matched_exactly(tmp_path):
+    names = ("x.png", "X.png", "1.a.png", "1.b.png")
+    a, b = write(tmp_path / "a", *names), write(tmp_path / "b", *names)
+    said = []
+    split = find_split(SourceConfig(a=a, b=b), paired=True, report=said.append)
+    assert split.train.a.files == split.train.b.files
+    assert (len(split.train.a), said) == (4, [])
+    (b / "x.png").rename(b / "x y.png")
+    (b / "X.png").rename(b / "z.png")
+    with pytest.raises(PictureError, match=r"2 of 4 pictures in .*a have no partner in .*b \(X, x\)"):
+        find_split(SourceConfig(a=a, b=b), paired=True)
+
+
+@pytest.mark.parametrize("resize", ["none", "shorter", "width", "square"])
+@pytest.mark.parametrize("scale", [2, 0.5])
+def test_both_pictures_of_a_pair_have_one_size_before_they_are_cropped(paired, resize, scale):
+    for file in (paired / "trainA").iterdir():
+        picture = Image.open(file).resize((48, 40), Image.Resampling.NEAREST)
+        picture.resize((int(48 * scale), int(40 * scale)), Image.Resampling.NEAREST).save(file)
+        other = paired / "trainB" / file.name
+        Image.open(other).resize((48, 40), Image.Resampling.NEAREST).save(other)
+    split = find_split(SourceConfig(root=paired), paired=True)
+    for _, batch in zip(range(8), loader(split, resize=resize).batches(0), strict=False):
+        inside = batch.map(lambda pictures: pictures.float().std(1) > 40)
+        assert (inside.a ^ inside.b).float().mean() < 0.06
+    own = {"none": (40, 48), "shorter": (36, 43), "width": (32, 38), "square": (36, 36)}[resize]
+    assert loader(split, resize=resize).readers.map(lambda reader: reader(0).shape[:2]) == (own, own)
+
+
+def test_pairs_of_other_shapes_are_refused_with_both_sizes_or_skipped(paired):
+    square(0, ORANGE).resize((48, 32)).save(paired / "trainA" / "5.png")
+    split = find_split(SourceConfig(root=paired), paired=True)
+    index = [file.name for file in split.train.a.files].index("5.png")
+    message = r"trainA.5.png has 48×32 pixels and its partner .*trainB.5.png 32×32, of another .*or pass --skip-unread"
+    with pytest.raises(PictureError, match=message):
+        loader(split)._read_pair(index)
+    reader = loader(split, skip_unreadable=True)
+    for given, expected in zip(reader._read_pair(index), reader._read_pair(index + 1), strict=True):
+        assert np.array_equal(given, expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agree"),
+    [
+        ((400, 300), (800, 600), True), ((33, 32), (16, 16), True), ((512, 500), (16, 16), True),
+        ((300, 300), (400, 300), False), ((300, 400), (400, 300), False), ((1000, 1000), (1000, 970), False),
+        ((1000, 1000), (1000, 985), True),
+    ],
+)  # fmt: skip
+def test_shapes_agree_to_two_per_cent_or_a_pixel(one, other, agree):
+    assert shapes_agree(one, other) is agree
+    assert shapes_agree(other, one) is agree
+
+
+@pytest.mark.parametrize("part", ["A", "B"])
+def test_an_unreadable_held_out_picture_leaves_out_its_pair_in_grids_and_scores(paired, tmp_path, part):
+    (paired / f"test{part}" / "2002.png").write_bytes(b"nothing")
+    config = tiny(paired, **PIX2PIX, length=LengthConfig(pictures=2))
+    config = replace(config, data=replace(config.data, load_size=32, flip=False, skip_unreadable=True))
+    run = train(config, tmp_path / "run")
+    shown = sample_pictures(run.split().test, run.config())
+    names = ["2000", "2001", "2003"]
+    a, b = (
+        [next(name for name in names if np.array_equal(one, square(int(name), colour))) for one in pictures]
+        for pictures, colour in zip(shown, (ORANGE, BLUE), strict=True)
+    )
+    assert a == b
+    assert sorted(a) == names
+    pictures, is_paired = find_pictures_for(run.folder, load_model(run.folder).card, SourceConfig())
+    assert is_paired
+    assert pictures.map(lambda domain: [file.stem for file in domain.domain.files]) == (names, names)
+
+
+def test_pairs_are_evaluated_at_one_size(paired, tmp_path):
+    config = tiny(paired, method=Pix2pixConfig(), length=LengthConfig(pictures=2))
+    run = train(replace(config, data=replace(config.data, resize="none")), tmp_path / "run")
+    for index in range(2000, 2004):
+        square(index, ORANGE).resize((64, 64)).save(paired / "testA" / f"{index}.png")
+    card = load_model(run.folder).card
+    pictures, _ = find_pictures_for(run.folder, card, SourceConfig())
+    assert pictures.map(lambda domain: domain[0].shape) == ((32, 32, 3), (32, 32, 3))
+    square(2001, ORANGE).resize((64, 48)).save(paired / "testA" / "2001.png")
+    with pytest.raises(PictureError, match=r"2001.png has 64×48 pixels and its partner .*2001.png 32×32"):
+        find_pictures_for(run.folder, card, SourceConfig())
+
+
+def test_halves_of_an_odd_width_have_one_size():
+    values = np.arange(14).reshape(2, 7, 1)
+    left, right = half_of(values, "left"), half_of(values, "right")
+    assert (left[0, :, 0].tolist(), right[0, :, 0].tolist()) == ([0, 1, 2], [4, 5, 6])
+
+
+def loader(split, *, resize="square", **data):
+    config = DataConfig(resize=resize, load_size=36, crop_size=32, num_workers=0, **data)
+    if resize == "width":
+        config = replace(config, load_size=38)
+    readers = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4, paired=split.train))
     return Loader(readers, config, seed=3, batch_size=4, paired=True)
 
 

@@ -25,12 +25,15 @@ class Check:
     For example:
       diptych check photos paintings
       diptych check --root horse2zebra --no-estimate
+      diptych check drawings photos --method pix2pix
       diptych check photos paintings --json
     """
 
     source: SourceConfig = SourceConfig()
-    paired: bool = option(
-        False, "The pictures are pairs, for pix2pix. Detected if the root has a folder train of side-by-side pictures."
+    method: str | None = option(
+        None,
+        "Method to check for; one that needs pairs, such as pix2pix, checks the pairs too. By default cyclegan, or "
+        "pix2pix if the root has a folder train of side-by-side pictures.",
     )
     preset: Literal["default", "paper"] = option("default", "Preset for the defaults and the estimate.")
     estimate: bool = option(True, "Run some updates to estimate the time and the memory that training needs.")
@@ -39,7 +42,7 @@ class Check:
     def __call__(self) -> int:
         from diptych.training.inspection import inspect
 
-        report = inspect(self.source, paired=self.paired, preset=self.preset, with_estimate=self.estimate)
+        report = inspect(self.source, method=self.method, preset=self.preset, with_estimate=self.estimate)
         severities = {finding.severity for finding in report.findings}
         code = EXIT_ERRORS if "error" in severities else EXIT_WARNINGS if "warning" in severities else 0
         if self.json:

@@ -28,7 +28,7 @@ class Evaluate:
       diptych evaluate runs/horse2zebra --root horse2zebra
       diptych evaluate model.safetensors photos paintings --pairs
       diptych evaluate runs/photos2paintings --features inception:inception.pt
-      diptych evaluate runs/streets --root cityscapes --label-maps b
+      diptych evaluate runs/streets --root cityscapes --pairs --label-maps b
     """
 
     model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
@@ -39,8 +39,8 @@ class Evaluate:
     )
     pairs: bool | None = option(
         None,
-        "Treat pictures of the same name as pairs, and skip those without a partner. By default on if A and B have "
-        "the same names.",
+        "Treat pictures of the same name as pairs, and skip those without a partner. By default on for methods that "
+        "need pairs, such as pix2pix.",
     )
     features: str = option(
         "efficientnet-lite0",

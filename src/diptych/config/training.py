@@ -69,7 +69,9 @@ class DataConfig:
     skip_unpaired: bool = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."
     )
-    skip_unreadable: bool = option(False, "Skip pictures that cannot be read, instead of stopping.")
+    skip_unreadable: bool = option(
+        False, "Skip pictures that cannot be read, and pairs of different shapes, instead of stopping."
+    )
     num_workers: Adjustable[NotNegative[int]] | None = option(
         None,
         "Threads that read pictures ahead; 0 reads in the training thread. By default one per processor, at most 8.",

@@ -14,7 +14,7 @@ from diptych.data.examine import Examined, PictureFacts
 from diptych.data.files import Domain, describe_unread
 from diptych.data.formats import UNREAD_CURE
 from diptych.data.image import ALPHA_MODES, GREY_MODES
-from diptych.data.pairing import common_names
+from diptych.data.pairing import common_names, shapes_agree
 from diptych.pair import Pair
 
 Severity = Literal["error", "warning", "note"]
@@ -31,7 +31,6 @@ MAX_SPREAD = 4.0
 """Largest ratio between the sizes of pictures that are resized to one size."""
 MAX_ASPECT_DIFFERENCE = 1.5
 """Largest ratio between the median aspect ratios of the two domains."""
-MAX_PAIR_ASPECT_DIFFERENCE = 1.02
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, pair
         *chain.from_iterable(_sizes(*domain, data.crop_size or 0) for domain in domains),
         *_differences(domains),
         *(Finding("warning", *one) for one in duplicate_report(occurrences, paired=paired)),
-        *(_partners(train) if paired else _same_names(train.map(lambda part: part.domain))),
+        *(_partners([train, test]) if paired else _same_names(train.map(lambda part: part.domain))),
     ]
     return in_order(found)
 
@@ -206,22 +205,21 @@ def _same_names(domains: Pair[Domain]) -> Iterator[Finding]:
         yield Finding("note", "same-names", problem, "if these are pairs, use --method pix2pix: it learns more")
 
 
-def _partners(train: Pair[Examined]) -> Iterator[Finding]:
+def _partners(parts: Sequence[Pair[Examined]]) -> Iterator[Finding]:
     """Pairs whose pictures differ in aspect ratio."""
-    shapes = train.map(lambda part: {one.path: one for one in part.facts})
-    paths = train.map(lambda part: map(part.domain.path, range(len(part.domain))))
     apart = []
-    for one, other in zip(*paths, strict=True):
-        a, b = shapes.a.get(one), shapes.b.get(other)
-        if a and b:
-            ratio = a.width * b.height / (a.height * b.width)
-            if max(ratio, 1 / ratio) > MAX_PAIR_ASPECT_DIFFERENCE:
+    for part in parts:
+        facts = part.map(lambda domain: {one.path: one for one in domain.facts})
+        for index in range(len(part.a.domain)):
+            a, b = part.map(lambda domain, known, index=index: known.get(domain.domain.path(index)), facts)
+            if a and b and not shapes_agree((a.width, a.height), (b.width, b.height)):
                 apart.append((a, b))
     if apart:
         problem = f"{len(apart)} pairs have different aspect ratios, so their pictures do not align"
         lines = tuple(" and ".join(f"{one.path}: {one.width}×{one.height}" for one in pair) for pair in apart)
         files = tuple((a.path, b.path) for a, b in apart)
-        yield Finding("warning", "pair-shapes", problem, "crop both pictures to the area that both show", files, lines)
+        cure = "crop both pictures to the area that both show, or pass --skip-unreadable to train"
+        yield Finding("error", "pair-shapes", problem, cure, files, lines)
 
 
 def _pictures(files: Iterable[object]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,9 +104,14 @@ def _is_loop(folder: Path) -> bool:
 def by_hash(files: Sequence[Path]) -> list[Path]:
     """``files`` sorted by a hash of their names: an arbitrary order that does not depend on other files.
 
-    Ignores suffixes, so that the two pictures of a pair get the same position.
+    Ignores what the names of a pair may differ in, so that its two pictures get the same position.
     """
-    return sorted(files, key=lambda file: hashlib.sha256(_name_bytes(file.with_suffix(""))).digest())
+    return sorted(files, key=lambda file: hashlib.sha256(os.fsencode(folded_name(file))).digest())
+
+
+def folded_name(file: Path) -> str:
+    """The name without suffix, in lower case and with composed accents (NFC), as many file systems compare names."""
+    return unicodedata.normalize("NFC", file.with_suffix("").as_posix().casefold())
 
 
 def _name_bytes(file: Path) -> bytes:

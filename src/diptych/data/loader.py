@@ -19,7 +19,7 @@ from diptych.data.files import Domain
 from diptych.data.formats.pillow import open_picture
 from diptych.data.image import with_channels
 from diptych.data.sampling import draw_paired, draw_unpaired
-from diptych.data.survey import USABLE, or_skip
+from diptych.data.survey import USABLE, common_size, or_skip
 from diptych.data.transforms import crop_and_flip, fit, fitted_size, half_of, random_crop, stack
 from diptych.errors import PictureError
 from diptych.pair import Pair
@@ -32,6 +32,8 @@ BATCHES_AHEAD = 2
 class Reader:
     """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
 
+    If the domain is one of two ``paired`` ones, its images get the same size as their partners.
+
     An unreadable picture raises an error; with ``data.skip_unreadable``, the next one replaces it. ``report`` gets one
     line for each picture that is skipped or converted.
     """
@@ -43,11 +45,12 @@ class Reader:
         *,
         channels: int,
         stride: int,
+        paired: Pair[Domain] | None = None,
         cache: PictureCache | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
-        self.cache, self.report = cache or PictureCache(), report
+        self.paired, self.cache, self.report = paired, cache or PictureCache(), report
         self.reported: set[str] = set()
         self.lock = threading.Lock()
 
@@ -79,16 +82,17 @@ class Reader:
 
     def _decode(self, index: int) -> Array:
         half, columns = self.domain.half, 1 if self.domain.half is None else 2
+        size = common_size(self.paired, index) if self.paired else None
         with open_picture(self.domain.path(index)) as file:
             target = None
             if self.data.draft and file.can_be_reduced:
                 width, height = file.size
-                target = fitted_size(width // columns, height, self.data, stride=self.stride)
+                target = fitted_size(*(size or (width // columns, height)), self.data, stride=self.stride)
             image = file.decode(target, columns=columns)
         if image.note:
             self._report_once(image.note)
         values = narrowed(with_channels(half_of(image.values, half), self.channels))
-        return fit(values, self.data, stride=self.stride, draft=self.data.draft)
+        return fit(values, self.data, stride=self.stride, size=size, draft=self.data.draft)
 
     def _report_once(self, message: str) -> None:
         with self.lock:
@@ -141,8 +145,8 @@ class Loader:
         size = len(self.readers.a.domain)
         for offset in range(size):
             position = (index + offset) % size
-            a, b = self.readers.map(lambda reader, position=position: reader.read(position))
-            if a is not None and b is not None:
+            a = self.readers.a.read(position)
+            if a is not None and (b := self.readers.b.read(position)) is not None:
                 return Pair(a, b)
         raise PictureError(f"no pair in {self.readers.a.domain.folder} can be read", cure=USABLE)
 

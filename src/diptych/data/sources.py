@@ -1,7 +1,9 @@
 """Finds the training and held-out pictures of a run: in two folders, below one root, or side by side in files."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from diptych.config import SourceConfig
@@ -19,6 +21,10 @@ class Split:
 
     train: Pair[Domain]
     test: Pair[Domain]
+
+    def map(self, function: Callable[[Pair[Domain]], Pair[Domain]]) -> "Split":
+        """``function`` of the training and of the held-out pictures."""
+        return Split(function(self.train), function(self.test))
 
     @property
     def shown(self) -> Pair[Domain]:
@@ -55,13 +61,19 @@ def source_folders(source: SourceConfig) -> Pair[Path] | Path:
 
 
 def find_split(
-    source: SourceConfig, holdout: int | None = None, *, paired: bool = False, skip_unpaired: bool = False
+    source: SourceConfig,
+    holdout: int | None = None,
+    *,
+    paired: bool = False,
+    skip_unpaired: bool = False,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Split:
     """The pictures of ``source``, split into training and held-out pictures.
 
     Two folders are split by ``hold_out``. A root has trainA and trainB to train on, testA and testB to hold out; or
     pictures side by side in train to train on, in test (or val) to hold out. ``paired`` domains have the same names in
-    the same order; ``skip_unpaired`` leaves out names that only one domain has.
+    the same order; ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything
+    that a user may not expect.
 
     Raises:
         OptionError: neither two folders nor a root is given, or both domains are the same folder.
@@ -69,12 +81,15 @@ def find_split(
     """
     names, folders = domain_names(source), source_folders(source)
     if isinstance(folders, Path):
-        return _below_root(folders, names, paired=paired, skip_unpaired=skip_unpaired)
+        split = _below_root(folders, names)
+        if paired and split.train.a.half is None:
+            return split.map(partial(pair_up, skip_unpaired=skip_unpaired, report=report))
+        return split
     if folders.a.resolve() == folders.b.resolve():
         raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
     domains = names.map(find_domain, folders)
     if paired:
-        domains = pair_up(domains, skip_unpaired=skip_unpaired)
+        domains = pair_up(domains, skip_unpaired=skip_unpaired, report=report)
     parts = domains.map(lambda domain: hold_out(domain, holdout))
     return Split(train=parts.map(lambda part: part[0]), test=parts.map(lambda part: part[1]))
 
@@ -93,8 +108,8 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
     if not 0 <= num_pictures < len(domain):
         problem = f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures"
         raise OptionError(problem, cure=f"give 0 to {len(domain) - 1}")
-    held = sorted(by_hash(domain.files)[:num_pictures], key=Path.as_posix)
-    return domain.without(held), domain.only(held)
+    rest = domain.without(by_hash(domain.files)[:num_pictures])
+    return rest, domain.without(rest.files)
 
 
 def _one_folder(folder: Path | None) -> OptionError:
@@ -104,7 +119,7 @@ def _one_folder(folder: Path | None) -> OptionError:
     return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
 
 
-def _below_root(root: Path, names: Pair[str], *, paired: bool, skip_unpaired: bool) -> Split:
+def _below_root(root: Path, names: Pair[str]) -> Split:
     if not root.is_dir():
         raise PictureError(f"{root} is not a folder", cure="give the folder that holds trainA and trainB")
     if is_side_by_side(root):
@@ -112,8 +127,6 @@ def _below_root(root: Path, names: Pair[str], *, paired: bool, skip_unpaired: bo
         return Split(halves(find_domain("train", root / "train"), names), halves(_optional("test", test), names))
     train = names.map(find_domain, Pair("trainA", "trainB").map(root.joinpath))
     held = names.map(_optional, Pair("testA", "testB").map(root.joinpath))
-    if paired:
-        train, held = pair_up(train, skip_unpaired=skip_unpaired), pair_up(held, skip_unpaired=skip_unpaired)
     return Split(train, held)
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from diptych.data.encoding import GREY, RGB
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.pillow import Header, read_header
+from diptych.data.pairing import shapes_agree, shapes_differ
 from diptych.errors import PictureError
+from diptych.pair import Pair
 
 MAX_SURVEYED = 2000
 USABLE = "give pictures that other software can open"
@@ -30,6 +33,29 @@ def or_skip(error: PictureError) -> PictureError:
     return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable")
 
 
+def header_of(domain: Domain, file: Path) -> Header:
+    """The header of the picture in ``file`` of ``domain``, which may be half of it.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    found = read_header(domain.folder / file)
+    return found if domain.half is None else found._replace(width=max(1, found.width // 2))
+
+
+def common_size(domains: Pair[Domain], index: int) -> tuple[int, int]:
+    """Width and height to which both pictures of pair ``index`` are brought: those of its picture in B.
+
+    Raises:
+        PictureError: one cannot be read, or their aspect ratios differ.
+    """
+    sizes = domains.map(lambda domain: header_of(domain, domain.files[index])[:2])
+    if not shapes_agree(*sizes):
+        paths = domains.map(lambda domain: domain.path(index))
+        raise shapes_differ(paths.a, sizes.a, paths.b, sizes.b)
+    return sizes.b
+
+
 def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda _: None) -> Survey:
     """Reads the headers of at most 2000 pictures, chosen by hash of their names.
 
@@ -37,10 +63,9 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
         PictureError: one cannot be read and ``skip_unreadable`` is off, or none can be read.
     """
 
-    def header(index: int) -> Header | PictureError:
+    def header(file: Path) -> Header | PictureError:
         try:
-            found = read_header(domain.folder / files[index])
-            return found if domain.half is None else found._replace(width=max(1, found.width // 2))
+            return header_of(domain, file)
         except PictureError as error:
             if not skip_unreadable:
                 raise or_skip(error) from None
@@ -48,7 +73,7 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
 
     files = by_hash(domain.files)[:MAX_SURVEYED]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(header, range(len(files))))
+        found = list(pool.map(header, files))
     for error in found:
         if isinstance(error, PictureError):
             report(f"skipped: {error.problem}")

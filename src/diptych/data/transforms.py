@@ -37,9 +37,9 @@ def random_crop(seed: int, stream: Stream, count: int, *, flip: bool) -> Crop:
 
 
 def half_of(values: Array, half: Half | None) -> Array:
-    """The left or right half of ``(H, W, ...)``; all of it where ``half`` is None."""
-    width = values.shape[1] // 2
-    return {None: values, "left": values[:, :width], "right": values[:, width:]}[half]
+    """The left or right half of ``(H, W, ...)``; all of it where ``half`` is None. Drops the middle of an odd width."""
+    width = values.shape[1]
+    return {None: values, "left": values[:, : width // 2], "right": values[:, (width + 1) // 2 :]}[half]
 
 
 def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Array:
@@ -63,15 +63,18 @@ def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Ar
     return rounded
 
 
-def fit(values: Array, data: DataConfig, *, stride: int, draft: bool = False) -> Array:
-    """``(H, W, C)`` resized to its ``fitted_size``."""
-    height, width = values.shape[:2]
+def fit(
+    values: Array, data: DataConfig, *, stride: int, size: tuple[int, int] | None = None, draft: bool = False
+) -> Array:
+    """``(H, W, C)`` resized to the ``fitted_size`` of ``size`` (width, height), by default its own."""
+    width, height = size or (values.shape[1], values.shape[0])
     return resize(values, *fitted_size(width, height, data, stride=stride), draft=draft)
 
 
-def fit_whole(values: Array, data: DataConfig, *, stride: int) -> Array:
+def fit_whole(values: Array, data: DataConfig, *, stride: int, size: tuple[int, int] | None = None) -> Array:
     """``(H, W, C)`` resized as in training, but to the crop size instead of the load size, and not cropped."""
-    return fit(values, replace(data, load_size=data.crop_size or data.load_size, crop_size=0), stride=stride)
+    whole = replace(data, load_size=data.crop_size or data.load_size, crop_size=0)
+    return fit(values, whole, stride=stride, size=size)
 
 
 def fitted_size(width: int, height: int, data: DataConfig, *, stride: int) -> tuple[int, int]:

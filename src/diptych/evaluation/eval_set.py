@@ -12,6 +12,7 @@ from diptych.data.formats.pillow import read_picture
 from diptych.data.image import with_channels
 from diptych.data.pairing import pair_up
 from diptych.data.sources import domain_names, halves, source_folders
+from diptych.data.survey import common_size
 from diptych.data.transforms import fit_whole, half_of
 from diptych.errors import PictureError, RunError
 from diptych.model import ModelCard
@@ -26,11 +27,13 @@ MIN_TO_EVALUATE = 2
 @dataclass(frozen=True)
 class Pictures:
     """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: resized by
-    ``fit_whole``, with the channels of the domain's ``encoding``."""
+    ``fit_whole``, with the channels of the domain's ``encoding``. Those of two ``paired`` domains get the same size as
+    their partners."""
 
     domain: Domain
     card: ModelCard
     encoding: Encoding
+    paired: Pair[Domain] | None = None
 
     def __len__(self) -> int:
         return len(self.domain)
@@ -40,7 +43,8 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Array:
         values = with_channels(self.original(index), self.encoding.channels)
-        return fit_whole(values, self.card.data, stride=self.card.generator.stride)
+        size = common_size(self.paired, index) if self.paired else None
+        return fit_whole(values, self.card.data, stride=self.card.generator.stride, size=size)
 
     def original(self, index: int) -> Array:
         """The picture at its own size and channels, in 8 bits."""
@@ -67,7 +71,7 @@ def find_pictures_for(
     run ``model``.
 
     ``pairs`` makes them pairs and skips pictures without a partner. By default they are pairs if the model's method
-    needs pairs, or if both domains have the same names. Unreadable pictures are skipped if training skipped them.
+    needs pairs. Unreadable pictures, and pairs of different shapes, are skipped if training skipped them.
 
     Raises:
         UserError: there are no pictures, too few, or no pairs.
@@ -75,18 +79,30 @@ def find_pictures_for(
     domains = _held_out(model) if source == SourceConfig() else _test_domains(source)
     if card.data.skip_unreadable:
         domains = domains.map(lambda domain: _readable(domain, report))
-    paired = METHODS.config(card.method).paired or None if pairs is None else pairs
-    if paired is not False:
-        try:
-            domains, paired = pair_up(domains, skip_unpaired=bool(paired)), True
-        except PictureError:
-            if paired:
-                raise
+    paired: bool = METHODS.config(card.method).paired if pairs is None else pairs
+    if paired:
+        domains = pair_up(domains, skip_unpaired=True, report=report)
+        domains = _of_equal_shape(domains, skip=card.data.skip_unreadable, report=report)
     for domain in domains:
         if len(domain) < MIN_TO_EVALUATE:
             cure = f"give at least {MIN_TO_EVALUATE} of each domain, better 50"
             raise PictureError(f"{domain.folder} has {len(domain)} pictures to evaluate on", cure=cure)
-    return domains.map(lambda domain, encoding: Pictures(domain, card, encoding), card.encodings), bool(paired)
+    both = domains if paired else None
+    return domains.map(lambda domain, encoding: Pictures(domain, card, encoding, both), card.encodings), paired
+
+
+def _of_equal_shape(domains: Pair[Domain], *, skip: bool, report: Callable[[str], None]) -> Pair[Domain]:
+    """The pairs whose pictures have the same aspect ratio."""
+    kept = []
+    for index in range(len(domains.a)):
+        try:
+            common_size(domains, index)
+            kept.append(index)
+        except PictureError as error:
+            if not skip:
+                raise
+            report(f"skipped: {error.problem}")
+    return domains.map(lambda domain: domain.only([domain.files[index] for index in kept]))
 
 
 def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:

@@ -11,6 +11,7 @@ import torch
 from diptych.config import DeviceName, Direction, SourceConfig
 from diptych.data.encoding import Array
 from diptych.data.image import with_channels
+from diptych.data.pairing import common_names
 from diptych.device import resolve_device
 from diptych.errors import OptionError
 from diptych.evaluation.distances import kid_interval
@@ -25,7 +26,6 @@ from diptych.evaluation.untrained import untrained
 from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
-from diptych.registry import METHODS
 from diptych.run import Run
 
 FEW = 50
@@ -68,8 +68,8 @@ def evaluate(
     """Scores ``model``, a run or its model file, on the pictures in ``a`` and ``b`` or below ``root``; by default on
     the run's held-out pictures. Writes the ``scores.json`` of a run.
 
-    ``pairs`` treats pictures of the same name as pairs; by default if both domains have the same names. ``features`` is
-    as in ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
+    ``pairs`` treats pictures of the same name as pairs; by default if the method needs pairs. ``features`` is as in
+    ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
     their colours; by default those of the real label maps. ``report`` is called with a line of text for each step.
 
     Raises:
@@ -98,9 +98,9 @@ def evaluate(
         remarks=list(_remarks(scores, card.names, pictures)),
         protocol=protocol(loaded, file, pictures, network, paired=paired, seed=seed, palette=colour_names),
     )
-    if paired and pairs is None and not METHODS.config(card.method).paired:
-        assumed = "pictures of the same name are treated as pairs: give --no-pairs if they are not"
-        evaluation.remarks.insert(0, assumed)
+    if not paired and pairs is None and (common := common_names(pictures.map(lambda domain: domain.domain))):
+        hint = f"{common} pictures have the same name in both domains: if they are pairs, --pairs scores them as such"
+        evaluation.remarks.insert(0, hint)
     if (run := Run(path)).exists:
         run.write_json(run.scores_file, evaluation.to_json())
     return evaluation
@@ -148,7 +148,7 @@ def _palette(
     if INTO[label_maps] not in model.networks:
         raise OptionError(f"the model does not translate into {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
-        raise OptionError("label maps are only scored in pairs", cure="give pairs: equal names in A and B")
+        raise OptionError("label maps are only scored in pairs", cure="add --pairs, for pairs of equal names")
     if colours is not None:
         return read_palette(Path(colours))
     domain = getattr(pictures, label_maps)

@@ -1,6 +1,7 @@
 """Sample pictures of a run: held-out pictures, their translations and reconstructions."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -31,8 +32,10 @@ def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MA
     """
     data, stride = config.data, config.generator.stride
     channels = Pair(data.channels_a or 0, data.channels_b or 0)
-    readers = domains.map(lambda domain, number: Reader(domain, data, channels=number, stride=stride), channels)
-    if config.method.paired:
+    paired = domains if config.method.paired else None
+    make = partial(Reader, data=data, stride=stride, paired=paired)
+    readers = domains.map(lambda domain, number: make(domain, channels=number), channels)
+    if paired:
         rows = _readable(*readers, number=number)
         return Pair([a for a, _ in rows], [b for _, b in rows])
     return readers.map(lambda reader: [picture for (picture,) in _readable(reader, number=number)])

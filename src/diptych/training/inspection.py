@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from diptych.config import CycleganConfig, Pix2pixConfig, SourceConfig, TrainConfig
+from diptych.config import SourceConfig, TrainConfig
 from diptych.config_json import flatten
 from diptych.data.check import Finding, check, in_order
 from diptych.data.encoding import hex_colour
@@ -19,7 +19,7 @@ from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 from diptych.presets import PRESETS
-from diptych.registry import kind_of
+from diptych.registry import METHODS, kind_of
 from diptych.training.estimate import Estimate, estimate
 from diptych.training.plan.defaults import resolve, resolve_data
 
@@ -82,16 +82,19 @@ class Inspection:
         }
 
 
-def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: bool) -> Inspection:
+def inspect(source: SourceConfig, *, method: str | None = None, preset: str, with_estimate: bool) -> Inspection:
     """Reads all pictures of ``source``. With ``with_estimate``, also runs a few updates if training can start.
+
+    ``method`` is a kind; by default pix2pix for pictures side by side, else cyclegan.
 
     Raises:
         UserError: a folder is missing or empty, or ``source`` names no folder.
     """
-    paired = paired or (source.root is not None and is_side_by_side(source.root))
-    requested = replace(PRESETS[preset](Pix2pixConfig() if paired else CycleganConfig()), source=source)
+    usual = "pix2pix" if source.root is not None and is_side_by_side(source.root) else "cyclegan"
+    requested = replace(PRESETS[preset](METHODS.config(method or usual)()), source=source)
+    paired = requested.method.paired
     split, found = _find(source, paired=paired)
-    pairs_fit = paired and not found
+    pairs_fit = paired and all(finding.kind != "unpaired" for finding in found)
     train, test = _examine(split)
     data, config, needs = requested.data, None, None
     try:
@@ -114,13 +117,15 @@ def inspect(source: SourceConfig, *, paired: bool, preset: str, with_estimate: b
 
 
 def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:
-    """The split, and an error if ``paired`` and the pictures are not pairs."""
+    """The split, what to say about it, and an error if ``paired`` and the pictures are not pairs."""
+    said: list[str] = []
     try:
-        return find_split(source, paired=paired), []
+        split, found = find_split(source, paired=paired, report=said.append), []
     except PictureError as error:
         if not paired:
             raise
-        return find_split(source), [Finding("error", "unpaired", error.problem, error.cure)]
+        split, found = find_split(source), [Finding("error", "unpaired", error.problem, error.cure)]
+    return split, found + [Finding("note", "layout", line, "none needed, if this is what you mean") for line in said]
 
 
 def _examine(split: Split) -> tuple[Pair[Examined], Pair[Examined]]:

@@ -150,7 +150,8 @@ def _refuse_batch_norm(config: TrainConfig) -> None:
 def _find_pictures(config: TrainConfig, display: Display) -> Split:
     """Finds the pictures of ``config``, as pairs if its method needs them."""
     paired = config.method.paired
-    split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=config.data.skip_unpaired)
+    skip = config.data.skip_unpaired
+    split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=skip, report=display.note)
     if not paired and config.source.root is None and (common := common_names(split.train)):
         display.note(
             f"{common} pictures have the same name in both folders: if these are pairs, --method pix2pix uses them"
@@ -232,7 +233,8 @@ def _refuse_other_pictures(run: Run, split: Split) -> None:
 
 def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
     data = config.data
-    make = partial(Reader, data=data, stride=config.generator.stride, report=display.note)
+    paired = split.train if config.method.paired else None
+    make = partial(Reader, data=data, stride=config.generator.stride, paired=paired, report=display.note)
     memory, disk = (int(gib * 2**30 / len(channels)) for gib in (data.cache_gib, data.disk_cache_gib))
     caches = channels.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
     readers = split.train.map(
