@@ -4,6 +4,7 @@ import io
 import json
 import math
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import nn
 
-from diptych.config import DataConfig, LengthConfig, PixelConfig
+from diptych.cli import main
+from diptych.config import DataConfig, LengthConfig, PixelConfig, TrainConfig
+from diptych.config.constraints import iter_fields, option_name
 from diptych.data.encoding import rounded_to_eight_bits
 from diptych.losses import chance_level
 from diptych.monitoring import indicators
@@ -21,6 +24,7 @@ from diptych.monitoring.alarms import RULES, alarms
 from diptych.monitoring.meters import Meters, NonFiniteError, mean_over_ranks
 from diptych.monitoring.monitor import RECORDS
 from diptych.monitoring.progress import Silent, Terminal
+from diptych.registry import GENERATORS, METHODS
 from diptych.training.loop import open_run, train
 from diptych.training.plan.plan import make_plan
 from helpers.alarms import assert_clear
@@ -52,7 +56,7 @@ def names(found):
     ids=["inverted", "identity", "collapsed"],
 )
 def test_degenerate_pictures_raise_their_alarm(outputs, name, value):
-    assert names(alarms("a2b", {name: value})) == [name]
+    assert names(alarms("a2b", {name: value}, ())) == [name]
 
 
 def test_good_pictures_raise_no_alarm():
@@ -61,7 +65,7 @@ def test_good_pictures_raise_no_alarm():
         "change": indicators.change(X, RECOLOURED),
         "relative_spread": indicators.spread(RECOLOURED) / indicators.spread(X),
     }
-    assert alarms("a2b", numbers) == []
+    assert alarms("a2b", numbers, ()) == []
 
 
 def test_indicators_have_their_closed_forms():
@@ -82,11 +86,11 @@ def test_hidden_information_is_found_and_plain_reconstruction_is_not():
         return base + (y - base) * 1000
 
     assert (reveals(hiding) - X).abs().mean() < 0.02
-    assert names(alarms("a2b", {"hidden_information": indicators.hidden_information(X, hiding, reveals)})) == [
+    assert names(alarms("a2b", {"hidden_information": indicators.hidden_information(X, hiding, reveals)}, ())) == [
         "hidden_information"
     ]
     honest = indicators.hidden_information(X, RECOLOURED, lambda y: (y / 0.8).roll(-1, dims=1) + 0.02)
-    assert alarms("a2b", {"hidden_information": honest}) == []
+    assert alarms("a2b", {"hidden_information": honest}, ()) == []
 
 
 CHECKERBOARD, DOTS = RULES["relative_checkerboard"].high, RULES["relative_dots"].high
@@ -253,7 +257,24 @@ def test_an_alarm_is_shown_once_logged_each_time_and_not_early_in_a_run(squares,
     assert unchanged[40][0]["threshold"] == 2.0
     told = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
     assert len(told) == 1
-    assert RULES["change"].advice in told[0]
+    assert told[0].endswith(": lower --lambda-identity, or --lambda-a and --lambda-b")
+
+
+@pytest.mark.parametrize("method", METHODS.kinds)
+@pytest.mark.parametrize("generator", GENERATORS.kinds)
+def test_advice_names_only_options_that_train_takes_with_this_method(method, generator, capsys):
+    config = TrainConfig(method=METHODS.config(method)(), generator=GENERATORS.config(generator)())
+    options = {option_name(name) for name, _, _ in iter_fields(config)}
+    with pytest.raises(SystemExit):
+        main(["train", "--method", method, "--generator", generator, "--help-all"])
+    listed = re.findall("--[a-z0-9.-]+", capsys.readouterr().out.replace("--[no-]", "--"))
+    for name in RULES:
+        (alarm,) = alarms("a2b", {name: math.nan}, options)
+        for option in re.findall("--[a-z0-9.-]+", alarm.advice):
+            assert option in listed
+    (unchanged,) = alarms("a2b", {"change": 0.0}, options)
+    weight = {"cyclegan": "--lambda-a", "pix2pix": "--lambda-l1", "cut": "--lambda-nce", "fastcut": "--lambda-nce"}
+    assert weight[method] in unchanged.advice
 
 
 def test_gradients_that_overflow_are_left_out_of_the_mean():
@@ -312,7 +333,7 @@ def test_pictures_too_small_for_a_pattern_raise_no_alarm_of_one(size):
     small = X[..., :size, :size]
     numbers = indicators.of_translations(small, small.roll(1, dims=1), small)
     assert all(math.isfinite(number) for number in numbers.values())
-    assert not {"relative_checkerboard", "relative_dots"} & set(names(alarms("a2b", numbers)))
+    assert not {"relative_checkerboard", "relative_dots"} & set(names(alarms("a2b", numbers, ())))
 
 
 def test_a_run_with_crops_of_8_pixels_trains_past_its_checks(squares, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Alarms: the thresholds of the indicators, what a crossed threshold means, and what to try."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ class Rule:
 
     alarm: str
     """What is wrong."""
-    advice: str
-    """What to try."""
+    advice: tuple[str, ...]
+    """What to try: each of these whose options the run has."""
     low: float = -float("inf")
     high: float = float("inf")
 
@@ -20,62 +21,62 @@ class Rule:
 RULES: dict[str, Rule] = {
     "luminance_correlation": Rule(
         "colours are inverted: light parts of the picture become dark",
-        "start again with another --seed; raise --lambda-identity",
+        ("start again with another --seed", "raise --lambda-identity", "raise --lambda-nce"),
         low=-0.3,
     ),
     "change": Rule(
         "nothing is translated: the output is the input",
-        "lower --lambda-identity, or --lambda-a and --lambda-b",
+        ("lower --lambda-identity, or --lambda-a and --lambda-b", "lower --lambda-nce", "lower --lambda-l1"),
         low=0.01,
     ),
     "relative_spread": Rule(
         "mode collapse: translations of different pictures are nearly the same",
-        "lower --learning-rate, raise --lambda-a and --lambda-b, or give more pictures",
+        ("lower --learning-rate", "raise --lambda-a and --lambda-b", "raise --lambda-nce", "give more pictures"),
         low=0.2,
     ),
     "hidden_information": Rule(
         "hidden information: a slightly disturbed translation cannot be translated back",
-        "lower --lambda-a and --lambda-b: --lambda-a more if B has less detail than A, --lambda-b more if A has less",
+        ("lower --lambda-a and --lambda-b: --lambda-a more if B has less detail than A, otherwise --lambda-b",),
         high=4.0,
     ),
     "relative_checkerboard": Rule(
         "the translations show a checkerboard pattern",
-        "train longer, or with --generator.upsampling nearest",
+        ("train longer", "train with --generator.upsampling nearest"),
         high=3.0,
     ),
     "relative_dots": Rule(
         "the translations show a faint lattice of dots",
-        "train longer, or with --generator.upsampling nearest",
+        ("train longer", "train with --generator.upsampling nearest"),
         high=1.7,
     ),
     "relative_discriminator_loss": Rule(
         "the discriminator is never wrong, so the generator learns nothing from it",
-        "lower --learning-rate, or give more pictures",
+        ("lower --learning-rate", "give more pictures"),
         low=0.04,
     ),
     "relative_discriminator_loss_high": Rule(
         "the discriminator is worse than chance, so the generator learns nothing from it",
-        "raise --discriminator.width, or lower --generator.width",
+        ("raise --discriminator.width", "lower --generator.width"),
         high=1.15,
     ),
     "gradient_large": Rule(
         "gradients explode",
-        "lower --learning-rate, or give --precision fp32",
+        ("lower --learning-rate", "give --precision fp32"),
         high=1e4,
     ),
     "gradient_small": Rule(
         "gradients vanish",
-        "start again with another --initialisation or --seed, or with --precision fp32",
+        ("start again with another --initialisation or --seed", "give --precision fp32"),
         low=1e-6,
     ),
     "waiting_fraction": Rule(
         "training waits for pictures",
-        "raise --num-workers; after the first epoch, raise --cache-gib or --disk-cache-gib; or use a faster disk",
+        ("raise --num-workers", "after the first epoch, raise --cache-gib or --disk-cache-gib", "use a faster disk"),
         high=0.05,
     ),
     "memorised_fraction": Rule(
         "the discriminator has memorised its training pictures",
-        "give more pictures, keep --flip, or stop earlier",
+        ("give more pictures", "keep --flip", "stop earlier"),
         high=0.6,
     ),
 }
@@ -99,6 +100,7 @@ class Alarm:
     """The direction, discriminator, module or data that the number describes."""
     value: float
     rule: Rule
+    advice: str
 
     @property
     def threshold(self) -> float:
@@ -108,7 +110,7 @@ class Alarm:
     def __str__(self) -> str:
         side = "below" if self.value < self.rule.low else "above"
         number = f"{self.name.replace('_', ' ')} {self.value:.3g}, {side} {self.threshold:g}"
-        return f"{self.about}: {self.rule.alarm} ({number}): {self.rule.advice}"
+        return f"{self.about}: {self.rule.alarm} ({number}): {self.advice}"
 
     def to_json(self) -> dict[str, Any]:
         """The alarm in a record of ``metrics.jsonl``."""
@@ -118,11 +120,19 @@ class Alarm:
             "about": self.about,
             "value": self.value,
             "threshold": self.threshold,
-            "advice": self.rule.advice,
+            "advice": self.advice,
         }
 
 
-def alarms(about: str, numbers: Mapping[str, float]) -> list[Alarm]:
-    """An alarm for each of the ``numbers``, named as in ``RULES``, that crossed a threshold."""
-    found = [Alarm(name, about, value, RULES[name]) for name, value in numbers.items()]
+def alarms(about: str, numbers: Mapping[str, float], options: Collection[str]) -> list[Alarm]:
+    """An alarm for each of the ``numbers``, named as in ``RULES``, that crossed a threshold.
+
+    ``options`` are the names of the run's options: advice never names another one.
+    """
+    found = [Alarm(name, about, value, RULES[name], _advice(RULES[name], options)) for name, value in numbers.items()]
     return [alarm for alarm in found if not alarm.rule.low <= alarm.value <= alarm.rule.high]
+
+
+def _advice(rule: Rule, options: Collection[str]) -> str:
+    named = {line: re.findall(r"--([a-z][a-z0-9.-]*)", line) for line in rule.advice}
+    return "; or ".join(line for line, names in named.items() if all(name in options for name in names))

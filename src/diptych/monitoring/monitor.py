@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diptych.config.constraints import iter_fields, option_name
 from diptych.data.encoding import Array, to_network
 from diptych.data.transforms import stack
 from diptych.inference.forward import Forward
@@ -34,6 +35,7 @@ class Monitor:
 
     def __init__(self, context: RunContext, shown: Pair[list[Array]], display: Display) -> None:
         self.context, self.display = context, display
+        self.options = {option_name(name) for name, _, _ in iter_fields(context.config)}
         self.shown = shown.map(partial(as_batch, device=context.device))
         self.trained_on = sample_pictures(context.split.train, context.config).map(
             partial(as_batch, device=context.device)
@@ -70,9 +72,12 @@ class Monitor:
                 self.announced.add((alarm.name, alarm.about))
                 self.display.note(f"alarm: {alarm}")
 
+    def _alarms(self, about: str, numbers: Mapping[str, float]) -> list[Alarm]:
+        return alarms(about, numbers, self.options)
+
     def _of_waiting(self) -> list[Alarm]:
         waiting = mean(record.get("waiting_fraction", 0.0) for record in self.recent)
-        return alarms("data", {"waiting_fraction": waiting})
+        return self._alarms("data", {"waiting_fraction": waiting})
 
     def _of_records(self) -> list[Alarm]:
         if not self.recent:
@@ -83,9 +88,9 @@ class Monitor:
             if name.startswith("discriminator"):
                 ratio = loss / chance
                 numbers = {"relative_discriminator_loss": ratio, "relative_discriminator_loss_high": ratio}
-                found += alarms(name.replace("_", " "), numbers)
+                found += self._alarms(name.replace("_", " "), numbers)
         for name, norm in self._recent_means("gradients").items():
-            found += alarms(name, {"gradient_large": norm, "gradient_small": norm})
+            found += self._alarms(name, {"gradient_large": norm, "gradient_small": norm})
         return found + self._of_waiting()
 
     def _recent_means(self, key: str) -> dict[str, float]:
@@ -97,7 +102,7 @@ class Monitor:
     def _of_translations(self, generators: Mapping[Direction, Forward], direction: Direction) -> list[Alarm]:
         inputs, target = self.shown.along(direction)
         outputs, back = generators[direction](inputs), generators.get(REVERSE[direction])
-        return alarms(direction, indicators.of_translations(inputs, outputs, target, back))
+        return self._alarms(direction, indicators.of_translations(inputs, outputs, target, back))
 
     def _of_discriminators(
         self, generators: Mapping[Direction, Forward], discriminators: Mapping[DomainName, Forward]
@@ -110,7 +115,9 @@ class Monitor:
             source, unseen = self.shown.along(INTO[domain])
             seen: Tensor = getattr(self.trained_on, domain)
             scores = (discriminator(pictures) for pictures in (seen, unseen, generators[INTO[domain]](source)))
-            found += alarms(f"discriminator {domain}", {"memorised_fraction": indicators.memorised_fraction(*scores)})
+            found += self._alarms(
+                f"discriminator {domain}", {"memorised_fraction": indicators.memorised_fraction(*scores)}
+            )
         return found
 
 
