@@ -216,6 +216,11 @@ def test_the_last_of_repeated_options_wins(typed, option, value):
     assert config == value
 
 
+def test_only_one_length_is_given(capsys):
+    said = complaint(capsys, "train", "a", "b", "--pictures", "4", "--time", "40m")
+    assert said == "diptych: --pictures and --time are given: give one of them\n"
+
+
 def test_an_option_of_a_choice_that_is_replaced_is_refused(capsys):
     words = "--generator unet --generator.num-levels 6 --generator resnet"
     said = complaint(capsys, "train", "a", "b", *words.split())
@@ -355,7 +360,7 @@ def test_training_from_the_command_line(squares, tmp_path):
     assert "4/4 pictures" in first.stderr
     again = run(*arguments.split(), *small.split())
     assert "is complete: 4 pictures" in again.stderr
-    longer = run(*arguments.replace("--pictures 4", "--pictures 8").split(), *small.split())
+    longer = run("train", "--run", str(tmp_path / "run"), "--epochs", str(8 / 24))
     assert "continuing from" in longer.stderr
     assert "4 of 8 pictures" in longer.stderr
 

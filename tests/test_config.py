@@ -95,7 +95,7 @@ def test_the_paper_preset_has_the_papers_settings():
     assert (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.batch_size) == (2e-4, 0.5, 0.999, 1)
     assert (optimiser.schedule, optimiser.schedule_unit, optimiser.decay_fraction) == ("linear", "epoch", 0.5)
     assert (optimiser.ema, optimiser.initialisation) == (0, "normal")
-    assert (config.length.epochs, config.engine.precision) == (200, "fp32")
+    assert (sum(config.method.epochs), config.engine.precision) == (200, "fp32")
 
 
 def test_generator_defaults_depend_on_the_crop():

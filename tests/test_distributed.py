@@ -324,5 +324,5 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=PATIENCE)
     assert re.search("^diptych: stopped; the same command resumes$", told, flags=re.MULTILINE)
-    assert run.about()["processes"] == 2
+    assert run.about()["versions"][-1]["processes"] == 2
     assert len(run.checkpoint_files()) == 1

@@ -141,7 +141,7 @@ def test_names_are_escaped(run):
     about = run.about()
     about["config"]["source"] = {"a": f"x/{HOSTILE.replace('/', '')}", "b": "y/絵画-לוח", "root": None}
     about["command"] = f"diptych train {HOSTILE}"
-    about["versions"] = {HOSTILE: HOSTILE}
+    about["versions"] = [{HOSTILE: HOSTILE}]
     run.write_json(run.config_file, about)
     run.log({"pictures": 200, "losses": {HOSTILE: 1.0}})
     run.log({"pictures": 200, "alarms": [dict.fromkeys(ALARM, HOSTILE)]})

@@ -11,7 +11,7 @@ import pytest
 
 from diptych.checksummed import read_checksummed
 from diptych.config import CycleganConfig, EngineConfig, LengthConfig, OptimiserConfig, ResnetConfig
-from diptych.errors import RunError, WeightsError
+from diptych.errors import RunError
 from diptych.lock import locked
 from diptych.run import Run
 from diptych.training.loop import train
@@ -87,34 +87,6 @@ def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp
     assert list(rates) == [100, 200, 300, 400]
     assert rates[200] == pytest.approx(2e-4 / 51)
     assert rates[300] == pytest.approx(2e-4 * (1 - 50 / 101))
-
-
-def test_a_fork_starts_from_the_parents_state_and_may_change_options(squares, tmp_path):
-    config = tiny(squares, length=LengthConfig(pictures=100))
-    parent = train(config, tmp_path / "parent")
-    changed = replace(
-        config, optimiser=replace(config.optimiser, learning_rate=1e-5), length=LengthConfig(pictures=104)
-    )
-    fork = train(changed, parent.folder, fork=tmp_path / "fork")
-    assert fork.about()["parent"] == str(parent.checkpoint_file(100))
-    assert fork.config().optimiser.learning_rate == 1e-5
-    assert [record["pictures"] for record in records_of(fork)] == [104]
-    before, _ = read_checksummed(parent.checkpoint_file(100), "checkpoint")
-    after, _ = read_checksummed(fork.checkpoint_file(104), "checkpoint")
-    step = (after["generators.a2b.model.1.weight"] - before["generators.a2b.model.1.weight"]).abs().max()
-    assert 0 < step < 5e-5
-    assert train(changed, parent.folder, fork=fork.folder).folder == fork.folder
-
-
-def test_a_fork_with_other_networks_is_refused(squares, tmp_path):
-    config = tiny(squares, length=LengthConfig(pictures=4))
-    train(config, tmp_path / "parent")
-    with pytest.raises(WeightsError, match="was saved with other networks"):
-        train(
-            replace(config, generator=ResnetConfig(width=8), length=LengthConfig(pictures=6)),
-            tmp_path / "parent",
-            fork=tmp_path / "fork",
-        )
 
 
 def test_other_pictures_are_refused(tmp_path):

@@ -30,6 +30,7 @@ from diptych.run import Run
 from diptych.training.fit_time import Pace, fit_to_time, images_in_time, measure_pace
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
+from diptych.training.run_writer import write_config
 from diptych.training.state import State
 from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 
@@ -40,7 +41,7 @@ def test_a_run_folder_has_all_documented_files(squares, tmp_path):
         "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "report.html", "samples",
     ]  # fmt: skip
     about = json.loads(run.config_file.read_text())
-    assert about["versions"]["torch"] == torch.__version__
+    assert about["versions"][0]["torch"] == torch.__version__
     assert about["held_out"]["A"] == ["2000.png", "2001.png", "2002.png", "2003.png"]
     assert about["config"]["generator"]["num_blocks"] == 1
     assert [record["pictures"] for record in records_of(run)] == [100, 200, 300]
@@ -174,10 +175,51 @@ def test_a_time_is_converted_only_once(squares, tmp_path):
     assert train(again, tmp_path / "run").config().length.pictures == 4
 
 
+@pytest.mark.parametrize(
+    "first", [LengthConfig(pictures=4), LengthConfig(epochs=4 / 24), LengthConfig(time="99h", pictures=4)]
+)
+@pytest.mark.parametrize("then", [LengthConfig(pictures=8), LengthConfig(epochs=8 / 24), LengthConfig(time="100h")])
+def test_a_finished_run_is_lengthened_by_any_kind_of_length(squares, tmp_path, first, then):
+    config = tiny(squares, length=first, output=OutputConfig(num_samples=1, score=False))
+    run = Run(tmp_path / "run")
+    plan = make_plan(config, run.folder, None, Silent())
+    assert plan.total == 4
+    run.create()
+    write_config(plan)
+    run.checkpoint_file(4).touch()
+    plan = make_plan(replace(config, length=then), run.folder, None, Silent())
+    if then.time:
+        plan = fit_to_time(plan, Silent(), measure=lambda *_: Pace(1e-4, 1.0))
+    assert (plan.done, plan.total) == (4, 36 if then.time else 8)
+    assert plan.config.length == (replace(then, pictures=36) if then.time else then)
+    assert make_plan(replace(config, length=LengthConfig()), run.folder, None, Silent()).config.length == first
+
+
+def test_a_run_is_not_shortened_below_what_it_has_seen(squares, tmp_path):
+    config = tiny(squares, length=LengthConfig(pictures=4))
+    run = train(config, tmp_path / "run")
+    with pytest.raises(RunError, match="is at 4 pictures, more than the 2 that are asked for: give --pictures of more"):
+        train(replace(config, length=LengthConfig(pictures=2)), run.folder)
+    assert train(replace(config, length=LengthConfig(pictures=4)), run.folder).about()["total"] == 4
+
+
+def test_versions_are_a_history(squares, tmp_path, monkeypatch):
+    config = tiny(squares, length=LengthConfig(pictures=2))
+    train(config, tmp_path / "run")
+    monkeypatch.setattr("diptych.training.run_writer.versions", lambda: {"torch": "9.9"})
+    for pictures in (4, 6):
+        run = train(replace(config, length=LengthConfig(pictures=pictures)), tmp_path / "run")
+    first, second = run.about()["versions"]
+    assert (first["from_pictures"], first["torch"], first["processes"]) == (0, torch.__version__, 1)
+    assert second == {"from_pictures": 2, "torch": "9.9", "processes": 1}
+
+
 def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, tmp_path):
     train(tiny(squares, length=LengthConfig(pictures=4)), tmp_path / "run")
     gentler = tiny(squares, length=LengthConfig(pictures=4), optimiser=replace(TINY.optimiser, learning_rate=1e-5))
-    with pytest.raises(RunError, match=r"is at 4 pictures, .* end at 4: give --pictures of more than 4"):
+    with pytest.raises(
+        RunError, match=r"is at 4 pictures, .* end at 4: give --pictures of more than 4, or a longer --epochs"
+    ):
         train(gentler, tmp_path / "run", fork=tmp_path / "fork")
     with pytest.raises(RunError, match=r"is at 4 pictures, .* end at 2: give --pictures of more than 4"):
         train(replace(gentler, length=LengthConfig(pictures=2)), tmp_path / "run", fork=tmp_path / "fork")

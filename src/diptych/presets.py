@@ -28,7 +28,6 @@ def default(method: MethodConfig) -> TrainConfig:
         optimiser=OptimiserConfig(
             initialisation=method.initialisation, decay_fraction=decaying / (constant + decaying)
         ),
-        length=LengthConfig(epochs=constant + decaying),
     )
 
 

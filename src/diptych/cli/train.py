@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from diptych.config import SourceConfig, TrainConfig
+from diptych.config import LengthConfig, SourceConfig, TrainConfig
 from diptych.config.constraints import option
 from diptych.data.sources import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
@@ -15,6 +15,8 @@ from diptych.presets import PRESETS
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS, Registry, kind_of
 
 CONFIG_FILE = "config.json"
+LENGTHS = ("--epochs", "--pictures", "--time")
+"""Options of which at most one is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +56,20 @@ class Train:
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
-        """The values of options that are not ``given``: those of the run to resume or fork, or else of the preset."""
+        """The values of options that are not ``given``: those of the run to resume or fork, or else of the preset.
+
+        Raises:
+            OptionError: two lengths are given.
+        """
         config = _stored(given) or _preset(given)
         for name, registry in (("method", METHODS), ("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
             kind = given.get(f"--{name}")
             if kind is not None and kind != kind_of(getattr(config, name)):
                 config = replace(config, **{name: _default_config(registry, kind)})
+        if lengths := [name for name in LENGTHS if name in given]:
+            if len(lengths) > 1:
+                raise OptionError(f"{' and '.join(lengths)} are given", cure="give one of them")
+            config = replace(config, length=LengthConfig(patience=config.length.patience))
         return cls(options=replace(config, source=SourceConfig()))
 
     def config(self) -> TrainConfig:

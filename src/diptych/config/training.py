@@ -158,10 +158,11 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LengthConfig:
-    """How long to train."""
+    """How long to train. ``pictures`` wins over ``epochs``; with ``time``, it is the number that fits into the time."""
 
-    epochs: Adjustable[Positive[float]] = option(
-        200.0, "Length in epochs. An epoch is as many pictures as the larger domain has."
+    epochs: Adjustable[Positive[float]] | None = option(
+        None,
+        "Length in epochs. An epoch is as many pictures as the larger domain has. By default 200; 400 for CUT.",
     )
     pictures: Adjustable[Positive[int]] | None = option(None, "Length in pictures per domain, instead of epochs.")
     time: Adjustable[str] | None = option(

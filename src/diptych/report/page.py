@@ -1,6 +1,7 @@
 """The page: one HTML file with its style, its script and its pictures inside."""
 
 from html import escape
+from importlib.metadata import version
 from importlib.resources import files
 from string import Template
 
@@ -35,5 +36,5 @@ def draw_page(data: ReportData) -> str:
         lead=lead(data),
         contents="".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections),
         sections="".join(f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, title, body in sections),
-        version=escape(str(data.about.get("versions", {}).get("diptych", ""))),
+        version=escape(version("diptych")),
     )

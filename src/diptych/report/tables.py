@@ -97,7 +97,10 @@ def how_to_use(data: ReportData) -> str:
 def how_to_repeat(data: ReportData) -> str:
     """The command, the seed, the versions and the pictures."""
     about = data.about
-    versions = ", ".join(f"{key} {version}" for key, version in about.get("versions", {}).items())
+    versions = "; ".join(
+        ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in entry.items())
+        for entry in about.get("versions", [])
+    )
     rows = [("started", about.get("started")), ("forked from", about.get("parent"))]
     rows += [("seed", data.options.get("optimiser.seed")), ("versions", versions)]
     for domain, given in about.get("pictures", {}).items():

@@ -1,23 +1,26 @@
 """Checkpoints: the whole training state, of all ranks, in one checksummed file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from diptych.checksummed import read_checksummed, write_checksummed
-from diptych.config_json import to_json
+from diptych.config_json import flatten, to_json
 from diptych.errors import WeightsError
 from diptych.monitoring.meters import NonFiniteError, Totals, redistribute
 from diptych.pair import Pair
 from diptych.run import Run, remove
 from diptych.training import image_pool
+from diptych.training.plan.resume import describe_changes
 from diptych.training.state import State
 
 KIND = "checkpoint"
+ARCHITECTURE = ("generator.", "discriminator.", "method.", "data.channels")
+"""Options that may change the shapes of weights."""
 POOLS = Pair("pools.a", "pools.b")
 
 
@@ -59,23 +62,54 @@ def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, bes
     remove(run.checkpoint_files()[: -state.config.output.keep_checkpoints])
 
 
-def restore(file: Path, state: State) -> list[RankState]:
+def restore(file: Path, state: State, report: Callable[[str], None] = lambda _: None) -> list[RankState]:
     """Restores ``state`` from the checkpoint ``file`` and returns the rank states.
+
+    The run of ``state`` may be a fork. ``report`` gets one line for each part of the state that does not fit its
+    options, and so starts afresh or is dropped.
 
     Raises:
         WeightsError: the file is damaged, or does not fit the networks.
     """
     tensors, description = read_checksummed(file, KIND)
+    before, now = flatten(description["config"]), flatten(state.config)
     try:
         numbers = description["numbers"]
         state.restore(tensors, numbers)
         totals = numbers["meters"]
     except (KeyError, RuntimeError, ValueError) as error:
-        problem = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{file} was saved with other networks ({problem})", cure="start another run with --run"
-        ) from None
-    return [RankState(POOLS.map(partial(_pool, tensors, rank=rank)), each) for rank, each in enumerate(totals)]
+        changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
+        keys = [key for key in changed if key.startswith(ARCHITECTURE)]
+        problem = describe_changes(keys, before, now) or str(error).splitlines()[0]
+        cure = "leave these options out, or start another run with --run"
+        raise WeightsError(f"{file} was saved with other networks ({problem})", cure=cure) from None
+    pools = [POOLS.map(partial(_pool, tensors, rank=rank)) for rank in range(len(totals))]
+    if _picture_size(before) != _picture_size(now) and any(map(any, pools)):
+        report("image pools: emptied, since their pictures have another size")
+        pools = [Pair([], []) for _ in pools]
+    for line in _adapted(before, now):
+        report(line)
+    return list(map(RankState, pools, totals))
+
+
+def _picture_size(options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the size of training pictures depends on, besides the pictures."""
+    crop_size = options["data.crop_size"]
+    return (crop_size,) if crop_size else (crop_size, options["data.resize"], options["data.load_size"])
+
+
+def _adapted(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What a fork with the options ``now`` drops or builds in a state saved with ``before``, besides image pools of
+    another size. One line each."""
+    had_ema, has_ema = before["optimiser.ema"] > 0, now["optimiser.ema"] > 0
+    if has_ema and not had_ema:
+        yield "moving average: there was none, so it starts from the weights"
+    if had_ema and not has_ema:
+        yield "moving average: dropped; from here on, the weights themselves translate"
+    if (before["engine.precision"] == "fp16") != (now["engine.precision"] == "fp16"):
+        yield "gradient scaler: starts afresh, since the precision is another"
+    if before.get("method.pool_size", 0) > (size := now.get("method.pool_size", 0)):
+        yield f"image pools: {size} pictures of each domain at most"
 
 
 def _pool(tensors: Mapping[str, Tensor], prefix: str, *, rank: int) -> list[Tensor]:

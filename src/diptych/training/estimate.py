@@ -130,7 +130,7 @@ def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimat
         raise OptionError(f"trial updates failed ({reason})", cure="diptych train shows the whole error")
     measured = json.loads(trial.stdout.splitlines()[-1])
     size = epoch_size(sizes)
-    pictures = total_pictures(config, size) - done
+    pictures = total_pictures(config, size, start=done) - done
     memory = measured.pop("memory")
     return Estimate(
         done=done,

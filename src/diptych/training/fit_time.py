@@ -17,7 +17,7 @@ from diptych.monitoring.samples import MAX_COLUMNS, sample_blocks
 from diptych.pair import Pair
 from diptych.training.estimate import measure_speed
 from diptych.training.plan.length import parse_time
-from diptych.training.plan.plan import NUM_SAMPLES, Plan, refuse_finished_fork
+from diptych.training.plan.plan import NUM_SAMPLES, Plan, refuse_finished
 from diptych.training.state import State
 
 MEASURED_FRACTION, MEASURED_SECONDS = 0.04, 20.0
@@ -88,7 +88,7 @@ def fit_to_time(
         plan.config, length=replace(length, pictures=pictures), output=replace(output, num_samples=num_samples)
     )
     plan = replace(plan, config=config)
-    refuse_finished_fork(plan)
+    plan.world.on_main(partial(refuse_finished, plan))
     return plan
 
 

@@ -39,9 +39,9 @@ class ImagePool:
 
 
 def redistribute(pools: Sequence[Sequence[Tensor]], world_size: int, size: int) -> list[list[Tensor]]:
-    """A list of images for each of ``world_size`` ranks: ``pools`` unchanged if there is one for each rank, otherwise
-    their images in turn, at most ``size`` per rank."""
+    """A list of at most ``size`` images for each of ``world_size`` ranks: those of ``pools`` if there is one for each
+    rank, otherwise their images in turn."""
     if len(pools) == world_size:
-        return [list(pool) for pool in pools]
+        return [list(pool[:size]) for pool in pools]
     images = [image for pool in pools for image in pool]
     return [images[rank::world_size][:size] for rank in range(world_size)]

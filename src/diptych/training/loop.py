@@ -128,7 +128,7 @@ def _restore(plan: Plan, state: State, display: Display) -> list[RankState]:
     checkpoint = next(reversed(run.checkpoint_files()), plan.parent)
     if checkpoint is not None:
         try:
-            rank_states = restore(checkpoint, state)
+            rank_states = restore(checkpoint, state, display.note)
         except WeightsError as error:
             older = [file for file in run.checkpoint_files() if file != checkpoint]
             if not older:

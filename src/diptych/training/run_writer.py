@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from diptych.atomic import atomic_write
 from diptych.data.encoding import Encoding
@@ -221,9 +222,8 @@ def write_config(plan: Plan) -> None:
     }
     before = plan.run.about() if plan.run.exists else {}
     about = {
-        "versions": versions(),
+        "versions": _history(before.get("versions", []), plan),
         "total": plan.total,
-        "processes": plan.world.size,
         "pictures": {
             domain.name: {"folder": str(domain.folder), "number": len(domain), "sha256": domain.sha256}
             for domain in plan.split.train
@@ -231,6 +231,15 @@ def write_config(plan: Plan) -> None:
         "held_out": {domain.name: [file.as_posix() for file in domain.files] for domain in plan.split.test},
     }
     plan.run.write_config(plan.config, {key: before.get(key, value) for key, value in started.items()} | about)
+
+
+def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+    """The versions and the number of processes that trained the run, each from a number of pictures on."""
+    earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
+    now = versions() | {"processes": plan.world.size}
+    if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:
+        return earlier
+    return [*earlier, {"from_pictures": plan.done} | now]
 
 
 def command() -> str:

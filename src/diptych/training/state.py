@@ -1,6 +1,6 @@
 """The training state: everything that changes while a run trains, and that a checkpoint holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -89,7 +89,8 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that is the same on all ranks, by name."""
-        tensors = dict(self._named_weights())
+        averages = {f"ema.{name}": ema.module for name, ema in self.ema.items()}
+        tensors = dict(_named(self.modules | averages))
         for name, optimiser in self.optimisers.items():
             for parameter_name, parameter in self.modules[name].named_parameters():
                 entry = optimiser.state.get(parameter, {})
@@ -101,24 +102,27 @@ class State:
         return {"pictures": self.pictures, "scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Loads the state that ``tensors()`` and ``numbers()`` returned.
+        """Loads the state that ``tensors()`` and ``numbers()`` returned. A moving average, or a state of the gradient
+        scaler, that they lack starts afresh.
 
         Raises:
-            KeyError, RuntimeError: they belong to another configuration.
+            KeyError, ValueError: they belong to other networks.
         """
+        weights = dict(_named(self.modules))
+        saved = {name for name in tensors if not name.startswith(("ema.", "optimisers.", "pools."))}
+        for name in sorted(saved ^ weights.keys()) or sorted(weights):
+            if tensors[name].shape != weights[name].shape:  # copy_ would broadcast
+                raise ValueError(f"{name} has shape {list(tensors[name].shape)}, not {list(weights[name].shape)}")
         with torch.no_grad():
-            for name, weight in self._named_weights():
+            for name, weight in weights.items():
                 weight.copy_(tensors[name])
+            for name, average in _named({key: ema.module for key, ema in self.ema.items()}):
+                average.copy_(tensors.get(f"ema.{name}", weights[name]))
         for name in self.optimisers:
             self._restore_optimiser(name, tensors)
-        self.scaler.load_state_dict(numbers["scaler"])
+        if numbers["scaler"]:
+            self.scaler.load_state_dict(numbers["scaler"])
         self.pictures = numbers["pictures"]
-
-    def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        averages = {f"ema.{name}": ema.module for name, ema in self.ema.items()}
-        for name, module in (self.modules | averages).items():
-            for key, value in module.state_dict().items():
-                yield f"{name}.{key}", value
 
     def _restore_optimiser(self, name: str, tensors: dict[str, Tensor]) -> None:
         """Loads one optimiser. torch's ``load_state_dict`` puts Adam's ``step`` on the device that a fused optimiser
@@ -133,6 +137,12 @@ class State:
                     for key, value in found.items()
                 }
         optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _named(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            yield f"{name}.{key}", value
 
 
 def build_from(config: TrainConfig) -> Method:

@@ -8,6 +8,7 @@ from diptych.config.constraints import check_ranges
 from diptych.data.survey import Survey
 from diptych.errors import OptionError
 from diptych.pair import Pair
+from diptych.training.plan.length import with_default
 
 CROP_SIZES = (256, 128, 64, 32)
 ENLARGEMENT = 1.25
@@ -58,7 +59,13 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
         )
     if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
         raise OptionError("without a crop, pictures of different sizes cannot share a batch", cure="give batch-size 1")
-    return replace(config, data=data, method=config.method.resolved((channels[0], channels[1])), generator=generator)
+    return replace(
+        config,
+        data=data,
+        method=config.method.resolved((channels[0], channels[1])),
+        generator=generator,
+        length=with_default(config.length, sum(config.method.epochs)),
+    )
 
 
 def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:

@@ -1,8 +1,9 @@
 """The length of a run, in images per domain."""
 
 import re
+from dataclasses import replace
 
-from diptych.config import TrainConfig
+from diptych.config import LengthConfig, TrainConfig
 from diptych.errors import OptionError
 
 
@@ -20,16 +21,38 @@ def parse_time(text: str) -> float:
     return float(total)
 
 
-def total_pictures(config: TrainConfig, epoch_size: int, world_size: int = 1) -> int:
-    """The length of a run in images: ``pictures`` where it is given, otherwise ``epochs``; rounded up to whole updates.
+def with_default(length: LengthConfig, epochs: float) -> LengthConfig:
+    """``length``, or ``epochs`` if it names none."""
+    return length if _is_given(length) else replace(length, epochs=epochs)
+
+
+def forked_length(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
+    """The length of a fork: ``given``, or that of its parent, ``stored``, if ``given`` names none."""
+    return given if _is_given(given) else replace(stored, patience=given.patience)
+
+
+def resumed_length(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
+    """The length of a resumed run: as ``forked_length``, but the same time as before is not measured again."""
+    if (given.epochs, given.pictures) == (None, None) and given.time == stored.time:
+        return replace(stored, patience=given.patience)
+    return forked_length(given, stored)
+
+
+def _is_given(length: LengthConfig) -> bool:
+    return replace(length, patience=0) != LengthConfig()
+
+
+def total_pictures(config: TrainConfig, epoch_size: int, *, world_size: int = 1, start: int = 0) -> int:
+    """The length of a run in images, from ``start`` in whole updates: ``pictures`` where it is given, otherwise
+    ``epochs``.
 
     Raises:
         OptionError: the length or the batch size is below 1.
     """
     length, batch_size = config.length, config.optimiser.batch_size
-    pictures = length.pictures if length.pictures is not None else round(length.epochs * epoch_size)
+    pictures = length.pictures if length.pictures is not None else round((length.epochs or 0) * epoch_size)
     if batch_size < 1 or pictures < 1:
         problem = f"a run of {pictures} pictures with batch-size {batch_size}"
         raise OptionError(problem, cure="give at least 1 picture and batch-size 1")
     global_batch_size = batch_size * world_size
-    return -(-pictures // global_batch_size) * global_batch_size
+    return pictures + (start - pictures) % global_batch_size

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diptych.config import TrainConfig
-from diptych.config.constraints import adjustable, check_ranges, option_name
-from diptych.config_json import flatten
+from diptych.config.constraints import check_ranges
 from diptych.data.cache import PictureCache
 from diptych.data.files import describe_unread
 from diptych.data.formats import UNREAD_CURE
@@ -24,9 +23,10 @@ from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run, default_folder
 from diptych.training.distributed import SINGLE_RANK, World
-from diptych.training.plan.defaults import filled_from, resolve
-from diptych.training.plan.initial_weights import with_architecture_of, with_networks
+from diptych.training.plan.defaults import resolve
+from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import parse_time, total_pictures
+from diptych.training.plan.resume import forked, last_checkpoint, refuse_other_parent, resumed
 
 NUM_SAMPLES = 20
 """Sample grids of a run by default."""
@@ -45,6 +45,8 @@ class Plan:
     loader: Loader
     parent: Path | None
     """The checkpoint of another run that this one starts from."""
+    done: int
+    """Images per domain seen so far: those of the newest checkpoint."""
     world: World
 
     @property
@@ -55,7 +57,7 @@ class Plan:
     @property
     def total(self) -> int:
         """Images per domain at the end of the run."""
-        return total_pictures(self.config, self.epoch_size, self.world.size)
+        return total_pictures(self.config, self.epoch_size, world_size=self.world.size, start=self.done)
 
     @property
     def has_unresolved_length(self) -> bool:
@@ -67,12 +69,6 @@ class Plan:
         """Images per domain between two sample grids."""
         return max(1, self.total // max(1, self.config.output.num_samples or 0))
 
-    @property
-    def done(self) -> int:
-        """Images per domain seen so far."""
-        last = next(reversed(self.run.checkpoint_files()), self.parent)
-        return int(last.stem) if last else 0
-
 
 class Choices(NamedTuple):
     """The main rank's decisions for all ranks."""
@@ -82,6 +78,7 @@ class Choices(NamedTuple):
     names: Pair[str]
     split: Split
     parent: Path | None
+    done: int
 
 
 def make_plan(
@@ -97,12 +94,13 @@ def make_plan(
     choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
     config, data = choices.config, choices.config.data
     channels = Pair(data.channels_a or 0, data.channels_b or 0)
-    loader = _loader(config, choices.run, choices.split, channels, display)
-    plan = Plan(config, choices.run, choices.names, choices.split, channels, loader, choices.parent, world)
+    _, run, names, split, parent, done = choices
+    loader = _loader(config, run, split, channels, display)
+    plan = Plan(config, run, names, split, channels, loader, parent, done, world)
     if not plan.has_unresolved_length:
         if config.output.num_samples is None:
             plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
-        refuse_finished_fork(plan)
+        world.on_main(partial(refuse_finished, plan))
     return plan
 
 
@@ -118,22 +116,31 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     split = _find_pictures(config, display)
     parent = None
     if run.exists:
-        config = _resumed(config, run, split)
+        if fork is not None:
+            refuse_other_parent(run, origin)
+        config = resumed(config, run, split)
     elif fork is not None:
-        config, parent = filled_from(config, origin.config()), last_checkpoint(origin)
+        config, parent = forked(config, origin, display), last_checkpoint(origin)
+        config = _resolved(config, split, display)
     else:
+        if config.optimiser.init_from is not None:
+            config = with_architecture_of(config.optimiser.init_from, config)
         config = _resolved(config, split, display)
     if world_size > 1:
         _refuse_batch_norm(config)
-    return Choices(config, run, names, split, parent)
+    last = next(reversed(run.checkpoint_files()), parent)
+    return Choices(config, run, names, split, parent, int(last.stem) if last else 0)
 
 
-def refuse_finished_fork(plan: Plan) -> None:
-    """Raises ``RunError`` if a fork would have nothing left to train."""
-    if plan.parent is not None and int(plan.parent.stem) >= plan.total:
-        reached = f"{int(plan.parent.stem):,}"
-        problem = f"{plan.parent} is at {reached} pictures, and a fork of it would end at {plan.total:,}"
-        raise RunError(problem, cure=f"give --pictures of more than {reached}")
+def refuse_finished(plan: Plan) -> None:
+    """Raises ``RunError`` if a fork has nothing left to train, or a run is asked to end before where it is."""
+    longer = f"--pictures of more than {plan.done:,}, or a longer --epochs or --time"
+    if plan.parent is not None and plan.done >= plan.total:
+        problem = f"{plan.parent} is at {plan.done:,} pictures, and a fork of it would end at {plan.total:,}"
+        raise RunError(problem, cure=f"give {longer}")
+    if plan.parent is None and plan.done > plan.total and plan.config.length != plan.run.config().length:
+        problem = f"{plan.run.folder} is at {plan.done:,} pictures, more than the {plan.total:,} that are asked for"
+        raise RunError(problem, cure=f"give {longer}, or no length")
 
 
 def _refuse_batch_norm(config: TrainConfig) -> None:
@@ -183,52 +190,10 @@ def describe(plan: Plan) -> list[str]:
     ]
 
 
-def last_checkpoint(run: Run) -> Path:
-    """The newest checkpoint of ``run``.
-
-    Raises:
-        RunError: there is none.
-    """
-    files = run.checkpoint_files()
-    if not files:
-        raise RunError(f"{run.folder} has no checkpoint to start from", cure="train it first, or leave out --fork")
-    return files[-1]
-
-
 def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
     engine = resolve_engine(config.engine)
-    if config.optimiser.init_from is not None:
-        config = with_architecture_of(config.optimiser.init_from, config)
     survey_domain = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
     return resolve(replace(config, engine=engine), split.train.map(survey_domain))
-
-
-def _resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
-    """``config`` with its unset options taken from ``run``. Only adjustable options may differ from ``run``."""
-    stored = run.config()
-    if config.optimiser.init_from is not None:
-        config = with_networks(config, stored.generator, stored.discriminator, run.folder)
-    config = filled_from(config, stored)
-    if config.length.time is not None and config.length.time == stored.length.time:
-        fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
-        config = replace(config, output=replace(config.output, num_samples=fewer))
-    before, now = flatten(stored), flatten(config)
-    changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
-    forbidden = sorted(set(changed) - adjustable(stored) - adjustable(config))
-    if forbidden:
-        differences = ", ".join(f"{option_name(key)} was {before.get(key)} and is {now.get(key)}" for key in forbidden)
-        cure = "give the same options, or --fork NEW_RUN to continue with others"
-        raise RunError(f"{run.folder} was started with other options: {differences}", cure=cure)
-    _refuse_other_pictures(run, split)
-    return config
-
-
-def _refuse_other_pictures(run: Run, split: Split) -> None:
-    for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
-        if domain.sha256 != before["sha256"]:
-            found, expected = f"other pictures ({len(domain)})", f"the run was started with ({before['number']})"
-            cure = "put them back, or give --fork NEW_RUN to continue with these"
-            raise RunError(f"{run.folder}: {domain.folder} has {found} than {expected}", cure=cure)
 
 
 def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
