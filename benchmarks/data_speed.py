@@ -22,7 +22,7 @@ from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
 from diptych.data.encoding import to_network
 from diptych.data.files import Domain, find_domain
-from diptych.data.formats.pillow import open_picture, read_picture
+from diptych.data.formats.reading import open_picture, read_picture
 from diptych.data.loader import Loader, Reader
 from diptych.data.transforms import fit, fitted_size
 from diptych.pair import Pair

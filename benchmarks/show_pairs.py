@@ -10,7 +10,7 @@ from pathlib import Path
 
 from diptych import Translator
 from diptych.data.files import by_hash
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.data.pairing import pair_up
 from diptych.data.sources import find_split
 from diptych.model import load_model

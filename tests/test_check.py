@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageEnhance
 
 from diptych.cli import main, parse
@@ -77,6 +78,12 @@ def text(root):
 def floats(root):
     Image.fromarray(np.zeros((64, 64), np.float32)).save(root / "trainA" / "depth.tif")
     return {root / "trainA" / "depth.tif"}
+
+
+def infrared(root):
+    bands = np.dstack([np.asarray(blotches(50)) // 2] * 2)[:, :, :4]
+    tifffile.imwrite(root / "trainA" / "satellite.tif", bands, photometric="rgb", extrasamples=["unassalpha"])
+    return {root / "trainA" / "satellite.tif"}
 
 
 def cmyk(root):
@@ -181,6 +188,7 @@ FAULTS = {
     empty: ("error", "unreadable"),
     text: ("error", "unreadable"),
     floats: ("error", "unreadable"),
+    infrared: ("error", "unreadable"),
     cmyk: ("warning", "mode"),
     transparent: ("note", "transparency"),
     animated: ("note", "animated"),
@@ -221,6 +229,16 @@ def test_each_planted_fault_is_found_with_its_files_and_nothing_else(root, capsy
     assert {Path(path) for group in finding["files"] for path in group} == (planted or set())
     assert code == CODES[finding["severity"]]
     assert finding["cure"]
+
+
+def test_files_of_other_formats_are_counted_by_kind(root, capsys):
+    for index in range(3):
+        (root / "trainA" / f"{index}.ppm").touch()
+    (root / "trainA" / "mask.npy").touch()
+    code, said = check(capsys, "--root", root)
+    (finding,) = said["findings"]
+    assert (code, finding["kind"]) == (1, "unsupported-format")
+    assert finding["problem"].endswith("trainA has 4 files in formats that diptych does not read (3 .ppm, 1 .npy)")
 
 
 def test_many_faults_at_once_are_each_found_and_nothing_else(root, capsys):

@@ -10,7 +10,8 @@ from PIL import Image
 
 from diptych.config import CycleganConfig, DataConfig
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import read_picture, reduction
+from diptych.data.formats.pillow import reduction
+from diptych.data.formats.reading import read_picture
 from diptych.data.loader import Reader
 from diptych.demo.pictures import unpack
 from diptych.presets import default, paper

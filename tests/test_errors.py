@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.cli import COMMANDS, main
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.errors import PictureError, RunError, UserError, WeightsError, disk_errors
 from diptych.inference.forward import is_out_of_memory
 from diptych.lock import locked
@@ -94,7 +94,7 @@ def test_a_model_or_picture_is_not_called_damaged_when_too_many_files_are_open(t
 import resource
 from pathlib import Path
 from diptych.checksummed import read_checksummed
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.errors import PictureError, UserError
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 held = []

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from diptych.config import SourceConfig
-from diptych.data.files import Domain, by_hash, find_domain, find_pictures
+from diptych.data.files import Domain, by_hash, describe_unread, find_domain, find_pictures
 from diptych.data.sources import domain_names, find_split, hold_out
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
@@ -50,6 +51,26 @@ def test_pictures_are_found_in_nested_folders_in_the_order_of_their_names(tmp_pa
 def test_hidden_and_other_files_are_skipped(tmp_path):
     others = [".hidden.png", ".git/a.png", "a/.cache/b.jpg", "._a.jpg", "notes.txt", "Thumbs.db", "png", "a.png.part"]
     assert names_of(touch(tmp_path, "a.png", *others)) == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+def test_a_picture_without_a_suffix_is_known_by_its_content(tmp_path, kind):
+    touch(tmp_path, "README", "x.part", "photo.jfif", "photo.JPE")
+    Image.new("RGB", (4, 4)).save(tmp_path / "0123abcd", kind)
+    Image.new("RGB", (4, 4)).save(tmp_path / "copy.bak", kind)
+    os.mkfifo(tmp_path / "pipe")
+    assert names_of(tmp_path) == ["0123abcd", "photo.JPE", "photo.jfif"]
+
+
+def test_files_that_are_not_read_are_counted_by_kind(tmp_path):
+    touch(tmp_path, *(f"{index}.ppm" for index in range(30)), *(f"deep/{index}.NPY" for index in range(12)))
+    touch(tmp_path, "0.png", "notes.txt", "labels.json", "README", ".hidden.npz", "one.exr")
+    counts = "(30 .ppm, 12 .npy, 1 .exr)"
+    assert describe_unread(tmp_path) == f"{tmp_path} has 43 files in formats that diptych does not read {counts}"
+    for index in range(9):
+        touch(tmp_path, f"x.{index}")
+    assert describe_unread(tmp_path).endswith("1 .0, 1 .1, 1 .2, 1 .3, 1 .4, 1 .5 and 4 other kinds)")
+    assert describe_unread(touch(tmp_path / "clean", "a.png", "a.txt", "README")) == ""
 
 
 def test_linked_folders_are_followed_without_loops(tmp_path):

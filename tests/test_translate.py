@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -19,7 +20,7 @@ from diptych.cli import main
 from diptych.config import DataConfig, EngineConfig, ResnetConfig, UnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.files import find_domain
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.loader import Loader, Reader
 from diptych.data.survey import survey
@@ -431,7 +432,7 @@ def wrong_pictures(folder):
     saved(folder / "floats.tif", Image.fromarray(np.zeros((5, 5), np.float32)))
     messages = {f"{name}.jpg": message for name, (_, message) in CONTENTS.items()}
     messages |= {"link.png": "is a broken link", "cut.png": "is cut off or damaged (5.0 kB; "}
-    messages |= {"floats.tif": "has pixels of 32 bits (mode F): convert it to 8 or 16 bits"}
+    messages |= {"floats.tif": "holds float32, which diptych cannot use yet: save it as grey or RGB of uint8 or uint16"}
     return [f"{folder}/{name} {message}" for name, message in sorted(messages.items())]
 
 
@@ -521,11 +522,41 @@ def test_unsupported_formats_are_reported(model, tmp_path, capsys):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"not read")
     lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
-    words = (
-        f"{tmp_path / 'in'} has 2 files in formats that diptych does not read (.heic, .svs): save them as JPEG or PNG"
-    )
+    words = f"{tmp_path / 'in'} has 2 files in formats that diptych does not read (1 .heic, 1 .svs): save them as JPEG or PNG"
     assert any(line.startswith(words) for line in lines)
-    assert "1 file in formats that diptych does not read (.heic)" in refused(tmp_path / "phone", tmp_path / "out")
+    assert "1 file in formats that diptych does not read (1 .heic)" in refused(tmp_path / "phone", tmp_path / "out")
+
+
+def test_pictures_are_known_by_content_and_those_without_a_suffix_become_png(model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jfif", "b.jpe", "c"):
+        Image.fromarray(noise(32, 32, 3)).save(tmp_path / "in" / name, "JPEG")
+    code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
+    assert (code, lines[-1]) == (0, "3 translated, 0 failed")
+    formats = {path.name: Image.open(path).format for path in (tmp_path / "out").iterdir()}
+    assert formats == {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.png": "PNG"}
+    assert run(capsys, model, tmp_path / "in" / "c", tmp_path / "out")[0] == 0
+    fill(tmp_path / "in", "c.png")
+    assert "would both become" in refused(tmp_path / "in", tmp_path / "new")
+
+
+def test_measurements_are_refused_by_what_they_are_and_a_lost_georeference_is_said_once(model, tmp_path, capsys):
+    folder, names = tmp_path / "in", [f"{index}.tif" for index in range(2)]
+    folder.mkdir()
+    geo = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (34735, "H", 8, (1, 1, 0, 1, 3072, 0, 1, 32631), True)]
+    for name in names:
+        tifffile.imwrite(folder / name, noise(32, 32, 3, dtype=np.uint16), photometric="rgb", extratags=geo)
+    bands = noise(32, 32, 4) // 2
+    tifffile.imwrite(folder / "infrared.tif", bands, photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(folder / "scan.tif", noise(32, 32).astype(np.int16))
+    code, lines = run(capsys, model, folder, tmp_path / "out")
+    assert code == 1
+    assert [line for line in lines if "georeferenced" in line] == [
+        f"{folder}/0.tif is georeferenced: translations are not"
+    ]
+    assert any(line.startswith(f"{folder}/infrared.tif holds 4 bands of uint8: the last is called") for line in lines)
+    assert any(line.startswith(f"{folder}/scan.tif holds int16, which diptych cannot use yet: ") for line in lines)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
 
 
 def test_other_impossible_outputs_are_refused(tmp_path):
@@ -625,6 +656,26 @@ def test_training_stops_at_an_unreadable_picture_with_its_cure_and_the_option(tm
         assert str(caught.value).endswith(", or pass --skip-unreadable")
     with pytest.raises(PictureError, match="or pass --skip-unreadable"):
         survey(read.domain, skip_unreadable=False)
+
+
+def test_a_domain_of_one_kind_that_is_not_used_is_refused_as_that_kind_without_the_option_to_skip(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, noise(8, 8).astype(np.int16))
+    for skip in (False, True):
+        with pytest.raises(PictureError) as caught:
+            survey(find_domain("x", tmp_path), skip_unreadable=skip)
+        start = f"no picture in {tmp_path} can be read; the first: {tmp_path}/"
+        assert str(caught.value).startswith(start)
+        assert str(caught.value).endswith(
+            ".tif holds int16, which diptych cannot use yet: save it as grey or RGB of uint8 or uint16"
+        )
+
+
+def test_training_keeps_16_bits_of_colour(tmp_path):
+    values = noise(16, 16, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb")
+    read = Reader(find_domain("x", tmp_path), DataConfig(load_size=16, crop_size=16), channels=3, stride=4)
+    np.testing.assert_array_equal(read(0), values)
 
 
 def test_training_skips_unreadable_pictures_only_with_the_option(tmp_path):

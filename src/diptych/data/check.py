@@ -126,7 +126,7 @@ def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
         "{path}: {one.mode}",
     )  # fmt: skip
     yield from matching(
-        "note", "16-bit", "with 16 bits per channel: grey keeps 16 bits, colour is read with 8",
+        "note", "16-bit", "with 16 bits per channel",
         "none needed, unless the 8-bit pictures have another range of brightness", lambda one: one.num_bits > 8,
     )  # fmt: skip
     yield from matching(

@@ -11,8 +11,8 @@ import numpy as np
 
 from diptych.data.encoding import PEAK
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import open_picture
-from diptych.data.image import LUMA, num_frames, orientation
+from diptych.data.formats.reading import open_picture
+from diptych.data.image import LUMA
 from diptych.data.near_duplicates import Thumbnail, content_hash, thumbnail
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError
@@ -86,9 +86,8 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
     """
     path = domain.path(index)
     with open_picture(path) as file:
-        mode, frames = file.image.mode, num_frames(file.image)
+        mode, frames, is_rotated = file.mode, file.num_frames, file.orientation != 1
         image = file.decode()
-        is_rotated = orientation(file.image) != 1
     values = half_of(image.values, domain.half)
     return PictureFacts(
         path=path,
@@ -98,7 +97,7 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
         num_frames=frames,
         is_rotated=is_rotated,
         is_transparent=image.alpha is not None and bool((image.alpha < PEAK).any()),
-        num_bits=16 if image.encoding.is_deep or file.loses_depth else 8,
+        num_bits=16 if image.encoding.is_deep else 8,
         content=content_hash(values),
         thumbnail=thumbnail(values),
     )

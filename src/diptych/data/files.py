@@ -3,15 +3,18 @@
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from diptych.data.formats import SUFFIXES, UNREAD
+from diptych.data.formats import COMPANIONS, SUFFIXES, is_picture_file
 from diptych.errors import PictureError, did_you_mean_path, os_cure, os_problem
 
 Half = Literal["left", "right"]
+MAX_KINDS = 8
+"""How many kinds of files that are not read are listed."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +67,24 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
     Raises:
         PictureError: the folder is missing, not a folder, or not readable.
     """
-    found = (path.relative_to(folder) for path in _walk(folder) if path.suffix.lower() in SUFFIXES)
+    found = (path.relative_to(folder) for path in _walk(folder) if is_picture_file(path))
     return tuple(sorted(found, key=Path.as_posix))
 
 
 def describe_unread(folder: Path) -> str:
-    """One line about the pictures in ``folder`` in formats that are not read; empty if there are none.
+    """One line that counts the files in ``folder`` that are not read, by suffix; empty if there are none.
 
     Raises:
         PictureError: as ``find_pictures``.
     """
-    kinds = [path.suffix.lower() for path in _walk(folder) if path.suffix.lower() in UNREAD]
+    kinds = Counter(path.suffix.lower() for path in _walk(folder))
+    kinds = Counter({kind: kinds[kind] for kind in sorted(kinds) if kind not in SUFFIXES | COMPANIONS})
     if not kinds:
         return ""
-    listed = ", ".join(sorted(set(kinds)))
-    files = f"{len(kinds):,} file{'s' * (len(kinds) != 1)}"
-    return f"{folder} has {files} in formats that diptych does not read ({listed})"
+    listed = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(MAX_KINDS))
+    more = f" and {len(kinds) - MAX_KINDS} other kinds" if len(kinds) > MAX_KINDS else ""
+    files = f"{kinds.total():,} file{'s' * (kinds.total() != 1)}"
+    return f"{folder} has {files} in formats that diptych does not read ({listed}{more})"
 
 
 def _walk(folder: Path) -> Iterator[Path]:

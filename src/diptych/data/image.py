@@ -14,12 +14,10 @@ ALPHA_MODES = frozenset({"LA", "RGBA", "RGBa", "PA"})
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma (ITU-R BT.601, as in Pillow)."""
 EXIF_ORIENTATION = 0x0112
-Turn = Image.Transpose
-UPRIGHT = {
-    2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM,
-    5: Turn.TRANSPOSE, 6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90,
-}  # fmt: skip
-"""The transposition that makes each EXIF orientation upright. 1 is upright; other values are undefined."""
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap width and height."""
+WIDE_MODES = {"I": "int32", "F": "float32"}
+USABLE_TYPES = "save it as grey or RGB of uint8 or uint16"
 
 
 class DecodedImage(NamedTuple):
@@ -27,17 +25,28 @@ class DecodedImage(NamedTuple):
 
     ``values`` are ``(H, W, C)``, C 1 or 3, uint8 or uint16 over the whole range of the type. ``alpha`` is ``(H, W)``
     uint8 where the file has transparency; ``values`` are then composited on white. ``note`` is for the user: what was
-    converted or left out.
+    converted or left out. ``is_georeferenced``: the file says where on Earth its pixels are.
     """
 
     values: Array
     alpha: Array | None = None
     note: str | None = None
+    is_georeferenced: bool = False
 
     @property
     def encoding(self) -> Encoding:
         """Type and channels of ``values``."""
         return Encoding.of(self.values)
+
+    def upright(self, orientation: int) -> "DecodedImage":
+        """The picture that is stored with this EXIF orientation, 1 to 8, as it is meant to be seen."""
+
+        def turn(array: Array) -> Array:
+            turned = array.swapaxes(0, 1) if orientation in SIDEWAYS else array
+            turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+            return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
+
+        return self._replace(values=turn(self.values), alpha=None if self.alpha is None else turn(self.alpha))
 
 
 def with_channels(values: Array, channels: int) -> Array:
@@ -48,6 +57,23 @@ def with_channels(values: Array, channels: int) -> Array:
         luma: Array = np.rint(values @ np.asarray(LUMA)).astype(values.dtype)
         return luma[:, :, None]
     return np.repeat(values, channels, axis=2)
+
+
+def on_white(values: Array, alpha: Array, *, associated: bool = False) -> Array:
+    """``(H, W, C)`` with the transparency ``(H, W)`` of the same type, composited on white.
+
+    ``associated``: the values are already multiplied by it.
+    """
+    peak, wide = Encoding.of(values).peak, values.astype(np.uint32)
+    share = alpha[:, :, None].astype(np.uint32)
+    white = peak - share
+    flat = np.minimum(wide + white, peak) if associated else (wide * share + peak * white + peak // 2) // peak
+    return flat.astype(values.dtype)
+
+
+def with_alpha(values: Array, alpha: Array, *, associated: bool = False) -> DecodedImage:
+    """The picture of ``values`` and ``alpha``, as ``on_white`` takes them."""
+    return DecodedImage(on_white(values, alpha, associated=associated), eight_bits(alpha))
 
 
 def to_pillow(values: Array, alpha: Array | None = None) -> Image.Image:
@@ -64,26 +90,37 @@ def to_pillow(values: Array, alpha: Array | None = None) -> Image.Image:
 
 
 def from_pillow(image: Image.Image, name: Path | str = "the picture") -> DecodedImage:
-    """``image`` as arrays, upright; errors and notes call it ``name``. Keeps 16 bits of grey; Pillow reads 16 bits of
-    colour as 8.
+    """``image`` as arrays, upright; errors and notes call it ``name``. Keeps 16 bits of grey; Pillow has only 8 bits of
+    colour.
 
     Raises:
-        PictureError: pixels of 32 bits, whose range is unknown.
+        PictureError: a mode of Pillow for signed numbers or floats.
     """
-    note = f"{name} has {count} frames: the first is used" if (count := num_frames(image)) > 1 else None
+    note = frames_note(num_frames(image), name)
     image.load()
-    if image.mode in ("I", "F"):
-        raise PictureError(f"{name} has pixels of 32 bits (mode {image.mode})", cure="convert it to 8 or 16 bits")
-    turn = UPRIGHT.get(orientation(image))
-    upright = image if turn is None else image.transpose(turn)
-    if upright.mode.startswith("I;16"):
-        return DecodedImage(_values(upright).astype(np.uint16), note=note)
-    mode = "L" if is_grey(upright) else "RGB"
-    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return DecodedImage(_values(flat.convert(mode)), np.asarray(rgba.getchannel("A")), note)
-    return DecodedImage(_values(upright if upright.mode == mode else upright.convert(mode)), note=note)
+    if image.mode in WIDE_MODES:
+        raise PictureError(f"{name} holds {WIDE_MODES[image.mode]}", cure=USABLE_TYPES)
+    mode, key = "L" if is_grey(image) else "RGB", image.info.get("transparency")
+    if image.mode in ALPHA_MODES or (key is not None and image.mode == "P"):
+        rgba = _values(image.convert("RGBA"))
+        decoded = with_alpha(rgba[:, :, :1] if mode == "L" else rgba[:, :, :3], rgba[:, :, 3])
+    else:
+        is_deep = image.mode.startswith("I;16")
+        values = _values(image if is_deep or image.mode == mode else image.convert(mode))
+        values = values.astype(np.uint16) if is_deep else values
+        decoded = DecodedImage(values) if key is None else keyed(values, key)
+    return decoded.upright(orientation(image))._replace(note=note)
+
+
+def keyed(values: Array, key: int | tuple[int, ...]) -> DecodedImage:
+    """The picture of ``values`` in which one colour, ``key``, is transparent, as in PNG."""
+    is_clear = (values == np.asarray(key)).all(axis=2)
+    return with_alpha(values, np.where(is_clear, 0, Encoding.of(values).peak).astype(values.dtype))
+
+
+def frames_note(number: int, name: Path | str) -> str | None:
+    """What to tell of a file of ``number`` frames."""
+    return f"{name} has {number} frames: the first is used" if number > 1 else None
 
 
 def num_frames(image: Image.Image) -> int:
@@ -97,7 +134,7 @@ def orientation(image: Image.Image) -> int:
         value = image.getexif().get(EXIF_ORIENTATION)
     except Exception:  # damaged EXIF makes Pillow raise many types of error; the pixels are intact
         return 1
-    return value if value in UPRIGHT else 1
+    return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def is_grey(image: Image.Image) -> bool:

@@ -16,7 +16,7 @@ from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
 from diptych.data.encoding import Array, narrowed
 from diptych.data.files import Domain
-from diptych.data.formats.pillow import open_picture
+from diptych.data.formats.reading import open_picture
 from diptych.data.image import with_channels
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import USABLE, common_size, or_skip

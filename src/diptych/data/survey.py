@@ -8,13 +8,13 @@ from statistics import median
 
 from diptych.data.encoding import GREY, RGB
 from diptych.data.files import Domain, by_hash
-from diptych.data.formats.pillow import Header, read_header
+from diptych.data.formats.reading import Header, read_header
 from diptych.data.pairing import shapes_agree, shapes_differ
 from diptych.errors import PictureError
 from diptych.pair import Pair
 
 MAX_SURVEYED = 2000
-USABLE = "give pictures that other software can open"
+USABLE = "give grey or RGB pictures of 8 or 16 bits"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ def common_size(domains: Pair[Domain], index: int) -> tuple[int, int]:
     return sizes.b
 
 
+def _nothing_usable(domain: Domain, first: PictureError) -> PictureError:
+    return PictureError(f"no picture in {domain.folder} can be read; the first: {first.problem}", cure=first.cure)
+
+
 def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda _: None) -> Survey:
     """Reads the headers of at most 2000 pictures, chosen by hash of their names.
 
@@ -67,19 +71,19 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
         try:
             return header_of(domain, file)
         except PictureError as error:
-            if not skip_unreadable:
-                raise or_skip(error) from None
             return error
 
     files = by_hash(domain.files)[:MAX_SURVEYED]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(header, files))
-    for error in found:
-        if isinstance(error, PictureError):
-            report(f"skipped: {error.problem}")
+    errors = [error for error in found if isinstance(error, PictureError)]
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
-        raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)
+        raise errors[0] if len(errors) == 1 else _nothing_usable(domain, errors[0])
+    if errors and not skip_unreadable:
+        raise or_skip(errors[0])
+    for error in errors:
+        report(f"skipped: {error.problem}")
     return Survey(
         num_pictures=len(domain),
         shorter_side=median(min(header.width, header.height) for header in headers),

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL.PngImagePlugin import PngInfo
 
 from diptych.config import Direction
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.evaluation.metrics import mean_psnr
 from diptych.evaluation.scores import Score
 from diptych.evaluation.untrained import untrained

@@ -8,7 +8,7 @@ from pathlib import Path
 from diptych.config import SourceConfig
 from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.files import Domain, find_domain
-from diptych.data.formats.pillow import read_picture
+from diptych.data.formats.reading import read_picture
 from diptych.data.image import with_channels
 from diptych.data.pairing import pair_up
 from diptych.data.sources import domain_names, halves, source_folders

@@ -8,7 +8,8 @@ from typing import Literal
 
 from diptych.data.files import Half, describe_unread, find_pictures
 from diptych.data.formats import SUFFIXES
-from diptych.data.formats.pillow import read_picture, storable, write_picture
+from diptych.data.formats.pillow import storable, write_picture
+from diptych.data.formats.reading import read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
 from diptych.errors import OptionError, PictureError, did_you_mean_path, disk_errors
@@ -48,18 +49,23 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         if source.resolve() in target.resolve().parents:
             problem = f"{target} is inside {source}, so the next run would translate its own output"
             raise OptionError(problem, cure="give an output outside of it")
-        pairs = [(source / file, target / file) for file in find_pictures(source)]
+        pairs = [(source / file, _with_suffix(target / file)) for file in find_pictures(source)]
         if not pairs:
             problem = describe_unread(source) or f"{source} holds no picture"
             raise PictureError(problem, cure="give a folder with pictures")
     else:
-        pairs = [(source, target / source.name if target.is_dir() else target)]
+        pairs = [(source, _with_suffix(target / source.name) if target.is_dir() else target)]
         if pairs[0][1].suffix.lower() not in SUFFIXES:
             endings = " ".join(sorted(SUFFIXES))
             cure = f"give a name that ends in one of {endings}, or an existing folder"
             raise OptionError(f"{target} does not end in a picture suffix", cure=cure)
     _refuse_collisions(pairs)
     return pairs
+
+
+def _with_suffix(target: Path) -> Path:
+    """``target``, as PNG if its name has no suffix to choose a format by."""
+    return target if target.suffix else target.with_name(f"{target.name}.png")
 
 
 def _refuse_collisions(pairs: list[tuple[Path, Path]]) -> None:
@@ -87,8 +93,8 @@ def translate_files(
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
     ``half`` translates only that half of each image. ``report`` gets a line for each failure and each note (such
-    as ignored frames), one if the scale differs much from training, and one if an image looks like a pair.
-    ``advance`` is called after each image.
+    as ignored frames), and one for the first image whose scale differs much from training, that looks like a pair, or
+    that has a georeference. ``advance`` is called after each image.
 
     Raises:
         UserError: the disk is full or read-only.
@@ -100,7 +106,7 @@ def translate_files(
     for source, target in pairs:
         try:
             picture = _half_of(read_picture(source), half)
-            for warning in (_scale_warning, _pair_warning):
+            for warning in (_scale_warning, _pair_warning, _georeference_warning):
                 if warning not in warned and (words := warning(translator, picture, source, size, half)):
                     warned.add(warning)
                     report(words)
@@ -121,7 +127,7 @@ def translate_files(
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:
     alpha = None if picture.alpha is None else half_of(picture.alpha, half)
-    return DecodedImage(half_of(picture.values, half), alpha, picture.note)
+    return picture._replace(values=half_of(picture.values, half), alpha=alpha)
 
 
 def _scale_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
@@ -143,3 +149,10 @@ def _pair_warning(translator: Translator, picture: DecodedImage, source: Path, s
         return ""
     first, _ = Pair("left", "right").along(translator.direction)
     return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"
+
+
+def _georeference_warning(
+    translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None
+) -> str:
+    del translator, size, half
+    return f"{source} is georeferenced: translations are not" if picture.is_georeferenced else ""

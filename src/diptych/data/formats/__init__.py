@@ -1,11 +1,58 @@
 """Picture file formats: one file per family of readers and writers."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-"""Suffixes of files that are read and written. A file is read by its content and written by its suffix."""
+from pathlib import Path
 
-UNREAD = frozenset({
-    ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd",
-    ".svs", ".ndpi", ".scn", ".mrxs",
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF",
+}  # fmt: skip
+"""Pillow's name of the format of each suffix. A file is read by its content and written by its suffix."""
+SUFFIXES = frozenset(FORMATS)
+COMPANIONS = frozenset({
+    "", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".xmp", ".aae", ".md", ".html", ".yaml", ".yml", ".log",
+    ".ini", ".db", ".py",
 })  # fmt: skip
-"""Suffixes of picture files that are not read."""
+"""Suffixes of files that often lie beside pictures. Files of all other suffixes are counted as left out."""
 UNREAD_CURE = "save them as JPEG or PNG to use them"
+
+HEAD_SIZE = 16
+MAGICS = {
+    b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF",
+    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+}  # fmt: skip
+"""The first bytes of files. BMP has only two, too few to know it by."""
+FOREIGN = {
+    b"ftypavif": "an AVIF picture", b"ftyphei": "a HEIC picture", b"ftyphev": "a HEIC picture",
+    b"ftypmif1": "a HEIC picture", b"8BPS": "a Photoshop file", b"\x93NUMPY": "a NumPy array",
+    b"jP  ": "a JPEG 2000 picture", b"JXL ": "a JPEG XL picture", b"%PDF": "a PDF file",
+}  # fmt: skip
+"""Bytes near the beginning of files that are not read, but often have the suffix of a picture that is."""
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of the file."""
+    with path.open("rb") as file:
+        return file.read(HEAD_SIZE)
+
+
+def format_of(head: bytes) -> str | None:
+    """The format of a file that begins with ``head``; None if unknown."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
+
+
+def foreign_name(head: bytes) -> str | None:
+    """What a file that begins with ``head`` is, of the kinds that are not read; None if unknown."""
+    starts = (head, head[4:])
+    return next((name for magic, name in FOREIGN.items() if any(one.startswith(magic) for one in starts)), None)
+
+
+def is_picture_file(path: Path) -> bool:
+    """Whether ``path`` has the suffix of a picture that is read; or no suffix, and the content of one."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        return path.is_file() and format_of(head_of(path)) is not None
+    except OSError:  # not readable: nothing says that it is a picture
+        return False

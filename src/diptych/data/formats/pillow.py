@@ -1,159 +1,184 @@
-"""The formats that Pillow reads and writes: 8 bits of grey or colour, 16 bits of grey."""
+"""The formats that Pillow reads and writes. It writes 8 bits of grey or colour, and 16 bits of grey."""
 
-import errno
 import io
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from diptych.atomic import atomic_write
-from diptych.data.encoding import eight_bits
-from diptych.data.image import DecodedImage, from_pillow, is_grey, orientation, to_pillow
-from diptych.errors import PictureError, UserError, os_cure, os_problem
+from diptych.data.encoding import PEAK, Array, eight_bits
+from diptych.data.formats import FORMATS
+from diptych.data.image import (
+    SIDEWAYS,
+    DecodedImage,
+    frames_note,
+    from_pillow,
+    is_grey,
+    keyed,
+    num_frames,
+    orientation,
+    to_pillow,
+    with_alpha,
+)
+from diptych.errors import PictureError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+READ = tuple(dict.fromkeys(FORMATS.values()))
 """Formats that are read. Pillow knows more, some of which start other programs (EPS)."""
-JPEGS = ("JPEG", "MPO")
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+JPEGS = ("JPEG", "MPO")
 REDUCTIONS = (8, 4, 2)
 """Factors by which libjpeg can decode at a lower resolution. It drops the higher frequencies of each 8×8 block."""
 DRAFT_MARGIN = 4
 """A reduced image stays at least this many times larger than its target. The result then differs by less than 1/255 on
 average, even for white noise, since resizing would remove the same frequencies. With 2 it differs by more."""
-SIDEWAYS = (5, 6, 7, 8)
-REMOVE = "replace or remove it"
-PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
-"""Numbers of the ``OSError``s that Pillow's parsers raise on damaged files. Others are the system's."""
+GREY_SCALES = {"L;2": 85, "L;4": 17}
+"""The factors by which Pillow scales grey of 2 and 4 bits to 8, but not its transparent value."""
+DEEP_COLOUR = re.compile(r"(RGB|RGBA|RGBa|LA);16[BLN]")
+"""Pillow's names of 16 bits of colour, or of grey with transparency."""
+PNG_SIGNATURE_SIZE, PNG_CRC_SIZE = 8, 4
+PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".webp": {"quality": 95},
-    ".tif": {"compression": "tiff_deflate"},
-    ".tiff": {"compression": "tiff_deflate"},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "TIFF": {"compression": "tiff_deflate"},
 }
-DEEP = frozenset({".png", ".tif", ".tiff"})
+DEEP = ("PNG", "TIFF")
 """Formats that hold 16 bits of grey."""
-OPAQUE = frozenset({".jpg", ".jpeg", ".bmp"})
+OPAQUE = ("JPEG", "BMP")
 """Formats without transparency."""
 
 # Pillow warns of things that it reads correctly: large pictures, and unknown bytes outside of the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class Header(NamedTuple):
-    """Size in pixels after EXIF orientation, and whether the format has no colour."""
+@contextmanager
+def open_with_pillow(path: Path) -> Iterator["PillowFile"]:
+    """Opens ``path``; many types of error."""
+    with Image.open(path, formats=READ) as image:
+        yield PillowFile(path, image)
 
-    width: int
-    height: int
-    is_grey: bool
 
-
-class PictureFile:
-    """An open picture file. Its header is read; its pixels are not decoded yet."""
+class PillowFile:
+    """A picture file that Pillow has opened. Its header is read; its pixels are not decoded yet."""
 
     def __init__(self, path: Path, image: Image.Image) -> None:
         self.path, self.image = path, image
-        self.loses_depth = loses_depth(image)
+        self.mode, self.raw_mode = image.mode, _raw_mode(image)
+        self.can_be_reduced = image.format in JPEGS
 
     @property
-    def can_be_reduced(self) -> bool:
-        """Whether it can be decoded at a lower resolution."""
-        return self.image.format in JPEGS
+    def is_grey(self) -> bool:
+        """Whether the format has no colour."""
+        return self.raw_mode == "LA;16B" or is_grey(self.image)
+
+    @cached_property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8."""
+        if self.image.format == "TIFF":  # Pillow turns TIFFs itself
+            return 1
+        if self.image.format == "PNG" and not has_metadata(self.path):  # Pillow would decode the PNG to find out
+            return 1
+        return orientation(self.image)
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the file has."""
+        return num_frames(self.image)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height after EXIF orientation."""
         width, height = self.image.size
-        if orientation(self.image) in SIDEWAYS and self.image.format != "TIFF":  # Pillow swaps the size of TIFFs itself
-            return height, width
-        return width, height
+        return (height, width) if self.orientation in SIDEWAYS else (width, height)
 
     def decode(self, target: tuple[int, int] | None = None, *, columns: int = 1) -> DecodedImage:
         """The first frame, upright.
 
         ``target`` is the width and height that the image will be resized to; a much larger JPEG is then decoded at a
         lower resolution. ``columns`` is the number of images side by side in the file; ``target`` is the size of one.
-
-        Raises:
-            PictureError: pixels of 32 bits, whose range is unknown.
         """
+        key = self.image.info.get("transparency")
+        if DEEP_COLOUR.fullmatch(self.raw_mode):
+            values = stored_samples(self.path)
+            if values.shape[2] in (2, 4):
+                decoded = with_alpha(values[:, :, :-1], values[:, :, -1])
+            else:
+                decoded = DecodedImage(values) if key is None else keyed(values, key)
+            note = frames_note(self.num_frames, self.path)
+            return decoded.upright(self.orientation)._replace(note=note)
+        if key is not None and self.raw_mode in GREY_SCALES:
+            self.image.info["transparency"] = key * GREY_SCALES[self.raw_mode]
         if target is not None and self.can_be_reduced:
             factor = reduction(self.size, target, columns=columns)
             if factor > 1:
                 self.image.draft(None, (self.image.width // factor, self.image.height // factor))
-        image = from_pillow(self.image, self.path)
-        if self.loses_depth and image.note is None:
-            lost = f"{self.path} has 16 bits per channel, and colour or transparency: it is read with 8"
-            return image._replace(note=lost)
-        return image
+        return from_pillow(self.image, self.path)
 
 
-@contextmanager
-def open_picture(path: Path) -> Iterator[PictureFile]:
-    """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
-    size = 0
-    try:
-        size = _num_bytes(path)
-        with Image.open(path, formats=FORMATS) as image:
-            yield PictureFile(path, image)
-    except UserError:
-        raise
-    except UnidentifiedImageError:
-        problem = f"{path} is not a picture ({', '.join(FORMATS)}), despite its name"
-        raise PictureError(problem, cure=REMOVE) from None
-    except Image.DecompressionBombError:
-        raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
-    except MemoryError:
-        raise PictureError(f"{path} needs more memory than there is", cure=REMOVE) from None
-    except Exception as error:  # Pillow's parsers raise many types of error on damaged files
-        if isinstance(error, OSError) and error.errno not in PARSER_ERRORS:
-            kind = UserError if error.errno in (errno.EMFILE, errno.ENFILE) else PictureError
-            raise kind(f"{path} cannot be read ({os_problem(error)})", cure=f"{os_cure(error)}, or remove it") from None
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        problem = f"{path} is cut off or damaged ({size / 1000:.1f} kB; {reason})"
-        raise PictureError(problem, cure=REMOVE) from None
+def has_metadata(path: Path) -> bool:
+    """Whether the PNG ``path`` has EXIF data or texts, which may come after its pixels."""
+    with path.open("rb") as file:
+        file.seek(PNG_SIGNATURE_SIZE)
+        while len(head := file.read(8)) == 8:
+            if head[4:] in PNG_METADATA:
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + PNG_CRC_SIZE, io.SEEK_CUR)
+    return False
 
 
-def read_picture(path: Path) -> DecodedImage:
-    """Reads ``path``: upright (EXIF orientation applied), the first of several frames.
+def stored_samples(path: Path) -> Array:
+    """``(H, W, C)`` of uint8 or uint16: grey or colour, and transparency, as ``path`` stores them.
 
-    Raises:
-        PictureError: not a picture, damaged, too large, of an unsupported kind, or no permission to read it.
+    Of 16 bits of colour, Pillow keeps the higher byte. So the file is decoded again for the lower one.
     """
-    with open_picture(path) as file:
-        return file.decode()
+    with Image.open(path, formats=READ) as image:
+        raw_mode = _raw_mode(image)
+        if not DEEP_COLOUR.fullmatch(raw_mode):
+            return _unpacked(image, "RGBA" if raw_mode == "RGBa" else raw_mode)
+    if raw_mode == "LA;16B":  # two values of two bytes each, as four of one byte
+        values = _bytes_of(path, "RGBA")
+        return values[:, :, 0::2] << 8 | values[:, :, 1::2]
+    channels, order = raw_mode.replace("a", "A").split(";16")
+    is_little = order == "L" or (order == "N" and sys.byteorder == "little")
+    return _bytes_of(path, f"{channels};16{order}") << 8 | _bytes_of(path, f"{channels};16{'B' if is_little else 'L'}")
 
 
-def read_header(path: Path) -> Header:
-    """Reads size and colour of ``path`` without decoding it (except where a palette holds the colours).
-
-    Raises:
-        PictureError: as ``read_picture``, for what the header shows.
-    """
-    with open_picture(path) as file:
-        return Header(*file.size, is_grey(file.image))
+def _bytes_of(path: Path, raw_mode: str) -> Array:
+    with Image.open(path, formats=READ) as image:
+        return _unpacked(image, raw_mode).astype(np.uint16)
 
 
-def _num_bytes(path: Path) -> int:
-    """The size of the file.
+def _unpacked(image: Image.Image, raw_mode: str) -> Array:
+    """The samples of ``image``, unpacked as ``raw_mode`` in place of the one that Pillow chose."""
+    if raw_mode != _raw_mode(image):
+        assert isinstance(image, ImageFile.ImageFile)
+        image.tile = [
+            tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *(tile.args or ())[1:]))
+            for tile in image.tile
+        ]
+    values = np.asarray(image)
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * PEAK
+    values = values.astype(values.dtype.newbyteorder("="))
+    return values.reshape(*values.shape[:2], -1)
 
-    Raises:
-        PictureError: it is empty, or not a file.
-    """
-    if not path.is_file():
-        if not path.exists() and not path.is_symlink():
-            raise PictureError(f"{path} does not exist", cure="give an existing picture")
-        raise PictureError(f"{path} is {'not a file' if path.exists() else 'a broken link'}", cure=REMOVE)
-    if size := path.stat().st_size:
-        return size
-    raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores its samples, in Pillow's words, before it is loaded; empty if unknown."""
+    tiles = getattr(image, "tile", None)
+    if not tiles:
+        return ""
+    args = tiles[0].args
+    return args if isinstance(args, str) else str(args[0]) if isinstance(args, tuple) and args else ""
 
 
 def reduction(size: tuple[int, int], target: tuple[int, int], *, columns: int = 1) -> int:
@@ -169,25 +194,19 @@ def reduction(size: tuple[int, int], target: tuple[int, int], *, columns: int = 
     return 1
 
 
-def loses_depth(image: Image.Image) -> bool:
-    """Whether Pillow reads 16 bits of ``image`` as 8. Call it before the image is loaded."""
-    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
-    return any(re.search(r"(RGB|LA|CMYK)\w*;16[BLN]", mode) for mode in raw_modes)
-
-
 def storable(image: DecodedImage, path: Path) -> DecodedImage:
     """``image``, converted to what the format of ``path`` can hold. Its note says if 16 bits become 8.
 
     Formats without transparency get the image on white. In GIF, a pixel is fully transparent or fully opaque.
     """
-    (values, alpha, note), suffix = image, path.suffix.lower()
+    (values, alpha, note), kind = image[:3], FORMATS.get(path.suffix.lower())
     has_colour = values.shape[2] > 1
-    if image.encoding.is_deep and (has_colour or suffix not in DEEP):
+    if image.encoding.is_deep and (has_colour or kind not in DEEP):
         deep = "colour of 16 bits" if has_colour else "16 bits"
         values, note = eight_bits(values), f"{path} cannot hold {deep}: it is written with 8"
-    if alpha is not None and suffix == ".gif":
+    if alpha is not None and kind == "GIF":
         alpha = np.where(alpha < 128, 0, 255).astype(np.uint8)
-    return DecodedImage(values, None if suffix in OPAQUE else alpha, note)
+    return DecodedImage(values, None if kind in OPAQUE else alpha, note)
 
 
 def write_picture(path: Path, image: DecodedImage) -> None:
@@ -197,13 +216,14 @@ def write_picture(path: Path, image: DecodedImage) -> None:
         PictureError: the format cannot hold the image.
         OSError: the disk is full or not writable; ``path`` is unchanged.
     """
-    values, alpha, _ = storable(image, path)
-    suffix, content = path.suffix.lower(), io.BytesIO()
+    values, alpha = storable(image, path)[:2]
+    content = io.BytesIO()
     try:
+        kind = FORMATS[path.suffix.lower()]
         made = to_pillow(values, alpha)
-        if suffix == ".gif" and made.mode == "LA":  # Pillow drops the alpha of LA in a GIF
+        if kind == "GIF" and made.mode == "LA":  # Pillow drops the alpha of LA in a GIF
             made = made.convert("RGBA")
-        made.save(content, format=Image.registered_extensions()[suffix], **SAVE_OPTIONS.get(suffix, {}))
+        made.save(content, format=kind, **SAVE_OPTIONS.get(kind, {}))
     except (OSError, ValueError, KeyError) as error:
         height, width, _ = values.shape
         problem = f"{path} cannot be written in that format ({width}×{height} pixels; {error})"

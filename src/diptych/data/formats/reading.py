@@ -1,0 +1,103 @@
+"""Reads a picture file of any format, and turns everything that goes wrong into one line."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from diptych.data.formats import foreign_name, format_of, head_of
+from diptych.data.formats.pillow import MAX_PIXELS, READ, PillowFile, open_with_pillow
+from diptych.data.formats.tiff import TiffPicture, open_tiff
+from diptych.data.image import DecodedImage
+from diptych.errors import PictureError, UserError, first_line, os_cure, os_problem
+
+REMOVE = "replace or remove it"
+PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
+"""Numbers of the ``OSError``s that parsers raise on damaged files. Others are the system's."""
+
+PictureFile = PillowFile | TiffPicture
+
+
+class Header(NamedTuple):
+    """Size in pixels after EXIF orientation, and whether the format has no colour."""
+
+    width: int
+    height: int
+    is_grey: bool
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[PictureFile]:
+    """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
+    size, head = 0, b""
+    try:
+        size, head = _num_bytes(path), head_of(path)
+        with open_tiff(path) if format_of(head) == "TIFF" else open_with_pillow(path) as file:
+            yield file
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise _unidentified(path, head) from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
+    except MemoryError:
+        raise PictureError(f"{path} needs more memory than there is", cure=REMOVE) from None
+    except Exception as error:  # the parsers raise many types of error on damaged files
+        if isinstance(error, OSError) and error.errno not in PARSER_ERRORS:
+            kind = UserError if error.errno in (errno.EMFILE, errno.ENFILE) else PictureError
+            raise kind(f"{path} cannot be read ({os_problem(error)})", cure=f"{os_cure(error)}, or remove it") from None
+        problem = f"{path} is cut off or damaged ({size / 1000:.1f} kB; {first_line(error)})"
+        raise PictureError(problem, cure=REMOVE) from None
+
+
+def read_picture(path: Path) -> DecodedImage:
+    """Reads ``path``: upright (EXIF orientation applied), the first of several frames.
+
+    Raises:
+        PictureError: not a picture, damaged, too large, of a kind that is not used, or no permission to read it.
+    """
+    with open_picture(path) as file:
+        return file.decode()
+
+
+def read_header(path: Path) -> Header:
+    """Reads size and colour of ``path`` without decoding it (except where a palette holds the colours).
+
+    Raises:
+        PictureError: as ``read_picture``, for what the header shows.
+    """
+    with open_picture(path) as file:
+        return Header(*file.size, file.is_grey)
+
+
+def _num_bytes(path: Path) -> int:
+    """The size of the file.
+
+    Raises:
+        PictureError: it is empty, or not a file.
+    """
+    if not path.is_file():
+        if not path.exists() and not path.is_symlink():
+            raise PictureError(f"{path} does not exist", cure="give an existing picture")
+        raise PictureError(f"{path} is {'not a file' if path.exists() else 'a broken link'}", cure=REMOVE)
+    if size := path.stat().st_size:
+        return size
+    raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)
+
+
+def _unidentified(path: Path, head: bytes) -> PictureError:
+    """The error for a file whose header Pillow does not read."""
+    if name := foreign_name(head):
+        return PictureError(f"{path} is {name}, despite its name", cure="save it as JPEG or PNG to use it")
+    if (kind := format_of(head)) is None:
+        return PictureError(f"{path} is not a picture ({', '.join(READ)}), despite its name", cure=REMOVE)
+    reason = "unknown"
+    try:
+        with path.open("rb") as file:
+            Image.OPEN[kind][0](file, "")
+    except Exception as error:
+        reason = first_line(error)
+    return PictureError(f"{path} is a {kind} file that cannot be read ({reason})", cure="save it as PNG, or remove it")
