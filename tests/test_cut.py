@@ -9,11 +9,12 @@ import torch
 from diptych.config import CutConfig, FastcutConfig, PatchganConfig, ResnetConfig
 from diptych.errors import OptionError
 from diptych.methods import Execution, module_names
-from diptych.methods.cut import Cut
+from diptych.methods.cut import Cut, ProjectionHead
 from diptych.networks.convolutions import BlurDown, BlurUp
 from diptych.networks.initialisation import initialise
+from diptych.networks.stages import Layer, StagedGenerator
 from diptych.pair import Pair
-from helpers.methods import ONE_BY_ONE, flat
+from helpers.methods import ONE_BY_ONE, flat, losses_of
 
 GENERATOR = ResnetConfig(width=4, num_blocks=5, antialias=True, upsampling="blur")
 
@@ -114,3 +115,102 @@ def test_a_generator_without_stages_is_refused(monkeypatch):
 
     with pytest.raises(OptionError, match=r"ShiftGenerator has no feature_layers\(\).* give --generator resnet"):
         built(CutConfig(), ShiftConfig(kernel=3))
+
+
+class Times(torch.nn.Module):
+    """Multiplies by one number, or by one for each column."""
+
+    def __init__(self, *numbers):
+        super().__init__()
+        self.numbers = torch.nn.Parameter(torch.tensor(numbers, dtype=torch.float64))
+
+    def forward(self, picture):
+        return self.numbers * picture
+
+
+class Tripled(StagedGenerator):
+    """Its features of x are 2x and 6x, and its output is 3x."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(Times(number) for number in (2.0, 3.0, 0.5))
+
+    def stages(self):
+        return [Layer(layer) for layer in self.layers]
+
+    def feature_layers(self):
+        return [0, 1]
+
+    def forward(self, x):
+        (output,) = self.features(x, [2])
+        return output
+
+
+class DrawnCut(Cut):
+    """CUT that mirrors whenever it may."""
+
+    def draw_mirrored(self):
+        return True
+
+
+COLUMNS = (1.0, 2.0, -3.0, 5.0)
+"""What the discriminator multiplies the columns by."""
+
+
+def patch_nce(head, keys, queries):
+    """The cross entropy of all pixels against each other, of one feature map (H, W) each, in numpy."""
+    first, _, second = head
+    vectors = []
+    for feature in (queries, keys):
+        hidden = (first.weight.detach().numpy() @ feature.reshape(1, -1)).T + first.bias.detach().numpy()
+        projected = hidden.clip(0) @ second.weight.detach().numpy().T + second.bias.detach().numpy()
+        vectors.append(projected / (np.sqrt((projected**2).sum(1, keepdims=True)) + 1e-7))
+    similarities = np.exp(vectors[0] @ vectors[1].T / 0.07)
+    return -np.log(np.diag(similarities) / similarities.sum(1)).mean()
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+@pytest.mark.parametrize(
+    ("kind", "options", "mirrored"),
+    [(CutConfig, {}, False), (CutConfig, {"flip_equivariance": True}, True), (FastcutConfig, {}, True)],
+    ids=["cut", "mirrored cut", "fastcut"],
+)
+def test_every_term_of_cut_has_its_closed_form(kind, options, mirrored, direction):
+    """The generator treats each pixel alike, so mirroring changes what the discriminator sees, and not the PatchNCE loss."""
+    config = kind(direction=direction, lambda_nce=7.0, head_width=5, **options)
+    method = DrawnCut(config, ResnetConfig(width=2, num_blocks=1), PatchganConfig(width=2), Pair(1, 1))
+    method.generator = Tripled()
+    method.materialise(Pair(torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4)))
+    target_name = direction[-1]
+    method.discriminators[target_name] = Times(*COLUMNS)
+    torch.manual_seed(0)
+    for parameter in method.head.double().parameters():
+        torch.nn.init.normal_(parameter)
+    real = Pair(*torch.rand(2, 1, 1, 3, 4, dtype=torch.float64))
+    source, target = (picture.numpy()[0, 0] for picture in real.along(direction))
+    fake = 3 * (source[:, ::-1] if mirrored else source)
+    expected = {
+        f"gan_{target_name}": ((COLUMNS * fake - 1) ** 2).mean(),
+        f"discriminator_{target_name}": (((COLUMNS * target - 1) ** 2).mean() + ((COLUMNS * fake) ** 2).mean()) / 2,
+    }
+    compared = {direction[0]: source} | ({target_name: target} if kind is CutConfig else {})
+    for name, picture in compared.items():
+        terms = [patch_nce(head, k * picture, 3 * k * picture) for head, k in zip(method.head, (2, 6), strict=True)]
+        expected[f"nce_{name}"] = 7 / len(compared) * np.mean(terms)
+    assert losses_of(method, real) == pytest.approx(expected, rel=1e-12)
+
+
+def test_autocast_leaves_outputs_and_vectors_in_float32():
+    torch.manual_seed(0)
+    head, feature, positions = ProjectionHead([4], 8), torch.randn(1, 4, 3, 3), torch.arange(9)
+    method = built(CutConfig())
+    for module in method.modules().values():
+        module.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = head([feature.bfloat16()], [positions])
+        outputs, keys = method.translate(ONE_BY_ONE, batches().map(torch.Tensor.float), mirrored=False)
+    (expected,) = head([feature.bfloat16().float()], [positions])
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert keys[0][1].dtype == torch.bfloat16
+    assert [output.dtype for output in outputs] == [torch.float32] * 2

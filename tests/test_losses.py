@@ -62,3 +62,9 @@ def test_patch_nce_is_the_cross_entropy_of_each_patch_against_the_others_of_its_
 def test_patch_nce_of_patches_that_are_all_alike_is_the_log_of_their_number():
     same = torch.ones(1, 8, 1, dtype=torch.float64)
     assert losses.patch_nce(same, same, 0.07).item() == pytest.approx(math.log(8))
+
+
+def test_patch_nce_is_computed_on_the_device_of_its_queries():
+    """The meta device stands in for a GPU: torch refuses to mix devices."""
+    patches = torch.ones(1, 8, 1, device="meta")
+    assert losses.patch_nce(patches, patches, 0.07).device.type == "meta"

@@ -38,5 +38,6 @@ def test_the_other_schedules_follow_their_formulas():
     assert [factor("step", step, 200, 0.25) for step in (0, 49, 50, 100, 199)] == pytest.approx(
         [1, 1, 0.1, 0.01, 0.001]
     )
+    assert [factor("step", step, 3, 0.3) for step in range(3)] == pytest.approx([1, 0.1, 0.01])  # round(0.9) = 1 epoch
     assert factor("cosine", 50, 200, 0.5) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert factor("constant", 150, 200, 0.5) == 1
