@@ -174,7 +174,7 @@ def test_folders_of_one_name_get_different_names(tmp_path):
         ({"a": "full", "b": "file.png"}, PictureError, "file.png is not a folder: give a folder of pictures"),
         ({"a": "empty", "b": "full"}, PictureError, "empty holds no picture: put pictures there (.bmp .gif"),
         ({"root": "nowhere"}, PictureError, "nowhere is not a folder: give the folder that holds trainA and trainB"),
-        ({"root": "full"}, PictureError, "full/trainA does not exist: give a folder of pictures"),
+        ({"root": "full"}, PictureError, "full holds neither trainA and trainB nor train: give A B"),
     ],
 )
 def test_each_mistake_is_reported_with_its_cure(tmp_path, monkeypatch, source, error, message):

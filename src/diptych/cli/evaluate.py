@@ -35,7 +35,9 @@ class Evaluate:
     a: Path | None = argument(None, "Folder with pictures of domain A. By default the run's held-out pictures.", "[A]")
     b: Path | None = argument(None, "Folder with pictures of domain B.", "[B]")
     root: Path | None = option(
-        None, "Instead of A and B: a folder with testA and testB, or with a folder test of side-by-side pictures."
+        None,
+        "Instead of A and B: a folder with testA and testB, or with a folder test that holds a folder for each domain, "
+        "or side-by-side pictures.",
     )
     pairs: bool | None = option(
         None,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from diptych.config import LengthConfig, SourceConfig, TrainConfig
 from diptych.config.constraints import option
-from diptych.data.sources import is_side_by_side
+from diptych.data.layouts import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
 from diptych.launcher import is_main
 from diptych.presets import PRESETS

@@ -33,7 +33,7 @@ class SourceConfig:
     root: Adjustable[Path] | None = option(
         None,
         "Instead of A and B: a folder with trainA and trainB, and optionally testA and testB; or with a folder train "
-        "of side-by-side pictures.",
+        "that holds a folder for each domain, or side-by-side pictures.",
     )
 
 
@@ -64,7 +64,7 @@ class DataConfig:
     holdout: NotNegative[int] | None = option(
         None,
         "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "
-        "than 40 pictures. No effect with --root, whose test folders are held out, if there are any.",
+        "than 40 pictures. No effect if there are folders of held-out pictures, such as testA and testB.",
     )
     skip_unpaired: bool = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."

@@ -48,14 +48,18 @@ class Domain:
         return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
-def find_domain(name: str, folder: Path) -> Domain:
+def find_domain(name: str, folder: Path, *, may_be_empty: bool = False) -> Domain:
     """The domain of all pictures in ``folder`` and its sub-folders.
 
     Raises:
-        PictureError: the folder is missing or holds no picture.
+        PictureError: the folder is missing, holds a run (whose samples are no pictures of the domain), or no picture.
     """
     files = find_pictures(folder)
-    if not files:
+    for run in {file.parent.parent for file in files if file.parent.name == "samples"}:
+        if (folder / run / "config.json").is_file():
+            problem = f"{folder / run} is a run, whose samples would be pictures of {folder}"
+            raise PictureError(problem, cure=f"move it out of {folder}")
+    if not files and not may_be_empty:
         problem = describe_unread(folder) or f"{folder} holds no picture"
         raise PictureError(problem, cure=f"put pictures there ({' '.join(sorted(SUFFIXES))})")
     return Domain(name, folder, files)

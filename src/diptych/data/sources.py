@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from diptych.config import SourceConfig
-from diptych.data.files import Domain, Half, by_hash, find_domain, find_pictures
+from diptych.data.files import Domain, by_hash, find_domain
+from diptych.data.layouts import find_held_out, find_train, is_root, names_below, own_parts
 from diptych.data.pairing import pair_up
-from diptych.errors import OptionError, PictureError
+from diptych.errors import OptionError
 from diptych.pair import Pair
 
 HOLDOUT_FRACTION, HOLDOUT_MAX, HOLDOUT_MIN_PICTURES = 0.05, 64, 40
@@ -32,15 +33,10 @@ class Split:
         return self.test.map(lambda held, trained: held if len(held) else trained, self.train)
 
 
-def is_side_by_side(root: Path) -> bool:
-    """Whether ``root`` has the layout of the pix2pix data sets: a folder train of pictures with A beside B."""
-    return (root / "train").is_dir() and not (root / "trainA").is_dir()
-
-
 def domain_names(source: SourceConfig) -> Pair[str]:
-    """The names of the two domains: those of their folders, or A and B below a root."""
+    """The names of the two domains: those of their folders. Below a root, those in its folder train, or A and B."""
     if source.root is not None or source.a is None or source.b is None:
-        return Pair("A", "B")
+        return names_below(source.root) if source.root else Pair("A", "B")
     names = Pair(source.a, source.b).map(lambda folder: folder.resolve().name or "root")
     return names if names.a != names.b else Pair(f"{names.a}-A", f"{names.b}-B")
 
@@ -70,28 +66,66 @@ def find_split(
 ) -> Split:
     """The pictures of ``source``, split into training and held-out pictures.
 
-    Two folders are split by ``hold_out``. A root has trainA and trainB to train on, testA and testB to hold out; or
-    pictures side by side in train to train on, in test (or val) to hold out. ``paired`` domains have the same names in
-    the same order; ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything
-    that a user may not expect.
+    Held out are the pictures in folders for it (testA and testB below a root; test in a domain's folder, beside train);
+    without such folders, those that ``hold_out`` chooses. ``paired`` domains have the same names in the same order;
+    ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything that a user may
+    not expect.
 
     Raises:
-        OptionError: neither two folders nor a root is given, or both domains are the same folder.
+        OptionError: neither two folders nor a root is given, or both domains share pictures.
         PictureError: a folder is missing or empty, or ``paired`` pictures have no partner.
     """
-    names, folders = domain_names(source), source_folders(source)
+    folders = source_folders(source)
     if isinstance(folders, Path):
-        split = _below_root(folders, names)
-        if paired and split.train.a.half is None:
-            return split.map(partial(pair_up, skip_unpaired=skip_unpaired, report=report))
+        train = find_train(folders, paired=paired, report=report)
+        held = find_held_out(folders, paired=paired, report=report)
+        split = Split(train, held or train.map(lambda domain: domain.only(())))
+    else:
+        domains = domain_names(source).map(find_domain, folders)
+        _refuse_shared_pictures(domains)
+        parts = domains.map(lambda domain: own_parts(domain, report))
+        split = Split(parts.map(lambda part: part[0]), parts.map(lambda part: part[1]))
+    if paired and split.train.a.half is None:
+        split = split.map(partial(pair_up, skip_unpaired=skip_unpaired, report=report))
+    if any(map(len, split.test)):
+        if holdout is not None:
+            report("--holdout has no effect, since there are folders of held-out pictures")
         return split
-    if folders.a.resolve() == folders.b.resolve():
-        raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
-    domains = names.map(find_domain, folders)
-    if paired:
-        domains = pair_up(domains, skip_unpaired=skip_unpaired, report=report)
-    parts = domains.map(lambda domain: hold_out(domain, holdout))
+    parts = split.train.map(lambda domain: hold_out(domain, holdout))
     return Split(train=parts.map(lambda part: part[0]), test=parts.map(lambda part: part[1]))
+
+
+def refuse_among_pictures(run: Path, source: SourceConfig) -> None:
+    """Checks that the folder ``run`` is not in a folder of pictures, since its samples would be trained on.
+
+    Raises:
+        OptionError: it is.
+    """
+    for folder in (source.a, source.b):
+        if folder and folder.is_dir() and run.resolve().is_relative_to(folder.resolve()):
+            problem = f"the run {run} would lie in {folder}, and its samples would be trained on"
+            raise OptionError(problem, cure="give --run with a folder outside of it")
+
+
+def _refuse_shared_pictures(domains: Pair[Domain]) -> None:
+    """Raises ``OptionError`` if a picture is in both domains."""
+    folders = domains.map(lambda domain: domain.folder)
+    if folders.a.resolve() == folders.b.resolve() and domains.a.files == domains.b.files:
+        raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
+    both = set.intersection(*domains.map(_resolved_paths))
+    if not both:
+        return
+    for inner, outer in (folders, folders.swapped):
+        if inner.resolve().is_relative_to(outer.resolve()):
+            problem = f"{inner} lies in {outer}, so its pictures would be in both domains"
+            raise OptionError(problem, cure=f"move it out of {outer}")
+    problem = f"{len(both)} pictures are in both domains, such as {min(both)}"
+    raise OptionError(problem, cure="leave them out of one")
+
+
+def _resolved_paths(domain: Domain) -> set[Path]:
+    folders = {parent: (domain.folder / parent).resolve() for parent in {file.parent for file in domain.files}}
+    return {folders[file.parent] / file.name for file in domain.files}
 
 
 def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
@@ -115,26 +149,5 @@ def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
 def _one_folder(folder: Path | None) -> OptionError:
     """The error for only one folder, or none."""
     problem = "two folders of pictures are needed" + (f", but only {folder} is given" if folder else "")
-    is_root = folder is not None and ((folder / "trainA").is_dir() or is_side_by_side(folder))
-    return OptionError(problem, cure=f"give --root {folder}" if is_root else "give A B, or --root ROOT")
-
-
-def _below_root(root: Path, names: Pair[str]) -> Split:
-    if not root.is_dir():
-        raise PictureError(f"{root} is not a folder", cure="give the folder that holds trainA and trainB")
-    if is_side_by_side(root):
-        test = root / "test" if (root / "test").is_dir() else root / "val"
-        return Split(halves(find_domain("train", root / "train"), names), halves(_optional("test", test), names))
-    train = names.map(find_domain, Pair("trainA", "trainB").map(root.joinpath))
-    held = names.map(_optional, Pair("testA", "testB").map(root.joinpath))
-    return Split(train, held)
-
-
-def halves(domain: Domain, names: Pair[str]) -> Pair[Domain]:
-    """The left halves of the pictures of ``domain`` as A, the right halves as B."""
-    sides: Pair[Half] = Pair("left", "right")
-    return names.map(lambda name, half: Domain(name, domain.folder, domain.files, half), sides)
-
-
-def _optional(name: str, folder: Path) -> Domain:
-    return Domain(name, folder, find_pictures(folder) if folder.is_dir() else ())
+    cure = f"give --root {folder}" if folder and is_root(folder) else "give A B, or --root ROOT"
+    return OptionError(problem, cure=cure)

@@ -10,8 +10,9 @@ from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.files import Domain, find_domain
 from diptych.data.formats.reading import read_picture
 from diptych.data.image import with_channels
+from diptych.data.layouts import find_held_out, own_parts
 from diptych.data.pairing import pair_up
-from diptych.data.sources import domain_names, halves, source_folders
+from diptych.data.sources import domain_names, source_folders
 from diptych.data.survey import common_size
 from diptych.data.transforms import fit_whole, half_of
 from diptych.errors import PictureError, RunError
@@ -76,10 +77,10 @@ def find_pictures_for(
     Raises:
         UserError: there are no pictures, too few, or no pairs.
     """
-    domains = _held_out(model) if source == SourceConfig() else _test_domains(source)
+    paired: bool = METHODS.config(card.method).paired if pairs is None else pairs
+    domains = _held_out(model) if source == SourceConfig() else _test_domains(source, report, paired=paired)
     if card.data.skip_unreadable:
         domains = domains.map(lambda domain: _readable(domain, report))
-    paired: bool = METHODS.config(card.method).paired if pairs is None else pairs
     if paired:
         domains = pair_up(domains, skip_unpaired=True, report=report)
         domains = _of_equal_shape(domains, skip=card.data.skip_unreadable, report=report)
@@ -116,17 +117,14 @@ def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
     return domain.only(files)
 
 
-def _test_domains(source: SourceConfig) -> Pair[Domain]:
-    """The two folders of ``source``, or the test pictures below its root."""
+def _test_domains(source: SourceConfig, report: Callable[[str], None], *, paired: bool) -> Pair[Domain]:
+    """The two folders of ``source`` (of a folder with train and test: test), or the test pictures below its root."""
     names, root = domain_names(source), source_folders(source)
     if isinstance(root, Pair):
-        return names.map(find_domain, root)
-    folders = Pair("testA", "testB").map(root.joinpath)
-    if all(folder.is_dir() for folder in folders):
-        return names.map(find_domain, folders)
-    for folder in (root / "test", root / "val"):
-        if folder.is_dir():
-            return halves(find_domain(folder.name, folder), names)
+        parts = names.map(find_domain, root).map(lambda domain: (domain, own_parts(domain, report)[1]))
+        return parts.map(lambda part: part[1] if len(part[1]) else part[0])
+    if found := find_held_out(root, paired=paired, report=report):
+        return found
     raise PictureError(f"{root} holds neither testA and testB nor test", cure="give A B, two folders of pictures")
 
 

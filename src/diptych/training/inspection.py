@@ -14,7 +14,8 @@ from diptych.config_json import flatten
 from diptych.data.check import Finding, check, in_order
 from diptych.data.encoding import hex_colour
 from diptych.data.examine import Examined, PictureFacts, Summary, examine, summarise
-from diptych.data.sources import Split, domain_names, find_split, is_side_by_side
+from diptych.data.layouts import is_side_by_side
+from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair

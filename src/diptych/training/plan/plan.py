@@ -13,7 +13,7 @@ from diptych.data.formats import UNREAD_CURE
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
-from diptych.data.sources import Split, domain_names, find_split
+from diptych.data.sources import Split, domain_names, find_split, refuse_among_pictures
 from diptych.data.survey import survey
 from diptych.device import describe_engine, resolve_engine
 from diptych.errors import OptionError, RunError
@@ -113,6 +113,7 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
+    refuse_among_pictures(run.folder, config.source)
     split = _find_pictures(config, display)
     parent = None
     if run.exists:
