@@ -250,8 +250,8 @@ def test_evaluate_takes_the_held_out_pictures_of_every_layout(here):
     assert found(pictures.map(lambda one: one.domain)) == (numbered("x/test", number=2), numbered("y", number=2))
 
 
-def test_holdout_has_no_effect_beside_held_out_folders_and_says_so(here):
+def test_holdout_is_not_used_beside_held_out_folders_and_says_so(here):
     draw(here, *numbered("root/trainA", "root/trainB", "root/testA", "root/testB"))
     said = []
     assert split_of(root=here / "root", holdout=1, said=said).test.map(len) == (3, 3)
-    assert said == ["--holdout has no effect, since there are folders of held-out pictures"]
+    assert said == ["--holdout is not used, since there are folders of held-out pictures"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from diptych.data.files import Domain, Half, by_hash, find_domain
-from diptych.data.formats import SUFFIXES
+from diptych.data.formats import is_picture_file
 from diptych.errors import PictureError
 from diptych.pair import Pair
 
@@ -149,7 +149,7 @@ def _refuse_other_shapes(folder: Path, report: Report, *, paired: bool) -> None:
 
 def _aspects(folder: Path) -> list[float]:
     """Width by height of at most 100 pictures in ``folder``."""
-    from diptych.data.formats.pillow import read_header  # here: the command line asks for layouts without numpy
+    from diptych.data.formats.reading import read_header  # here: the command line asks for layouts without numpy
 
     found = []
     for file in by_hash(_pictures(folder))[:MAX_MEASURED]:
@@ -186,4 +186,4 @@ def _pictures(folder: Path) -> list[Path]:
     """The names of the pictures that lie in ``folder`` itself."""
     with os.scandir(folder) as entries:
         names = [Path(entry.name) for entry in entries if entry.name[0] != "." and entry.is_file()]
-    return [name for name in names if name.suffix.lower() in SUFFIXES]
+    return [name for name in names if is_picture_file(folder / name)]

@@ -89,7 +89,7 @@ def find_split(
         split = split.map(partial(pair_up, skip_unpaired=skip_unpaired, report=report))
     if any(map(len, split.test)):
         if holdout is not None:
-            report("--holdout has no effect, since there are folders of held-out pictures")
+            report("--holdout is not used, since there are folders of held-out pictures")
         return split
     parts = split.train.map(lambda domain: hold_out(domain, holdout))
     return Split(train=parts.map(lambda part: part[0]), test=parts.map(lambda part: part[1]))
