@@ -20,6 +20,7 @@ from diptych.errors import OptionError, PictureError, UserError
 from diptych.evaluation import distances
 from diptych.evaluation.evaluate import evaluate
 from diptych.evaluation.feature_networks import load_features, sha256_of
+from diptych.evaluation.features import FeatureNetwork
 from diptych.evaluation.label_maps import (
     confusion,
     find_palette,
@@ -28,8 +29,8 @@ from diptych.evaluation.label_maps import (
     nearest_resized,
     read_palette,
 )
-from diptych.evaluation.metrics import l1, psnr, ssim
-from diptych.evaluation.scores import Score, remarks
+from diptych.evaluation.metrics import l1, mean_psnr, psnr, ssim
+from diptych.evaluation.scores import Score, remarks, tabulate
 from diptych.model import load_model
 from diptych.run import Run
 from diptych.training.loop import train
@@ -83,6 +84,13 @@ def test_kid_equals_a_direct_computation(numbers):
         assert distances.kid(real, made) == distances.kid(real, made)
 
 
+def test_kid_averages_over_subsets_unless_one_holds_all_pictures():
+    assert distances.kid_subsets(1000, 1000) == (1000, 1)
+    assert distances.kid_subsets(1001, 1001) == (1000, 100)
+    assert distances.kid_subsets(30, 40) == (30, 100)
+    assert distances.kid_subsets(40, 30) == (30, 100)
+
+
 @pytest.mark.parametrize(("num_real", "num_made", "size"), [(300, 200, 24), (200, 20, 24), (20, 30, 64)])
 def test_fid_equals_scipy_and_torchmetrics(num_real, num_made, size):
     real, made = two_sets(num_real, num_made, size)
@@ -106,6 +114,17 @@ def test_density_and_coverage_equal_counting():
     assert coverage == pytest.approx(inside.any(axis=1).mean())
     assert distances.density_coverage(real, real)[1] == 1
     assert distances.density_coverage(real, real + 100) == (0, 0)
+
+
+def test_density_and_coverage_of_few_pictures_use_fewer_neighbours():
+    real = np.array([[0.0], [1.0], [3.0]])  # the second nearest neighbours are 3, 2 and 3 away
+    assert distances.density_coverage(real, np.array([[2.5]])) == (1.5, 1.0)
+    assert distances.density_coverage(real, np.array([[-3.0]])) == (0.0, 0.0)  # on the edge of a ball is outside
+
+
+def test_density_and_coverage_are_exact_far_from_the_origin():
+    real, made = ((1024 * features).round() / 1024 for features in two_sets(40, 30, 4))  # sums with 2²⁴ are exact
+    assert distances.density_coverage(real + 2.0**24, made + 2.0**24) == distances.density_coverage(real, made)
 
 
 def test_diversity_and_feature_distance_are_means_of_cosines():
@@ -142,6 +161,15 @@ def test_the_weighted_kid_equals_torchmetrics_on_the_resampled_pictures():
     assert float(distances.squared_mmd(real, made, twice, once[1])[0]) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_bootstrap_sample_of_a_single_picture_has_no_kid():
+    real, made = two_sets(3, 4, 5)
+    counts = np.array([[3.0, 0, 0], [0, 2, 1]])
+    with np.errstate(all="raise"):
+        found = distances.squared_mmd(real, made, np.tile(counts, (500, 1)), np.ones((1000, 4)))
+    assert np.isnan(found[::2]).all()
+    assert np.isfinite(found[1::2]).all()
+
+
 def test_the_interval_of_kid_has_its_nominal_coverage():
     truth = np.mean([distances.kid(*two_sets(900, 900, 8, seed=1000 + seed)) for seed in range(4)])
     intervals = [distances.kid_interval(*two_sets(60, 60, 8, seed=seed)) for seed in range(100)]
@@ -150,6 +178,15 @@ def test_the_interval_of_kid_has_its_nominal_coverage():
     # and gets narrower as pictures get more
     assert np.ptp(distances.kid_interval(*two_sets(600, 600, 8))) < np.ptp(intervals[0]) / 2
     assert distances.kid_interval(*two_sets(3000, 2, 8)) == distances.kid_interval(*two_sets(3000, 2, 8))
+
+
+def test_the_interval_of_kid_leaves_out_a_fortieth_of_the_bootstraps_at_each_end():
+    real, made = two_sets(30, 20, 4)
+    draw = np.random.default_rng(0)
+    samples = distances.squared_mmd(real, made, *(draw.multinomial(n, [1 / n] * n, 20_000) for n in (30, 20)))
+    intervals = [distances.kid_interval(real, made, seed=seed) for seed in range(10)]
+    assert np.mean([(samples < low).mean() for low, _ in intervals]) == pytest.approx(0.025, abs=0.005)
+    assert np.mean([(samples > high).mean() for _, high in intervals]) == pytest.approx(0.025, abs=0.005)
 
 
 # Pictures
@@ -167,6 +204,22 @@ def test_psnr_and_ssim_equal_torchmetrics(shape, strength):
     both = [torch.from_numpy(x.astype(float)).permute(2, 0, 1)[None] for x in (picture, other)]
     assert psnr(picture, other) == pytest.approx(float(peak_signal_noise_ratio(*both, data_range=255.0)), rel=1e-6)
     assert ssim(picture, other) == pytest.approx(float(structural_similarity_index_measure(*both, data_range=255.0)))
+
+
+def test_ssim_of_dark_pictures_equals_torchmetrics():
+    """Their means are as small as the constants that keep the divisions stable."""
+    dark, darker = (np.random.default_rng(seed).integers(0, 4, (16, 16, 1), dtype=np.uint8) for seed in (0, 1))
+    both = [torch.from_numpy(x.astype(float)).permute(2, 0, 1)[None] for x in (dark, darker // 2)]
+    assert ssim(dark, darker // 2) == pytest.approx(
+        float(structural_similarity_index_measure(*both, data_range=255.0)), rel=1e-9
+    )
+
+
+def test_the_mean_psnr_is_the_mean_over_the_pictures():
+    black, grey, white = (np.full((2, 3, 1), level, np.uint8) for level in (0, 1, 255))
+    assert mean_psnr([black, white], [grey, black]) == pytest.approx(20 * np.log10(255) / 2)
+    with pytest.raises(ValueError, match="shorter"):
+        mean_psnr([black, white], [grey])
 
 
 def test_equal_pictures_have_finite_scores():
@@ -491,13 +544,23 @@ def test_a_score_becomes_json_with_six_digits_and_without_what_is_missing():
     assert a_score(trained=1.0).to_json()["interval"] is None
 
 
+def test_scores_of_features_are_named_after_their_network_and_only_kid_has_an_interval():
+    columns = {"trained": {"kid": 0.1, "psnr": 20.0, "diversity": 0.5}, "real": {"kid": 0.01}}
+    network = FeatureNetwork("Places", nn.Identity(), 8, None)
+    assert tabulate(columns, (0.05, 0.15), network) == {
+        "kid": Score(name="KID (Places)", better="lower", trained=0.1, real=0.01, interval=(0.05, 0.15)),
+        "diversity": Score(name="diversity (Places)", better=None, trained=0.5),
+        "psnr": Score(name="PSNR, dB", better="higher", trained=20.0),
+    }
+
+
 def test_each_baseline_that_is_not_beaten_is_named_with_its_scores():
     scores = {
-        "kid": a_score(trained=0.5, untranslated=0.25, untrained=0.75),
+        "kid": a_score(trained=0.5, untranslated=0.5, untrained=0.75, interval=(0.0, 1.0)),
         "psnr": a_score("PSNR, dB", "higher", trained=10.0, untranslated=10.0, untrained=12.3456),
     }
     assert list(remarks(scores, source="A", target="B")) == [
-        "A to B does not beat the untranslated input in KID (0.5 against 0.25), PSNR, dB (10 against 10)",
+        "A to B does not beat the untranslated input in KID (0.5 against 0.5), PSNR, dB (10 against 10)",
         "A to B does not beat untrained generators in PSNR, dB (10 against 12.3)",
     ]
 
