@@ -9,15 +9,18 @@ from typing import Literal
 from diptych.data.files import Half, describe_unread, find_pictures
 from diptych.data.formats import SUFFIXES
 from diptych.data.formats.pillow import storable, write_picture
-from diptych.data.formats.reading import read_picture
+from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
 from diptych.errors import OptionError, PictureError, did_you_mean_path, disk_errors
 from diptych.inference.translator import Translator
+from diptych.memory import shortage
 from diptych.pair import Pair
 
 Size = Literal["own", "training"]
 SCALE_WARNING = 2.0
+DECODING_BYTES = 16
+"""Bytes per pixel that decoding a picture takes at most, in Pillow and as an array."""
 
 
 @dataclass
@@ -105,6 +108,7 @@ def translate_files(
             folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
+            _refuse_too_large(translator, source)
             picture = _half_of(read_picture(source), half)
             for warning in (_scale_warning, _pair_warning, _georeference_warning):
                 if warning not in warned and (words := warning(translator, picture, source, size, half)):
@@ -123,6 +127,14 @@ def translate_files(
             report(message)
         advance()
     return outcome
+
+
+def _refuse_too_large(translator: Translator, source: Path) -> None:
+    """Raises ``PictureError`` if there is no memory to decode ``source``, before that is tried."""
+    header = read_header(source)
+    if lack := shortage(DECODING_BYTES * header.width * header.height, translator.free_memory()):
+        problem = f"{source} has {header.width}×{header.height} pixels, which need {lack}"
+        raise PictureError(problem, cure="give a smaller picture")
 
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:

@@ -26,6 +26,12 @@ class TorchForward:
     full_precision: bool = False
     """Ignore the precision of ``device``: compute in float32."""
 
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether the network computes on the CPU."""
+        first = next(self.network.parameters(), torch.empty(0))
+        return (self.device.torch_device if self.device else first.device).type == "cpu"
+
     @torch.no_grad()
     def __call__(self, batch: Tensor) -> Tensor:
         if self.device is None:

@@ -1,11 +1,12 @@
 """A trained generator as a function from image to image."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
@@ -17,9 +18,16 @@ from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.inference.forward import Forward, TorchForward, is_out_of_memory
+from diptych.memory import available_memory, predicted_peak, shortage
 from diptych.model import Model, ModelCard, load_model
 
 MIN_SIDE = 8
+MEMORY_MARGIN = 1.1
+"""The predicted memory is that of tensors; a little more is lost between them."""
+IMAGE_BYTES = 24
+"""Bytes per pixel for the image itself, before and after the network."""
+AMPLE_BYTES = 2**14
+"""Bytes per pixel that suffice for any network. Predicting takes a second, so it is left out then."""
 
 AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage)
 
@@ -37,10 +45,19 @@ class Translator:
     """
 
     def __init__(
-        self, forward: Forward, card: ModelCard, direction: Direction, *, full_precision: Forward | None = None
+        self,
+        forward: Forward,
+        card: ModelCard,
+        direction: Direction,
+        *,
+        full_precision: Forward | None = None,
+        free_memory: Callable[[], int | None] = available_memory,
     ) -> None:
-        """``forward`` translates 8-bit images, ``full_precision`` deeper ones (by default ``forward``)."""
-        self.forward, self.full_precision = forward, full_precision or forward
+        """``forward`` translates 8-bit images, ``full_precision`` deeper ones (by default ``forward``).
+
+        ``free_memory`` says how many bytes there are for a translation on the CPU; None checks nothing.
+        """
+        self.forward, self.full_precision, self.free_memory = forward, full_precision or forward, free_memory
         self.card, self.direction = card, direction
         self.channels_in, self.channels_out = card.channels.along(direction)
         self.source, self.target = card.names.along(direction)
@@ -111,10 +128,28 @@ class Translator:
             outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
         return [_like(image, DecodedImage(outputs[i], decoded[i].alpha)) for i, image in enumerate(images)]
 
+    def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
+        """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
+
+        Only on the CPU: other devices report it themselves, while the system kills a process without memory.
+        """
+        forward, free = self.full_precision if is_deep else self.forward, self.free_memory()
+        num_pixels = number * width * height
+        if free is None or num_pixels * AMPLE_BYTES < free or not isinstance(forward, TorchForward):
+            return ""
+        if not forward.is_on_cpu:
+            return ""
+        peak = predicted_peak(lambda: self._at_any_size(forward, torch.zeros(number, self.channels_in, height, width)))
+        return "" if peak is None else shortage(MEMORY_MARGIN * peak + IMAGE_BYTES * num_pixels, free)
+
     def _translate_alike(self, images: list[DecodedImage]) -> list[Array]:
         """The translations of images of one size and depth."""
         height, width = images[0].values.shape[:2]
-        encoding = images[0].encoding
+        encoding, several = images[0].encoding, len(images) > 1
+        what = f"{len(images)} images of {width}×{height} pixels" if several else f"{width}×{height} pixels"
+        cure = "give fewer at a time" if several else "give a smaller image, or its training size (--size training)"
+        if lack := self.lacks_memory(width, height, number=len(images), is_deep=encoding.is_deep):
+            raise PictureError(f"{what} need {lack}", cure=cure)
         forward = self.full_precision if encoding.is_deep else self.forward  # bf16 has only 8 significant bits
         try:
             batch = to_network(stack([with_channels(image.values, self.channels_in) for image in images]))
@@ -122,9 +157,6 @@ class Translator:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            several = len(images) > 1
-            what = f"{len(images)} images of {width}×{height} pixels" if several else f"{width}×{height} pixels"
-            cure = "give fewer at a time" if several else "give a smaller image"
             raise PictureError(f"{what} need more memory than there is", cure=cure) from None
         if self.channels_in != self.channels_out:
             return list(outputs)
