@@ -463,7 +463,7 @@ def test_held_out_pictures_are_those_from_the_start_of_the_run(squares, tmp_path
     assert not found.protocol["paired"]
     assert "psnr" not in found.scores["a2b"]
     (root / "testB" / "2001.png").unlink()
-    with pytest.raises(UserError, match=r"2001\.png does not exist"):
+    with pytest.raises(UserError, match=r"testB: pictures have changed since .*: 1 missing \(2001\.png\)"):
         evaluate(run.folder, features=COLOURS)
 
 

@@ -279,3 +279,28 @@ def test_a_crop_that_the_parents_load_size_does_not_hold_is_refused(parents, roo
         train(config, parents("cyclegan").folder, fork=tmp_path / "fork")
     config = replace(config, data=replace(config.data, load_size=144))
     assert train(config, parents("cyclegan").folder, fork=tmp_path / "fork").config().data.crop_size == 128
+
+
+class KillAtOnce(Silent):
+    """Ends training at the first update, without saving."""
+
+    def advance(self, pictures):
+        raise SystemError
+
+
+def test_a_fork_that_is_killed_before_its_first_checkpoint_starts_from_its_parent_again(parents, root, tmp_path):
+    parent, longer = parents("cyclegan"), replace(parent_of("cyclegan", root), length=LengthConfig(pictures=LONGER))
+    whole = train(longer, parent.folder, fork=tmp_path / "whole")
+    with pytest.raises(SystemError):
+        train(longer, parent.folder, fork=tmp_path / "killed", display=KillAtOnce())
+    killed = train(longer, tmp_path / "killed")
+    (tensors, _), (others, _) = (read_checksummed(run.checkpoint_files()[-1], "checkpoint") for run in (whole, killed))
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    with pytest.raises(SystemError):
+        train(longer, parent.folder, fork=tmp_path / "orphan", display=KillAtOnce())
+    about = Run(tmp_path / "orphan").about()
+    Run(tmp_path / "orphan").write_json(
+        tmp_path / "orphan" / "config.json", about | {"parent": str(tmp_path / "gone/checkpoints/x")}
+    )
+    with pytest.raises(RunError, match="has no checkpoint yet, and .*, from which it was forked, is gone: fork again"):
+        train(longer, tmp_path / "orphan")

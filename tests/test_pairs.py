@@ -188,11 +188,12 @@ def test_pairs_are_evaluated_at_one_size(paired, tmp_path):
     for index in range(2000, 2004):
         square(index, ORANGE).resize((64, 64)).save(paired / "testA" / f"{index}.png")
     card = load_model(run.folder).card
-    pictures, _ = find_pictures_for(run.folder, card, SourceConfig())
+    given = SourceConfig(root=paired)
+    pictures, _ = find_pictures_for(run.folder, card, given)
     assert pictures.map(lambda domain: domain[0].shape) == ((32, 32, 3), (32, 32, 3))
     square(2001, ORANGE).resize((64, 48)).save(paired / "testA" / "2001.png")
     with pytest.raises(PictureError, match=r"2001.png has 64×48 pixels and its partner .*2001.png 32×32"):
-        find_pictures_for(run.folder, card, SourceConfig())
+        find_pictures_for(run.folder, card, given)
 
 
 def test_halves_of_an_odd_width_have_one_size():

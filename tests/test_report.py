@@ -214,7 +214,7 @@ def test_alarms_are_shown_until_they_are_gone(run):
 def test_a_missing_part_is_left_out(run, missing):
     if missing == "pictures":
         about = run.about()
-        about["config"]["source"]["root"] = "nowhere"
+        about["config"]["source"]["root"] = about["relative"]["root"] = "nowhere"
         run.write_json(run.config_file, about)
     every = ("samples", "metrics.jsonl", "model.safetensors", "checkpoints")
     for name in every if missing == "all" else (missing,):

@@ -89,17 +89,6 @@ def test_a_longer_run_keeps_what_was_learnt_and_stretches_the_decay(squares, tmp
     assert rates[300] == pytest.approx(2e-4 * (1 - 50 / 101))
 
 
-def test_other_pictures_are_refused(tmp_path):
-    from helpers.squares import make_squares
-
-    root = make_squares(tmp_path / "data", train=6)
-    config = tiny(root, length=LengthConfig(pictures=4))
-    train(config, tmp_path / "run")
-    next((root / "trainA").iterdir()).unlink()
-    with pytest.raises(RunError, match=r"trainA has other pictures \(5\) than the run was started with \(6\)"):
-        train(replace(config, length=LengthConfig(pictures=8)), tmp_path / "run")
-
-
 def test_a_run_resumes_without_repeated_options(squares, tmp_path):
     options = ["--precision", "fp32", "--lambda-a", "7", "--pictures", "4"]
     run_python(command(squares, tmp_path / "run", *options), check=True)

@@ -27,10 +27,10 @@ from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent, Terminal
 from diptych.run import Run
+from diptych.training.config_file import write_config
 from diptych.training.fit_time import Pace, fit_to_time, images_in_time, measure_pace
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
-from diptych.training.run_writer import write_config
 from diptych.training.state import State
 from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 
@@ -38,7 +38,8 @@ from helpers.runs import TINY, InterruptAt, losses_of, records_of, tiny
 def test_a_run_folder_has_all_documented_files(squares, tmp_path):
     run = train(tiny(squares), tmp_path / "run")
     assert sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")) == [
-        "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "report.html", "samples",
+        "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "pictures.json", "report.html",
+        "samples",
     ]  # fmt: skip
     about = json.loads(run.config_file.read_text())
     assert about["versions"][0]["torch"] == torch.__version__
@@ -206,7 +207,7 @@ def test_a_run_is_not_shortened_below_what_it_has_seen(squares, tmp_path):
 def test_versions_are_a_history(squares, tmp_path, monkeypatch):
     config = tiny(squares, length=LengthConfig(pictures=2))
     train(config, tmp_path / "run")
-    monkeypatch.setattr("diptych.training.run_writer.versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr("diptych.training.config_file.versions", lambda: {"torch": "9.9"})
     for pictures in (4, 6):
         run = train(replace(config, length=LengthConfig(pictures=pictures)), tmp_path / "run")
     first, second = run.about()["versions"]

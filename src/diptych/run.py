@@ -4,15 +4,16 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.identity import Identity, fingerprints, read_identity
 from diptych.data.sources import Split, find_split
-from diptych.errors import OptionError, RunError, did_you_mean_path, os_cure, os_problem
+from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
 
 CHECKPOINT_DIGITS = 9
@@ -49,6 +50,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
         self.scores_file = folder / "scores.json"
+        self.pictures_file = folder / "pictures.json"
         self.report_file = folder / "report.html"
         self.picture_file = folder / "demo.png"
 
@@ -112,24 +114,37 @@ class Run:
     def config(self) -> TrainConfig:
         """The config that the run was started with, with defaults resolved.
 
+        If a folder of pictures is gone, it is the one at the same place relative to the run, if there is one.
+
         Raises:
             RunError: missing, or of another version of diptych.
         """
+        about = self.about()
         try:
-            return from_json(TrainConfig, self.about()["config"])
+            config: TrainConfig = from_json(TrainConfig, about["config"])
         except OptionError as error:
             raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
+        beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
+        gone = {name for name, path in vars(config.source).items() if path is not None and not path.exists()}
+        moved = {name: path for name, path in beside.items() if name in gone and path.exists()}
+        return replace(config, source=replace(config.source, **moved))
 
     def split(self) -> Split:
         """The training pictures, and the held-out pictures listed in ``config.json``.
 
         Raises:
-            RunError: ``config.json`` is missing or cannot be read.
-            PictureError: the folders of pictures are missing.
+            RunError: ``config.json`` or ``pictures.json`` is missing or cannot be read.
+            PictureError: the folders of pictures are missing, or those to show have changed since the run started.
         """
         config, held_out = self.config(), Pair(*self.about()["held_out"].values())
         split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
-        return Split(split.train, split.test.map(lambda domain, files: domain.only([*map(Path, files)]), held_out))
+        split = Split(split.train, split.test.map(lambda domain, files: domain.only([*map(Path, files)]), held_out))
+        for shown, known in zip(split.shown, read_identity(self.pictures_file), strict=True):
+            now = fingerprints(shown.folder, [file for file in shown.files if (shown.folder / file).exists()])
+            if changed := Identity(known.held_out or known.train, {}).changes(Identity(now, {})):
+                problem = f"{shown.folder}: pictures have changed since {self.folder} was trained on them: {changed}"
+                raise PictureError(problem, cure="put them back, or give others: A B, or --root ROOT")
+        return split
 
     def checkpoint_file(self, pictures: int) -> Path:
         """The path of the checkpoint written after ``pictures``."""

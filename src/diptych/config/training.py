@@ -69,7 +69,7 @@ class DataConfig:
     skip_unpaired: bool = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."
     )
-    skip_unreadable: bool = option(
+    skip_unreadable: Adjustable[bool] = option(
         False, "Skip pictures that cannot be read, and pairs of different shapes, instead of stopping."
     )
     num_workers: Adjustable[NotNegative[int]] | None = option(

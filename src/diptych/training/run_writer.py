@@ -1,20 +1,15 @@
 """Writes the run folder during training: config, metrics, sample grids, report, checkpoints and models."""
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
 
 from diptych.atomic import atomic_write
 from diptych.data.encoding import Encoding
 from diptych.errors import RunError, os_cure, os_problem
 from diptych.inference.forward import Forward, inference_forwards
-from diptych.model import ModelCard, save_model, versions
+from diptych.model import ModelCard, save_model
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.grid import Block, draw_grid
 from diptych.monitoring.meters import GRADIENT, mean_over_ranks
@@ -27,6 +22,7 @@ from diptych.pair import Direction, DomainName
 from diptych.registry import kind_of
 from diptych.report.report import write_report
 from diptych.training.checkpoint import RankState, gather_rank_states, save_checkpoint
+from diptych.training.config_file import write_config
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 
@@ -211,39 +207,3 @@ def card_of(plan: Plan, state: State) -> ModelCard:
         pictures=state.pictures,
         ema=bool(state.ema),
     )
-
-
-def write_config(plan: Plan) -> None:
-    """Writes ``config.json``. A resumed run keeps the time and the command of its start."""
-    started = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parent": str(plan.parent) if plan.parent else None,
-        "command": command(),
-    }
-    before = plan.run.about() if plan.run.exists else {}
-    about = {
-        "versions": _history(before.get("versions", []), plan),
-        "total": plan.total,
-        "pictures": {
-            domain.name: {"folder": str(domain.folder), "number": len(domain), "sha256": domain.sha256}
-            for domain in plan.split.train
-        },
-        "held_out": {domain.name: [file.as_posix() for file in domain.files] for domain in plan.split.test},
-    }
-    plan.run.write_config(plan.config, {key: before.get(key, value) for key, value in started.items()} | about)
-
-
-def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """The versions and the number of processes that trained the run, each from a number of pictures on."""
-    earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
-    now = versions() | {"processes": plan.world.size}
-    if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:
-        return earlier
-    return [*earlier, {"from_pictures": plan.done} | now]
-
-
-def command() -> str:
-    """The command line that started this process."""
-    program = Path(sys.argv[0])
-    is_ours = program.name == "diptych" or program.parts[-2:] == ("diptych", "__main__.py")
-    return shlex.join(["diptych" if is_ours else sys.argv[0], *sys.argv[1:]])

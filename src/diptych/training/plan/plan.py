@@ -10,6 +10,7 @@ from diptych.config.constraints import check_ranges
 from diptych.data.cache import PictureCache
 from diptych.data.files import describe_unread
 from diptych.data.formats import UNREAD_CURE
+from diptych.data.identity import Identity, fingerprints
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
@@ -26,7 +27,8 @@ from diptych.training.distributed import SINGLE_RANK, World
 from diptych.training.plan.defaults import resolve
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import parse_time, total_pictures
-from diptych.training.plan.resume import forked, last_checkpoint, refuse_other_parent, resumed
+from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
+from diptych.training.plan.same_pictures import note_other_pictures, refuse_other_pictures
 
 NUM_SAMPLES = 20
 """Sample grids of a run by default."""
@@ -41,6 +43,8 @@ class Plan:
     run: Run
     names: Pair[str]
     split: Split
+    identity: Pair[Identity]
+    """By which the run knows its pictures."""
     channels: Pair[int]
     loader: Loader
     parent: Path | None
@@ -77,6 +81,7 @@ class Choices(NamedTuple):
     run: Run
     names: Pair[str]
     split: Split
+    identity: Pair[Identity]
     parent: Path | None
     done: int
 
@@ -94,9 +99,9 @@ def make_plan(
     choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
     config, data = choices.config, choices.config.data
     channels = Pair(data.channels_a or 0, data.channels_b or 0)
-    _, run, names, split, parent, done = choices
+    _, run, names, split, identity, parent, done = choices
     loader = _loader(config, run, split, channels, display)
-    plan = Plan(config, run, names, split, channels, loader, parent, done, world)
+    plan = Plan(config, run, names, split, identity, channels, loader, parent, done, world)
     if not plan.has_unresolved_length:
         if config.output.num_samples is None:
             plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
@@ -115,13 +120,17 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     run = origin if fork is None else Run(fork)
     refuse_among_pictures(run.folder, config.source)
     split = _find_pictures(config, display)
+    found = (part.map(lambda domain: fingerprints(domain.folder, domain.files)) for part in (split.train, split.test))
+    identity = Pair(*map(Identity, *found))
     parent = None
     if run.exists:
         if fork is not None:
             refuse_other_parent(run, origin)
-        config = resumed(config, run, split)
+        config, parent = resumed(config, run), parent_of(run)
+        refuse_other_pictures(run, split, identity, display)
     elif fork is not None:
         config, parent = forked(config, origin, display), last_checkpoint(origin)
+        note_other_pictures(origin, split, identity, display)
         config = _resolved(config, split, display)
     else:
         if config.optimiser.init_from is not None:
@@ -130,7 +139,7 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     if world_size > 1:
         _refuse_batch_norm(config)
     last = next(reversed(run.checkpoint_files()), parent)
-    return Choices(config, run, names, split, parent, int(last.stem) if last else 0)
+    return Choices(config, run, names, split, identity, parent, int(last.stem) if last else 0)
 
 
 def refuse_finished(plan: Plan) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from diptych.config import TrainConfig
 from diptych.config.constraints import adjustable, option_name
 from diptych.config_json import flatten
-from diptych.data.sources import Split
 from diptych.errors import OptionError, RunError
 from diptych.monitoring.progress import Display
 from diptych.run import Run
@@ -20,16 +19,16 @@ KEEPS_WEIGHTS = {"generator.dropout"}
 """Options of networks that a fork may change, unless the weights get other names."""
 
 
-def resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
-    """``config`` with its unset options taken from ``run``.
+def resumed(config: TrainConfig, run: Run) -> TrainConfig:
+    """``config`` with its unset options taken from ``run``, except where the pictures are.
 
     Raises:
-        RunError: an option that is not adjustable, or the pictures, differ from those of ``run``.
+        RunError: an option that is not adjustable differs from that of ``run``.
     """
     stored, length = run.config(), config.length
     if config.optimiser.init_from is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
-    config = replace(filled_from(config, stored), length=resumed_length(length, stored.length))
+    config = replace(filled_from(config, stored), source=config.source, length=resumed_length(length, stored.length))
     if config.length.time is not None and config.length.time == stored.length.time:
         fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
         config = replace(config, output=replace(config.output, num_samples=fewer))
@@ -37,12 +36,11 @@ def resumed(config: TrainConfig, run: Run, split: Split) -> TrainConfig:
         differences = describe_changes(forbidden, flatten(stored), flatten(config))
         cure = "give the same options, or --fork NEW_RUN to continue with others"
         raise RunError(f"{run.folder} was started with other options: {differences}", cure=cure)
-    _refuse_other_pictures(run, split)
     return config
 
 
 def forked(config: TrainConfig, origin: Run, display: Display) -> TrainConfig:
-    """``config`` with its unset options taken from ``origin``, the parent.
+    """``config`` with its unset options taken from ``origin``, the parent, except where the pictures are.
 
     Raises:
         RunError: a network differs from that of the parent.
@@ -52,7 +50,8 @@ def forked(config: TrainConfig, origin: Run, display: Display) -> TrainConfig:
     if config.optimiser.init_from not in (None, stored.optimiser.init_from):
         cure = "leave it out, or give --run NEW_RUN instead of --fork"
         raise OptionError("a fork starts from its parent's weights, and --init-from is given", cure=cure)
-    config = replace(filled_from(config, stored), length=forked_length(config.length, stored.length))
+    length = forked_length(config.length, stored.length)
+    config = replace(filled_from(config, stored), source=config.source, length=length)
     if config.optimiser.initialisation != stored.optimiser.initialisation:
         display.note("--initialisation has no effect: a fork starts from its parent's weights")
         kept = replace(config.optimiser, initialisation=stored.optimiser.initialisation)
@@ -78,6 +77,21 @@ def last_checkpoint(run: Run) -> Path:
     return files[-1]
 
 
+def parent_of(run: Run) -> Path | None:
+    """The checkpoint of another run from which the existing ``run`` starts, if it is a fork without one of its own.
+
+    Raises:
+        RunError: that checkpoint is gone.
+    """
+    parent = run.about().get("parent")
+    if not parent or run.checkpoint_files():
+        return None
+    if not Path(parent).is_file():
+        problem = f"{run.folder} has no checkpoint yet, and {parent}, from which it was forked, is gone"
+        raise RunError(problem, cure="fork again with another --fork NEW_RUN")
+    return Path(parent)
+
+
 def refuse_other_parent(fork: Run, origin: Run) -> None:
     """Raises ``RunError`` if the existing run ``fork`` is no fork of ``origin``."""
     parent = fork.about().get("parent")
@@ -97,11 +111,3 @@ def changed_options(before: TrainConfig, now: TrainConfig) -> list[str]:
 def describe_changes(keys: Collection[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The options ``keys`` of two flat configs, in words."""
     return ", ".join(f"{option_name(key)} was {before.get(key)} and is {now.get(key)}" for key in sorted(keys))
-
-
-def _refuse_other_pictures(run: Run, split: Split) -> None:
-    for domain, before in zip(split.train, run.about()["pictures"].values(), strict=True):
-        if domain.sha256 != before["sha256"]:
-            found, expected = f"other pictures ({len(domain)})", f"the run was started with ({before['number']})"
-            cure = "put them back, or give --fork NEW_RUN to continue with these"
-            raise RunError(f"{run.folder}: {domain.folder} has {found} than {expected}", cure=cure)

@@ -1,0 +1,55 @@
+"""What a run records of its start: options, pictures, versions and the command."""
+
+import os
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from diptych.data.identity import summary, write_identity
+from diptych.model import versions
+from diptych.training.plan.plan import Plan
+
+
+def write_config(plan: Plan) -> None:
+    """Writes ``config.json`` and ``pictures.json``. A resumed run keeps the time and the command of its start."""
+    run, source = plan.run, plan.config.source
+    started = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parent": str(plan.parent.absolute()) if plan.parent else None,
+        "command": command(),
+    }
+    before = run.about() if run.exists else {}
+    paths = {name: path for name, path in vars(source).items() if path is not None}
+    about = {
+        "versions": _history(before.get("versions", []), plan),
+        "total": plan.total,
+        "relative": {name: os.path.relpath(path, run.folder) for name, path in paths.items()},
+        "pictures": {
+            domain.name: {"folder": str(domain.folder.absolute())} | summary(found.train)
+            for domain, found in zip(plan.split.train, plan.identity, strict=True)
+        },
+        "held_out": {domain.name: [file.as_posix() for file in domain.files] for domain in plan.split.test},
+    }
+    write_identity(run.pictures_file, plan.identity)
+    absolute = replace(source, **{name: path.absolute() for name, path in paths.items()})
+    kept = {key: before.get(key, value) for key, value in started.items()}
+    run.write_config(replace(plan.config, source=absolute), kept | about)
+
+
+def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+    """The versions and the number of processes that trained the run, each from a number of pictures on."""
+    earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
+    now = versions() | {"processes": plan.world.size}
+    if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:
+        return earlier
+    return [*earlier, {"from_pictures": plan.done} | now]
+
+
+def command() -> str:
+    """The command line that started this process."""
+    program = Path(sys.argv[0])
+    is_ours = program.name == "diptych" or program.parts[-2:] == ("diptych", "__main__.py")
+    return shlex.join(["diptych" if is_ours else sys.argv[0], *sys.argv[1:]])
