@@ -24,6 +24,8 @@ all details (0.02 is a correlation of 0.99) and of the coarse details, which sel
 MAX_FLAT, NOISE = 8.0, 12.0
 """A picture is plain, and its noise is not compared, if the contrast of its thumbnail is below 12 standard errors of a
 pixel of the thumbnail, but at most 8 levels. So dark scans are compared by their own contrast."""
+LARGE = 1024
+"""Of a picture whose shorter side is a multiple of this, each second or third row and column are enough, and so on."""
 ROWS = 256
 
 
@@ -45,6 +47,8 @@ class Thumbnail(NamedTuple):
 def thumbnail(values: Array) -> Thumbnail:
     """The thumbnail of ``(H, W, C)``: each of its pixels is the mean of a part of the image."""
     small, variances = [], []
+    step = max(1, min(values.shape[:2]) // LARGE)
+    values = values[::step, ::step]
     for plane in map(scaled_to_eight_bits, np.moveaxis(values, 2, 0)):
         small.append(np.asarray(Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BOX)))
         variances.append(max(0.0, float(plane.var() - small[-1].var())))
