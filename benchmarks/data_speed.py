@@ -20,7 +20,7 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
-from diptych.data.encoding import to_network
+from diptych.data.encoding import Encoding, to_network
 from diptych.data.files import Domain, find_domain
 from diptych.data.formats.reading import open_picture, read_picture
 from diptych.data.loader import Loader, Reader
@@ -83,7 +83,7 @@ def exact(path: Path) -> object:
 
 def loader(domains: Pair[Domain], data: DataConfig, make: Callable[[], PictureCache]) -> Loader:
     """A loader that returns each picture once per epoch."""
-    readers = domains.map(lambda domain: Reader(domain, data, channels=CHANNELS, stride=STRIDE, cache=make()))
+    readers = domains.map(lambda domain: Reader(domain, data, encoding=Encoding(CHANNELS), stride=STRIDE, cache=make()))
     return Loader(readers, data, seed=0, batch_size=1, paired=True)
 
 

@@ -6,33 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diptych.config import DataConfig, LengthConfig, OutputConfig, SourceConfig
+from diptych.config import DataConfig, LengthConfig, OutputConfig
 from diptych.data.files import find_domain
 from diptych.model import load_model
 from diptych.monitoring.samples import sample_pictures
 from diptych.pair import Pair
 from diptych.training.loop import train
+from helpers.blobs import write_pairs
 from helpers.runs import PIX2PIX, TINY
-
-Y, X = np.mgrid[:40, :40]
-
-
-def blobs(index):
-    """(40, 40) uint8: soft spots on black."""
-    rng = np.random.default_rng(index)
-    spots = [rng.uniform((40, 0, 0, 40), (120, 40, 40, 300)) for _ in range(6)]
-    light = sum(height * np.exp(-((X - left) ** 2 + (Y - top) ** 2) / width) for height, left, top, width in spots)
-    return light.clip(0, 255).astype(np.uint8)
-
-
-def write_pairs(root, *, number, stored):
-    """Pictures, and the same inverted; ``stored`` converts the 8-bit values."""
-    for name, sign in (("a", 1), ("b", -1)):
-        (root / name).mkdir(parents=True)
-        for index in range(number):
-            values = blobs(index) if sign == 1 else 255 - blobs(index)
-            Image.fromarray(stored(values)).save(root / name / f"{index:02}.png")
-    return SourceConfig(a=root / "a", b=root / "b")
 
 
 def deep(values):

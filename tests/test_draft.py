@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diptych.config import CycleganConfig, DataConfig
+from diptych.data.encoding import Encoding
 from diptych.data.files import Domain
 from diptych.data.formats.pillow import reduction
 from diptych.data.formats.reading import read_picture
@@ -59,7 +60,7 @@ def saved(path, values, **options):
 
 def read(path, *, draft, half=None, channels=3, **options):
     data = DataConfig(**({"load_size": SIZE, "crop_size": 32} | options), draft=draft)
-    return Reader(Domain("x", path.parent, (Path(path.name),), half), data, channels=channels, stride=4)(0)
+    return Reader(Domain("x", path.parent, (Path(path.name),), half), data, encoding=Encoding(channels), stride=4)(0)
 
 
 def difference(path, **options):
@@ -74,7 +75,7 @@ def is_reduced(path, **options):
     reader = Reader(
         Domain("x", path.parent, (Path(path.name),), options.pop("half", None)),
         DataConfig(**({"load_size": SIZE, "crop_size": 32} | options)),
-        channels=3,
+        encoding=Encoding(3),
         stride=4,
     )
     whole, decoded = read_picture(path).values.shape, []

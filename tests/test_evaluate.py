@@ -16,6 +16,7 @@ from torchmetrics.image.fid import _compute_fid
 import diptych
 from diptych.cli import main, parse
 from diptych.config import LengthConfig, SourceConfig
+from diptych.data.transforms import nearest_resized
 from diptych.errors import OptionError, PictureError, UserError
 from diptych.evaluation import distances
 from diptych.evaluation.evaluate import evaluate
@@ -26,7 +27,6 @@ from diptych.evaluation.label_maps import (
     find_palette,
     label_scores,
     labels_of,
-    nearest_resized,
     read_palette,
 )
 from diptych.evaluation.metrics import l1, mean_psnr, psnr, ssim

@@ -45,6 +45,8 @@ CHANGES = {
     "data.crop_size": 64,
     "data.channels_a": 1,
     "data.channels_b": 1,
+    "data.range_a": "0 200",
+    "data.range_b": "0 200",
     "data.holdout": 1,
     "data.num_workers": 0,
     "optimiser.init_from": "parent",

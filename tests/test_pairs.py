@@ -19,6 +19,7 @@ from diptych.config import (
     SourceConfig,
     UnetConfig,
 )
+from diptych.data.encoding import Encoding
 from diptych.data.files import folded_name
 from diptych.data.loader import Loader, Reader
 from diptych.data.pairing import common_names, shapes_agree
@@ -206,7 +207,7 @@ def loader(split, *, resize="square", **data):
     config = DataConfig(resize=resize, load_size=36, crop_size=32, num_workers=0, **data)
     if resize == "width":
         config = replace(config, load_size=38)
-    readers = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4, paired=split.train))
+    readers = split.train.map(lambda domain: Reader(domain, config, encoding=Encoding(3), stride=4, paired=split.train))
     return Loader(readers, config, seed=3, batch_size=4, paired=True)
 
 
@@ -232,7 +233,7 @@ def test_side_by_side_pictures_are_cut_in_halves(tmp_path):
     split = find_split(SourceConfig(root=root), paired=True)
     assert (len(split.train.a), len(split.test.b)) == (24, 4)
     config = DataConfig(resize="none", crop_size=32, load_size=36)
-    halves = split.train.map(lambda domain: Reader(domain, config, channels=3, stride=4)(0))
+    halves = split.train.map(lambda domain: Reader(domain, config, encoding=Encoding(3), stride=4)(0))
     assert np.array_equal(halves.a, np.asarray(square(0, ORANGE)))
     assert np.array_equal(halves.b, np.asarray(square(0, BLUE)))
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
+from diptych.data.encoding import Encoding
 from diptych.data.files import find_domain
 from diptych.data.loader import Loader, Reader
 from diptych.data.sampling import draw_unpaired, epoch_size, order
@@ -121,7 +122,7 @@ def loader(folders, *, num_workers=0, memory=2**20, disk=0, seed=3, batch_size=3
     data = DataConfig(load_size=20, crop_size=16, num_workers=num_workers, draft=draft)
     readers = folders.map(
         lambda folder: Reader(
-            find_domain("x", folder), data, channels=3, stride=4, cache=PictureCache(memory, disk_bytes=disk)
+            find_domain("x", folder), data, encoding=Encoding(3), stride=4, cache=PictureCache(memory, disk_bytes=disk)
         )
     )
     return Loader(readers, data, seed=seed, batch_size=batch_size)

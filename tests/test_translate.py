@@ -635,7 +635,7 @@ main(sys.argv[1:])
 
 def reader(folder, *, skip, report, channels=3):
     data = DataConfig(load_size=20, crop_size=16, skip_unreadable=skip, num_workers=1)
-    return Reader(find_domain("x", folder), data, channels=channels, stride=4, report=report)
+    return Reader(find_domain("x", folder), data, encoding=Encoding(channels), stride=4, report=report)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -675,7 +675,7 @@ def test_a_domain_of_one_kind_that_is_not_used_is_refused_as_that_kind_without_t
 def test_training_keeps_16_bits_of_colour(tmp_path):
     values = noise(16, 16, 3, dtype=np.uint16)
     tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb")
-    read = Reader(find_domain("x", tmp_path), DataConfig(load_size=16, crop_size=16), channels=3, stride=4)
+    read = Reader(find_domain("x", tmp_path), DataConfig(load_size=16, crop_size=16), encoding=Encoding(3), stride=4)
     np.testing.assert_array_equal(read(0), values)
 
 
@@ -714,7 +714,7 @@ def test_pictures_of_different_sizes_cannot_share_a_batch(tmp_path):
         (tmp_path / "in").mkdir(exist_ok=True)
         saved(tmp_path / "in" / f"{index}.png", Image.new("RGB", size))
     data = DataConfig(resize="none", load_size=20, crop_size=0)
-    read = Reader(find_domain("x", Path(tmp_path / "in")), data, channels=3, stride=4)
+    read = Reader(find_domain("x", Path(tmp_path / "in")), data, encoding=Encoding(3), stride=4)
     with pytest.raises(PictureError, match="pictures of 16×16 and 32×16 cannot share a batch: give a crop size"):
         Loader(Pair(read, read), data, seed=0, batch_size=8).batch(0)
 

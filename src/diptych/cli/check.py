@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from diptych.config import SourceConfig
 from diptych.config.constraints import option
+from diptych.pair import Pair
 
 if TYPE_CHECKING:
     from diptych.training.inspection import Inspection
@@ -35,6 +36,10 @@ class Check:
         "Method to check for; one that needs pairs, such as pix2pix, checks the pairs too. By default cyclegan, or "
         "pix2pix if the root has a folder train of side-by-side pictures.",
     )
+    range_a: str | None = option(
+        None, "Values of domain A that become black and white, such as 0 4095, or auto, as in train.", "LOW HIGH"
+    )
+    range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
     preset: Literal["default", "paper"] = option("default", "Preset for the defaults and the estimate.")
     estimate: bool = option(True, "Run some updates to estimate the time and the memory that training needs.")
     json: bool = option(False, "Print everything as JSON.")
@@ -42,7 +47,13 @@ class Check:
     def __call__(self) -> int:
         from diptych.training.inspection import inspect
 
-        report = inspect(self.source, method=self.method, preset=self.preset, with_estimate=self.estimate)
+        report = inspect(
+            self.source,
+            method=self.method,
+            preset=self.preset,
+            with_estimate=self.estimate,
+            ranges=Pair(self.range_a, self.range_b),
+        )
         severities = {finding.severity for finding in report.findings}
         code = EXIT_ERRORS if "error" in severities else EXIT_WARNINGS if "warning" in severities else 0
         if self.json:

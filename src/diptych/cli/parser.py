@@ -60,6 +60,8 @@ def scan(command: str, kind: type[Any], words: Sequence[str]) -> Given:
             value = value if equals else next(rest, "--")
             if not equals and value.startswith("--"):
                 raise OptionError(f"{name} has no value", cure=f"give {name} {option.metavar}")
+            if not equals and option.metavar == "LOW HIGH" and value != "auto":
+                value = f"{value} {next(rest, '')}"
             values[option.name] = value
             if option.registry is not None:
                 _refuse_original_value(option, value)

@@ -18,6 +18,7 @@ from diptych.config.methods import CycleganConfig, Initialisation, MethodConfig
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig
 
 Resize = Literal["square", "shorter", "width", "none"]
+Interpolation = Literal["bicubic", "nearest"]
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -61,6 +62,17 @@ class DataConfig:
     channels_b: GreyOrColour | None = option(
         None, "Channels of domain B: 1 (grey) or 3 (RGB). By default 1 if every picture is stored as grey."
     )
+    range_a: str | None = option(
+        None,
+        "Values of domain A that become black and white, such as 0 4095; others are clipped. auto measures them once "
+        "(0.1 to 99.9 % of the values) and stores them. By default the whole range of the file's type.",
+        "LOW HIGH",
+    )
+    range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
+    interpolation_a: Interpolation = option(
+        "bicubic", "How pictures of domain A are resized; nearest mixes no values, for label maps."
+    )
+    interpolation_b: Interpolation = option("bicubic", "The same for domain B.")
     holdout: NotNegative[int] | None = option(
         None,
         "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "

@@ -3,13 +3,18 @@
 The only file that knows 255, 65535 and [-1, 1]. Networks use float32 in [-1, 1]; scores and displays use 8 bits.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from diptych.config import DataConfig, Interpolation
+from diptych.errors import OptionError
+from diptych.pair import Pair
 
 Array = NDArray[Any]
 Depth = Literal["uint8", "uint16"]
@@ -24,13 +29,18 @@ GREY, RGB = 1, 3
 
 @dataclass(frozen=True)
 class Encoding:
-    """Type and channels of an image's values. They use the whole range of the type, from 0 to ``peak``.
+    """Channels, type and range of an image's values, and how it is resized.
 
-    A domain's encoding has 8 bits, but its 16-bit images keep their depth in training and translation.
+    Without a range, values use the whole range of the type, from 0 to ``peak``. A domain's encoding then has 8 bits,
+    but its 16-bit images keep their depth in training and translation.
     """
 
     channels: int
     dtype: Depth = "uint8"
+    low: float | None = None
+    high: float | None = None
+    """The values that become -1 and 1; others are clipped. Both are None if there is no range."""
+    interpolation: Interpolation = "bicubic"
 
     @classmethod
     def of(cls, values: Array) -> "Encoding":
@@ -46,6 +56,67 @@ class Encoding:
     def is_deep(self) -> bool:
         """Whether values have more than 8 bits."""
         return self.peak > PEAK
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values that become -1 and 1 in images of ``dtype``."""
+        return (0, self.peak) if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def has_range(self) -> bool:
+        return self.high is not None
+
+    def normalised(self, values: Array) -> Array:
+        """``values`` of a file, uint8 or uint16, with ``limits`` mapped to the whole range of the returned type."""
+        if not self.has_range:
+            return narrowed(values)
+        low, high = self.limits
+        peak = np.iinfo(np.uint16).max
+        scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(peak / (high - low))
+        return narrowed(np.rint(scaled).clip(0, peak).astype(np.uint16))
+
+
+def with_checked_ranges(data: DataConfig) -> DataConfig:
+    """``data`` with each range written in one way, so that equal ranges are equal texts.
+
+    Raises:
+        OptionError: a range is neither two numbers nor auto.
+    """
+    checked = {name: getattr(data, name) for name in ("range_a", "range_b")}
+    for name, text in checked.items():
+        if text not in (None, "auto"):
+            checked[name] = range_text(_parsed(text, name.replace("_", "-")))
+    return replace(data, **checked)
+
+
+def range_text(limits: tuple[float, float]) -> str:
+    """``limits`` as in the options ``--range-a`` and ``--range-b``."""
+    return " ".join(f"{value:.10g}" for value in limits)
+
+
+def _parsed(text: str, option: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split())
+    except ValueError:
+        low = high = math.nan
+    if not 0 <= low < high <= np.iinfo(np.uint16).max:
+        cure = "give two numbers from 0 to 65535, the lower one first, or auto"
+        raise OptionError(f"{option} is {text!r}", cure=cure)
+    return low, high
+
+
+def encodings_of(data: DataConfig) -> Pair[Encoding]:
+    """The encodings of the two domains; ``data`` is resolved."""
+
+    def of(channels: int | None, text: str | None, interpolation: Interpolation) -> Encoding:
+        if text is None:
+            return Encoding(channels or 0, interpolation=interpolation)
+        low, high = _parsed(text, "range")
+        return Encoding(channels or 0, "uint8" if high <= PEAK else "uint16", low, high, interpolation)
+
+    return Pair(
+        of(data.channels_a, data.range_a, data.interpolation_a), of(data.channels_b, data.range_b, data.interpolation_b)
+    )
 
 
 def eight_bits(values: Array) -> Array:
@@ -76,11 +147,12 @@ def to_network(
     return (moved / (PEAK / 2) - 1).contiguous(memory_format=memory_format)
 
 
-def from_network(batch: Tensor, dtype: Depth = "uint8") -> Array:
-    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, rounded to the nearest and clamped; NaN gives 0."""
-    peak = np.iinfo(dtype).max
-    values = (batch.float() + 1) * (peak / 2)
-    return values.nan_to_num(0).round().clamp(0, peak).permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+def from_network(batch: Tensor, dtype: Depth = "uint8", *, limits: tuple[float, float] | None = None) -> Array:
+    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, clamped to ``limits`` (by default the type's) and
+    rounded to the nearest; NaN gives the lower one."""
+    low, high = limits or (0, np.iinfo(dtype).max)
+    values = (batch.float() + 1) * ((high - low) / 2) + low
+    return values.nan_to_num(low).clamp(low, high).round().permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
 
 
 def rounded_to_eight_bits(batch: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
-from diptych.data.encoding import Array, narrowed
+from diptych.data.encoding import Array, Encoding
 from diptych.data.files import Domain
 from diptych.data.formats.reading import open_picture
 from diptych.data.image import with_channels
@@ -30,7 +30,7 @@ BATCHES_AHEAD = 2
 
 
 class Reader:
-    """The images of a domain by index: decoded, resized, converted to ``channels``, and kept in ``cache``.
+    """The images of a domain by index: decoded, converted to ``encoding``, resized, and kept in ``cache``.
 
     If the domain is one of two ``paired`` ones, its images get the same size as their partners.
 
@@ -43,19 +43,19 @@ class Reader:
         domain: Domain,
         data: DataConfig,
         *,
-        channels: int,
+        encoding: Encoding,
         stride: int,
         paired: Pair[Domain] | None = None,
         cache: PictureCache | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.domain, self.data, self.channels, self.stride = domain, data, channels, stride
+        self.domain, self.data, self.encoding, self.stride = domain, data, encoding, stride
         self.paired, self.cache, self.report = paired, cache or PictureCache(), report
         self.reported: set[str] = set()
         self.lock = threading.Lock()
 
     def __call__(self, index: int) -> Array:
-        """``(H, W, channels)``, uint8 or uint16, of the fitted size.
+        """``(H, W, C)``, uint8 or uint16 over the whole range of the type, of the fitted size.
 
         Raises:
             PictureError: it cannot be read.
@@ -82,17 +82,18 @@ class Reader:
 
     def _decode(self, index: int) -> Array:
         half, columns = self.domain.half, 1 if self.domain.half is None else 2
-        size = common_size(self.paired, index) if self.paired else None
+        size, interpolation = common_size(self.paired, index) if self.paired else None, self.encoding.interpolation
         with open_picture(self.domain.path(index)) as file:
             target = None
-            if self.data.draft and file.can_be_reduced:
+            if self.data.draft and file.can_be_reduced and interpolation == "bicubic":
                 width, height = file.size
                 target = fitted_size(*(size or (width // columns, height)), self.data, stride=self.stride)
             image = file.decode(target, columns=columns)
         if image.note:
             self._report_once(image.note)
-        values = narrowed(with_channels(half_of(image.values, half), self.channels))
-        return fit(values, self.data, stride=self.stride, size=size, draft=self.data.draft)
+        values = self.encoding.normalised(with_channels(half_of(image.values, half), self.encoding.channels))
+        draft = self.data.draft
+        return fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
 
     def _report_once(self, message: str) -> None:
         with self.lock:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from diptych.config import DataConfig
+from diptych.config import DataConfig, Interpolation
 from diptych.data.encoding import Array, Encoding, scaled_to_eight_bits
 from diptych.data.files import Half
 from diptych.data.image import to_pillow
@@ -42,13 +42,17 @@ def half_of(values: Array, half: Half | None) -> Array:
     return {None: values, "left": values[:, : width // 2], "right": values[:, (width + 1) // 2 :]}[half]
 
 
-def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Array:
-    """``(H, W, C)`` to ``(height, width, C)`` of the same type, by Pillow's antialiased bicubic filter.
+def resize(
+    values: Array, width: int, height: int, *, interpolation: Interpolation = "bicubic", draft: bool = False
+) -> Array:
+    """``(H, W, C)`` to ``(height, width, C)`` of the same type: by Pillow's antialiased bicubic filter, or ``nearest``.
 
     ``draft`` uses torch's filter for 8 bits: faster and equal, except that some values are rounded differently.
     """
     if values.shape[:2] == (height, width):
         return values
+    if interpolation == "nearest":
+        return nearest_resized(values, height, width)
     if values.dtype == np.uint8:
         if draft:
             whole = torch.from_numpy(np.require(values, requirements=["C", "W"])).permute(2, 0, 1)[None]
@@ -63,18 +67,39 @@ def resize(values: Array, width: int, height: int, *, draft: bool = False) -> Ar
     return rounded
 
 
+def nearest_resized(values: Array, height: int, width: int) -> Array:
+    """``(H, W, ...)`` resized: each pixel takes the value at its centre."""
+    rows = ((np.arange(height) + 0.5) * values.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * values.shape[1] / width).astype(int)
+    return np.asarray(values[rows[:, None], columns])
+
+
 def fit(
-    values: Array, data: DataConfig, *, stride: int, size: tuple[int, int] | None = None, draft: bool = False
+    values: Array,
+    data: DataConfig,
+    *,
+    stride: int,
+    size: tuple[int, int] | None = None,
+    interpolation: Interpolation = "bicubic",
+    draft: bool = False,
 ) -> Array:
     """``(H, W, C)`` resized to the ``fitted_size`` of ``size`` (width, height), by default its own."""
     width, height = size or (values.shape[1], values.shape[0])
-    return resize(values, *fitted_size(width, height, data, stride=stride), draft=draft)
+    target = fitted_size(width, height, data, stride=stride)
+    return resize(values, *target, interpolation=interpolation, draft=draft)
 
 
-def fit_whole(values: Array, data: DataConfig, *, stride: int, size: tuple[int, int] | None = None) -> Array:
+def fit_whole(
+    values: Array,
+    data: DataConfig,
+    *,
+    stride: int,
+    size: tuple[int, int] | None = None,
+    interpolation: Interpolation = "bicubic",
+) -> Array:
     """``(H, W, C)`` resized as in training, but to the crop size instead of the load size, and not cropped."""
     whole = replace(data, load_size=data.crop_size or data.load_size, crop_size=0)
-    return fit(values, whole, stride=stride, size=size)
+    return fit(values, whole, stride=stride, size=size, interpolation=interpolation)
 
 
 def fitted_size(width: int, height: int, data: DataConfig, *, stride: int) -> tuple[int, int]:

@@ -27,9 +27,9 @@ MIN_TO_EVALUATE = 2
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: resized by
-    ``fit_whole``, with the channels of the domain's ``encoding``. Those of two ``paired`` domains get the same size as
-    their partners."""
+    """The pictures of a domain by index, ``(H, W, C)`` uint8, as input for the model with ``card``: converted to
+    8 bits with the channels and the range of the domain's ``encoding``, and resized by ``fit_whole``. Those of two
+    ``paired`` domains get the same size as their partners."""
 
     domain: Domain
     card: ModelCard
@@ -45,11 +45,13 @@ class Pictures:
     def __getitem__(self, index: int) -> Array:
         values = with_channels(self.original(index), self.encoding.channels)
         size = common_size(self.paired, index) if self.paired else None
-        return fit_whole(values, self.card.data, stride=self.card.generator.stride, size=size)
+        stride, interpolation = self.card.generator.stride, self.encoding.interpolation
+        return fit_whole(values, self.card.data, stride=stride, size=size, interpolation=interpolation)
 
     def original(self, index: int) -> Array:
         """The picture at its own size and channels, in 8 bits."""
-        return eight_bits(half_of(read_picture(self.domain.path(index)).values, self.domain.half))
+        values = half_of(read_picture(self.domain.path(index)).values, self.domain.half)
+        return eight_bits(self.encoding.normalised(values))
 
     @property
     def contents_sha256(self) -> str:

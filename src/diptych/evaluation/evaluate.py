@@ -1,7 +1,7 @@
 """Evaluates a model: scores of each direction beside their reference values, and the protocol."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from diptych.config import DeviceName, Direction, SourceConfig
-from diptych.data.encoding import Array
+from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.image import with_channels
 from diptych.data.pairing import common_names
 from diptych.device import resolve_device
@@ -81,6 +81,8 @@ def evaluate(
     card = loaded.card
     network = load_features(features, device=device)
     pictures, paired = find_pictures_for(path, card, SourceConfig(**paths), pairs=pairs, report=report)
+    # The pictures have 8 bits, with their ranges applied.
+    loaded = replace(loaded, card=replace(card, encodings=card.channels.map(Encoding)))
     palette = _palette(loaded, pictures, label_maps, colours, paired=paired)
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         report("features of the real pictures")
@@ -149,9 +151,9 @@ def _palette(
         raise OptionError(f"the model does not translate into {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
         raise OptionError("label maps are only scored in pairs", cure="add --pairs, for pairs of equal names")
-    if colours is not None:
-        return read_palette(Path(colours))
     domain = getattr(pictures, label_maps)
+    if colours is not None:
+        return eight_bits(domain.encoding.normalised(read_palette(Path(colours))))
     return find_palette(domain.original(index) for index in range(len(domain)))
 
 

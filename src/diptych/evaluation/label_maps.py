@@ -65,13 +65,6 @@ def labels_of(picture: Array, palette: Array) -> Labels:
     return np.concatenate([((c - colours) ** 2).sum(2).argmin(1) for c in chunks]).reshape(picture.shape[:2])
 
 
-def nearest_resized(labels: Labels, height: int, width: int) -> Labels:
-    """``labels`` resized: each pixel takes the label at its centre."""
-    rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(int)
-    return np.asarray(labels[rows[:, None], columns])
-
-
 def confusion(labels: Labels, reference: Labels, num_classes: int) -> NDArray[np.int64]:
     """The confusion matrix ``(K, K)``: the number of pixels of each true class (row) and predicted class (column)."""
     counts = np.bincount((reference * num_classes + labels).reshape(-1), minlength=num_classes**2)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from diptych.data.encoding import Array
-from diptych.data.transforms import resize
+from diptych.data.transforms import nearest_resized, resize
 from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
-from diptych.evaluation.label_maps import confusion, label_scores, labels_of, nearest_resized
+from diptych.evaluation.label_maps import confusion, label_scores, labels_of
 from diptych.evaluation.metrics import l1, psnr, ssim
 from diptych.rng import Stream, generator
 
@@ -54,7 +54,8 @@ def measure(
             output = translate(picture)
             height, width = output.shape[:2]
             if target.paired:
-                reference = resize(target.pictures[index], width, height)
+                interpolation = target.pictures.encoding.interpolation
+                reference = resize(target.pictures[index], width, height, interpolation=interpolation)
                 for metric in (psnr, ssim, l1):
                     values[metric.__name__].append(metric(output, reference))
             if target.palette is not None:
@@ -68,7 +69,7 @@ def measure(
             yield output
 
     features = network(translations())
-    if reverse is not None and source.encoding == target.pictures.encoding:
+    if reverse is not None and source.encoding.channels == target.pictures.encoding.channels:
         values["identity_l1"] = [l1(translate(picture), picture) for picture in target.pictures]
     scores = compare(target.features, features, seed) | {"diversity": distances.diversity(features)}
     if target.paired:

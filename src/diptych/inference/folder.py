@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from diptych.data.encoding import Encoding, eight_bits
 from diptych.data.files import Half, describe_unread, find_pictures
 from diptych.data.formats import SUFFIXES
 from diptych.data.formats.pillow import storable, write_picture
 from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
+from diptych.data.used_values import NOTABLE
 from diptych.errors import OptionError, PictureError, did_you_mean_path, disk_errors
 from diptych.inference.translator import Translator
 from diptych.memory import shortage
@@ -96,8 +100,8 @@ def translate_files(
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
     ``half`` translates only that half of each image. ``report`` gets a line for each failure and each note (such
-    as ignored frames), and one for the first image whose scale differs much from training, that looks like a pair, or
-    that has a georeference. ``advance`` is called after each image.
+    as ignored frames), and one for the first image that differs much from training in scale or in its range of values,
+    that looks like a pair, or that has a georeference. ``advance`` is called after each image.
 
     Raises:
         UserError: the disk is full or read-only.
@@ -110,12 +114,12 @@ def translate_files(
         try:
             _refuse_too_large(translator, source)
             picture = _half_of(read_picture(source), half)
-            for warning in (_scale_warning, _pair_warning, _georeference_warning):
+            for warning in (_scale_warning, _pair_warning, _georeference_warning, _range_warning):
                 if warning not in warned and (words := warning(translator, picture, source, size, half)):
                     warned.add(warning)
                     report(words)
             sized = translator.at_training_size(picture) if size == "training" else picture
-            translation = storable(translator(sized), target)
+            translation = storable(_shown(translator(sized), translator.encoding_out, target), target)
             for note in filter(None, (picture.note, translation.note)):
                 report(note)
             with disk_errors(target):
@@ -168,3 +172,25 @@ def _georeference_warning(
 ) -> str:
     del translator, size, half
     return f"{source} is georeferenced: translations are not" if picture.is_georeferenced else ""
+
+
+def _range_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
+    del size, half
+    encoding = translator.encoding_in
+    low, high = encoding.limits
+    trained = f"training saw values from {low:g} to {high:g}"
+    if not encoding.has_range:
+        return ""
+    if high > picture.encoding.peak:
+        return f"{source} has 8 bits, but {trained}: give pictures like those of training"
+    outside = np.mean((picture.values < low) | (picture.values > high))
+    return f"{source}: {outside:.0%} of the values are clipped, since {trained}" if outside > NOTABLE else ""
+
+
+def _shown(image: DecodedImage, encoding: Encoding, path: Path) -> DecodedImage:
+    """``image`` with values of a 16-bit range over the whole type, if the format of ``path`` holds only 8 bits."""
+    if not (encoding.has_range and encoding.is_deep) or not storable(image, path).note:
+        return image
+    low, high = encoding.limits
+    note = f"{path} cannot hold values from {low:g} to {high:g}: they are written as 0 to 255"
+    return image._replace(values=eight_bits(encoding.normalised(image.values)), note=note)

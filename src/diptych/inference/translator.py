@@ -37,7 +37,8 @@ class Translator:
 
     ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
     ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If A and B
-    differ in channels, the result has those of the target domain. Pillow images in colour have 8 bits. Transparency
+    differ in channels, the result has those of the target domain. If the target domain has a range, the result has its
+    values, in uint8 if they fit, else in uint16. Pillow images in colour have 8 bits. Transparency
     is kept; the network sees a transparent image on white. Other Pillow modes become the nearest of L, LA, RGB and
     RGBA.
 
@@ -60,6 +61,7 @@ class Translator:
         self.forward, self.full_precision, self.free_memory = forward, full_precision or forward, free_memory
         self.card, self.direction = card, direction
         self.channels_in, self.channels_out = card.channels.along(direction)
+        self.encoding_in, self.encoding_out = card.encodings.along(direction)
         self.source, self.target = card.names.along(direction)
 
     @classmethod
@@ -145,15 +147,17 @@ class Translator:
     def _translate_alike(self, images: list[DecodedImage]) -> list[Array]:
         """The translations of images of one size and depth."""
         height, width = images[0].values.shape[:2]
-        encoding, several = images[0].encoding, len(images) > 1
+        encoding = self.encoding_out if self.encoding_out.has_range else images[0].encoding
+        is_deep, several = encoding.is_deep or images[0].encoding.is_deep, len(images) > 1
         what = f"{len(images)} images of {width}×{height} pixels" if several else f"{width}×{height} pixels"
         cure = "give fewer at a time" if several else "give a smaller image, or its training size (--size training)"
-        if lack := self.lacks_memory(width, height, number=len(images), is_deep=encoding.is_deep):
+        if lack := self.lacks_memory(width, height, number=len(images), is_deep=is_deep):
             raise PictureError(f"{what} need {lack}", cure=cure)
-        forward = self.full_precision if encoding.is_deep else self.forward  # bf16 has only 8 significant bits
+        forward = self.full_precision if is_deep else self.forward  # bf16 has only 8 significant bits
         try:
-            batch = to_network(stack([with_channels(image.values, self.channels_in) for image in images]))
-            outputs = from_network(self._at_any_size(forward, batch), encoding.dtype)
+            inputs = [self.encoding_in.normalised(with_channels(image.values, self.channels_in)) for image in images]
+            batch = to_network(stack(inputs))
+            outputs = from_network(self._at_any_size(forward, batch), encoding.dtype, limits=encoding.limits)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -171,7 +175,8 @@ class Translator:
 
     def at_training_size(self, picture: DecodedImage) -> DecodedImage:
         """``picture`` and its transparency at the size that training saw: see ``fit_whole``."""
-        values = fit_whole(picture.values, self.card.data, stride=self.card.generator.stride)
+        stride, interpolation = self.card.generator.stride, self.encoding_in.interpolation
+        values = fit_whole(picture.values, self.card.data, stride=stride, interpolation=interpolation)
         height, width = values.shape[:2]
         alpha = None if picture.alpha is None else resize(picture.alpha[:, :, None], width, height)[:, :, 0]
         return DecodedImage(values, alpha, picture.note)

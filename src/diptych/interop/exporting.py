@@ -45,6 +45,9 @@ def export_original(source: Path, folder: Path) -> ExportedModel:
         raise WeightsError(f"{folder} is a file", cure="give a folder to write to")
     model = load_model(source, discriminators=True)
     _check_supported(source, model.card.generator)
+    if any(encoding.has_range for encoding in model.card.encodings):
+        cure = "export a run that was trained without --range-a and --range-b"
+        raise WeightsError(f"{source} has a range of values, which the original code does not have", cure=cure)
     discriminators = model.discriminators or _last_discriminators(Run(source), model.card.channels)
     networks: dict[Role, nn.Module] = dict([*model.networks.items(), *discriminators.items()])
     if any(isinstance(layer, BlurDown | BlurUp) for network in networks.values() for layer in network.modules()):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diptych.config import Direction, TrainConfig
-from diptych.data.encoding import Array, eight_bits, from_network, to_network
+from diptych.data.encoding import Array, eight_bits, encodings_of, from_network, to_network
 from diptych.data.files import Domain, by_hash
 from diptych.data.loader import Reader
 from diptych.data.survey import USABLE
@@ -31,10 +31,9 @@ def sample_pictures(domains: Pair[Domain], config: TrainConfig, number: int = MA
         PictureError: a picture cannot be read, or none of a domain can.
     """
     data, stride = config.data, config.generator.stride
-    channels = Pair(data.channels_a or 0, data.channels_b or 0)
     paired = domains if config.method.paired else None
     make = partial(Reader, data=data, stride=stride, paired=paired)
-    readers = domains.map(lambda domain, number: make(domain, channels=number), channels)
+    readers = domains.map(lambda domain, encoding: make(domain, encoding=encoding), encodings_of(data))
     if paired:
         rows = _readable(*readers, number=number)
         return Pair([a for a, _ in rows], [b for _, b in rows])

@@ -12,11 +12,12 @@ from rich.progress import Progress
 from diptych.config import SourceConfig, TrainConfig
 from diptych.config_json import flatten
 from diptych.data.check import Finding, check, in_order
-from diptych.data.encoding import hex_colour
+from diptych.data.encoding import hex_colour, with_checked_ranges
 from diptych.data.examine import Examined, PictureFacts, Summary, examine, summarise
 from diptych.data.layouts import is_side_by_side
 from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
+from diptych.data.used_values import measure, range_findings, with_measured_ranges
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 from diptych.presets import PRESETS
@@ -83,25 +84,39 @@ class Inspection:
         }
 
 
-def inspect(source: SourceConfig, *, method: str | None = None, preset: str, with_estimate: bool) -> Inspection:
+NO_RANGES: Pair[str | None] = Pair(None, None)
+
+
+def inspect(
+    source: SourceConfig,
+    *,
+    method: str | None = None,
+    preset: str,
+    with_estimate: bool,
+    ranges: Pair[str | None] = NO_RANGES,
+) -> Inspection:
     """Reads all pictures of ``source``. With ``with_estimate``, also runs a few updates if training can start.
 
-    ``method`` is a kind; by default pix2pix for pictures side by side, else cyclegan.
+    ``method`` is a kind; by default pix2pix for pictures side by side, else cyclegan. ``ranges`` are those of a
+    ``DataConfig``.
 
     Raises:
         UserError: a folder is missing or empty, or ``source`` names no folder.
     """
     usual = "pix2pix" if source.root is not None and is_side_by_side(source.root) else "cyclegan"
     requested = replace(PRESETS[preset](METHODS.config(method or usual)()), source=source)
+    data = with_checked_ranges(replace(requested.data, range_a=ranges.a, range_b=ranges.b))
     paired = requested.method.paired
     split, found = _find(source, paired=paired)
     pairs_fit = paired and all(finding.kind != "unpaired" for finding in found)
     train, test = _examine(split)
-    data, config, needs = requested.data, None, None
+    config, needs = None, None
     try:
         surveys = train.map(lambda part: survey(part.domain, skip_unreadable=True))
-        data = resolve_data(requested.data, surveys)
-        config = resolve(requested, surveys)
+        used = measure(data, split.train)
+        data = resolve_data(with_measured_ranges(data, used), surveys)
+        found += range_findings(data, used)
+        config = resolve(replace(requested, data=data), surveys)
     except PictureError as error:
         found.append(Finding("error", "nothing-to-read", error.problem, error.cure))
     except OptionError as error:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 
 from diptych.atomic import atomic_write
-from diptych.data.encoding import Encoding
+from diptych.data.encoding import encodings_of
 from diptych.errors import RunError, os_cure, os_problem
 from diptych.inference.forward import Forward, inference_forwards
 from diptych.model import ModelCard, save_model
@@ -201,7 +201,7 @@ def card_of(plan: Plan, state: State) -> ModelCard:
     return ModelCard(
         method=kind_of(plan.config.method),
         generator=plan.config.generator,
-        encodings=plan.channels.map(Encoding),
+        encodings=encodings_of(plan.config.data),
         names=plan.names,
         data=plan.config.data,
         pictures=state.pictures,

@@ -1,11 +1,14 @@
 """Resolves defaults: the options that a new run chooses from its pictures."""
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from diptych.config import DataConfig, TrainConfig
 from diptych.config.constraints import check_ranges
+from diptych.data.files import Domain
 from diptych.data.survey import Survey
+from diptych.data.used_values import measure, range_findings, with_measured_ranges
 from diptych.errors import OptionError
 from diptych.pair import Pair
 from diptych.training.plan.length import with_default
@@ -84,10 +87,24 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
 
 
+def resolve_ranges(data: DataConfig, domains: Pair[Domain], report: Callable[[str], None]) -> DataConfig:
+    """``data`` with ranges of ``auto`` measured; ``report`` gets a line for each finding about the used values.
+
+    Raises:
+        OptionError: a range cannot be measured, since all values are equal.
+        PictureError: no picture can be read.
+    """
+    used = measure(data, domains)
+    data = with_measured_ranges(data, used)
+    for finding in range_findings(data, used):
+        report(f"{finding.problem}: {finding.cure}")
+    return data
+
+
 def filled_from(given: Any, stored: Any) -> Any:
     """The config ``given`` with each None and each ``auto`` replaced by the value in ``stored``."""
     if given is None or given == "auto":
-        return stored
+        return given if stored is None else stored  # auto, where nothing is stored, is measured or refused
     if type(given) is not type(stored) or not is_dataclass(given) or isinstance(given, type):
         return given
     values = {f.name: filled_from(getattr(given, f.name), getattr(stored, f.name)) for f in fields(given)}

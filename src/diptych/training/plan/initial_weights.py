@@ -42,7 +42,9 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
     if isinstance(generator, UnetConfig) and card.method != kind_of(method):
         generator = replace(generator, dropout=_dropout(config.generator))
     config = with_networks(config, generator, card.discriminator or config.discriminator, path)
-    return replace(config, data=replace(config.data, channels_a=card.channels.a, channels_b=card.channels.b))
+    ranges = {name: getattr(config.data, name) or getattr(card.data, name) for name in ("range_a", "range_b")}
+    data = replace(config.data, channels_a=card.channels.a, channels_b=card.channels.b, **ranges)
+    return replace(config, data=data)
 
 
 def with_networks(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from diptych.config import TrainConfig
 from diptych.config.constraints import check_ranges
 from diptych.data.cache import PictureCache
+from diptych.data.encoding import encodings_of, with_checked_ranges
 from diptych.data.files import describe_unread
 from diptych.data.formats import UNREAD_CURE
 from diptych.data.identity import Identity, fingerprints
@@ -24,7 +25,7 @@ from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run, default_folder
 from diptych.training.distributed import SINGLE_RANK, World
-from diptych.training.plan.defaults import resolve
+from diptych.training.plan.defaults import resolve, resolve_ranges
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import parse_time, total_pictures
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
@@ -45,7 +46,6 @@ class Plan:
     split: Split
     identity: Pair[Identity]
     """By which the run knows its pictures."""
-    channels: Pair[int]
     loader: Loader
     parent: Path | None
     """The checkpoint of another run that this one starts from."""
@@ -97,11 +97,10 @@ def make_plan(
         UserError: something is missing, or ``config`` differs from that of the existing run.
     """
     choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
-    config, data = choices.config, choices.config.data
-    channels = Pair(data.channels_a or 0, data.channels_b or 0)
+    config = choices.config
     _, run, names, split, identity, parent, done = choices
-    loader = _loader(config, run, split, channels, display)
-    plan = Plan(config, run, names, split, identity, channels, loader, parent, done, world)
+    loader = _loader(config, run, split, display)
+    plan = Plan(config, run, names, split, identity, loader, parent, done, world)
     if not plan.has_unresolved_length:
         if config.output.num_samples is None:
             plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
@@ -113,6 +112,7 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     if config.length.time is not None:
         parse_time(config.length.time)  # reports a mistake before the pictures are searched
     check_ranges(config)
+    config = replace(config, data=with_checked_ranges(config.data))
     if config.output.tensorboard:
         require_tensorboard()
     names = domain_names(config.source)
@@ -188,7 +188,8 @@ def describe(plan: Plan) -> list[str]:
     ]
     crop = f"crops of {data.crop_size}" if data.crop_size else "whole pictures"
     resize = "not resized" if data.resize == "none" else f"resized to {data.load_size} ({data.resize})"
-    channels = f"{plan.channels.a} and {plan.channels.b} channels"
+    channels = f"{data.channels_a} and {data.channels_b} channels"
+    ranges = zip(plan.names, (data.range_a, data.range_b), strict=True)
     epochs = plan.total / plan.epoch_size
     on_each = f" on each of {plan.world.size} processes" if plan.world.size > 1 else ""
     batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
@@ -196,24 +197,26 @@ def describe(plan: Plan) -> list[str]:
         " · ".join(domains),
         f"{kind_of(config.method)}, {kind_of(config.generator)}: {resize}, {crop}, {channels}, {batch}",
         f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
-        *config.method.remarks(plan.channels),
+        *(f"values of {name}: {text.replace(' ', ' to ')} become -1 to 1" for name, text in ranges if text),
+        *config.method.remarks((data.channels_a or 0, data.channels_b or 0)),
     ]
 
 
 def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
     engine = resolve_engine(config.engine)
     survey_domain = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
-    return resolve(replace(config, engine=engine), split.train.map(survey_domain))
+    config = resolve(replace(config, engine=engine), split.train.map(survey_domain))
+    return replace(config, data=resolve_ranges(config.data, split.train, display.note))
 
 
-def _loader(config: TrainConfig, run: Run, split: Split, channels: Pair[int], display: Display) -> Loader:
+def _loader(config: TrainConfig, run: Run, split: Split, display: Display) -> Loader:
     data = config.data
     paired = split.train if config.method.paired else None
     make = partial(Reader, data=data, stride=config.generator.stride, paired=paired, report=display.note)
-    memory, disk = (int(gib * 2**30 / len(channels)) for gib in (data.cache_gib, data.disk_cache_gib))
-    caches = channels.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
+    memory, disk = (int(gib * 2**30 / 2) for gib in (data.cache_gib, data.disk_cache_gib))
+    caches = split.train.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
     readers = split.train.map(
-        lambda domain, number, cache: make(domain, channels=number, cache=cache), channels, caches
+        lambda domain, encoding, cache: make(domain, encoding=encoding, cache=cache), encodings_of(data), caches
     )
     return Loader(
         readers,
