@@ -128,12 +128,12 @@ class Times(torch.nn.Module):
         return self.numbers * picture
 
 
-class Tripled(StagedGenerator):
-    """Its features of x are 2x and 6x, and its output is 3x."""
+class ThreeLayers(StagedGenerator):
+    """A generator of three layers. The outputs of the first two are its features."""
 
-    def __init__(self):
+    def __init__(self, *layers):
         super().__init__()
-        self.layers = torch.nn.ModuleList(Times(number) for number in (2.0, 3.0, 0.5))
+        self.layers = torch.nn.ModuleList(layers)
 
     def stages(self):
         return [Layer(layer) for layer in self.layers]
@@ -179,7 +179,7 @@ def test_every_term_of_cut_has_its_closed_form(kind, options, mirrored, directio
     """The generator treats each pixel alike, so mirroring changes what the discriminator sees, and not the PatchNCE loss."""
     config = kind(direction=direction, lambda_nce=7.0, head_width=5, **options)
     method = DrawnCut(config, ResnetConfig(width=2, num_blocks=1), PatchganConfig(width=2), Pair(1, 1))
-    method.generator = Tripled()
+    method.generator = ThreeLayers(Times(2.0), Times(3.0), Times(0.5))  # features 2x and 6x, output 3x
     method.materialise(Pair(torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4)))
     target_name = direction[-1]
     method.discriminators[target_name] = Times(*COLUMNS)
@@ -204,13 +204,12 @@ def test_autocast_leaves_outputs_and_vectors_in_float32():
     torch.manual_seed(0)
     head, feature, positions = ProjectionHead([4], 8), torch.randn(1, 4, 3, 3), torch.arange(9)
     method = built(CutConfig())
-    for module in method.modules().values():
-        module.float()
+    method.generator = ThreeLayers(*(torch.nn.Conv2d(3, 3, 1) for _ in range(3)))
     with torch.autocast("cpu", torch.bfloat16):
         (found,) = head([feature.bfloat16()], [positions])
         outputs, keys = method.translate(ONE_BY_ONE, batches().map(torch.Tensor.float), mirrored=False)
     (expected,) = head([feature.bfloat16().float()], [positions])
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
-    assert keys[0][1].dtype == torch.bfloat16
+    assert [key.dtype for key in keys[0]] == [torch.bfloat16] * 2
     assert [output.dtype for output in outputs] == [torch.float32] * 2
