@@ -329,7 +329,7 @@ def test_other_options_override_the_preset(preset):
         (["translate", "nothing", "a", "b"], "nothing does not exist"),
         (
             ["train", "a", "b", "c"],
-            "train takes [A] [B], and 'c' is one too many: put names with spaces in quotes",
+            "train takes [A] [B], and 'c' is one too many: put patterns and names with spaces in quotes",
         ),
         (["train", "a", "--time", "--run", "x"], "--time has no value: give --time TIME"),
         (["train", "a", "b", "--no-flip=1"], "--no-flip takes no value: give --flip or --no-flip"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diptych.config import SourceConfig
-from diptych.data.files import Domain, by_hash, describe_unread, find_domain, find_pictures
+from diptych.data.files import Domain, by_hash, find_domain, find_files
 from diptych.data.sources import domain_names, find_split, hold_out
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
@@ -26,7 +26,7 @@ def touch(folder, *names):
 
 
 def names_of(folder):
-    return [path.as_posix() for path in find_pictures(folder)]
+    return [path.as_posix() for path in find_files(folder).files]
 
 
 def domain(folder, num_pictures):
@@ -66,11 +66,11 @@ def test_files_that_are_not_read_are_counted_by_kind(tmp_path):
     touch(tmp_path, *(f"{index}.ppm" for index in range(30)), *(f"deep/{index}.NPY" for index in range(12)))
     touch(tmp_path, "0.png", "notes.txt", "labels.json", "README", ".hidden.npz", "one.exr")
     counts = "(30 .ppm, 12 .npy, 1 .exr)"
-    assert describe_unread(tmp_path) == f"{tmp_path} has 43 files in formats that diptych does not read {counts}"
+    assert find_files(tmp_path).unread == f"{tmp_path} has 43 files in formats that diptych does not read {counts}"
     for index in range(9):
         touch(tmp_path, f"x.{index}")
-    assert describe_unread(tmp_path).endswith("1 .0, 1 .1, 1 .2, 1 .3, 1 .4, 1 .5 and 4 other kinds)")
-    assert describe_unread(touch(tmp_path / "clean", "a.png", "a.txt", "README")) == ""
+    assert find_files(tmp_path).unread.endswith("1 .0, 1 .1, 1 .2, 1 .3, 1 .4, 1 .5 and 4 other kinds)")
+    assert find_files(touch(tmp_path / "clean", "a.png", "a.txt", "README")).unread == ""
 
 
 def test_linked_folders_are_followed_without_loops(tmp_path):
@@ -97,7 +97,7 @@ def test_two_folders_are_split_and_named_after_themselves(tmp_path):
     split = find_split(SourceConfig(a=tmp_path / "photos", b=tmp_path / "paintings"))
     assert split.train.map(len) == (95, 30)
     assert split.test.map(len) == (5, 0)
-    assert {*split.train.a.files, *split.test.a.files} == set(find_pictures(tmp_path / "photos"))
+    assert {*split.train.a.files, *split.test.a.files} == set(find_files(tmp_path / "photos").files)
     assert [part.name for part in (*split.train, *split.test)] == ["photos", "paintings"] * 2
 
 
@@ -198,4 +198,4 @@ def test_a_folder_without_read_permission_is_reported(public_folder):
         unprivileged(),
         pytest.raises(PictureError, match=r"b cannot be read \(Permission denied\): change its perm"),
     ):
-        find_pictures(folder)
+        find_files(folder)

@@ -194,8 +194,10 @@ def test_test_pictures_below_a_folder_are_never_trained_on(here, names):
 def test_one_domain_inside_the_other_is_refused(here):
     draw(here, *numbered("photos", "photos/paintings"))
     line = "photos/paintings lies in photos, so its pictures would be in both domains: move it out of photos"
+    line += ", or give 'photos/*' in quotes"
     assert refused(a=here / "photos", b=here / "photos/paintings") == line
     assert refused(a=here / "photos/paintings", b=here / "photos") == line
+    assert split_of(a=here / "photos/*", b=here / "photos/paintings").train.map(len) == (3, 3)
     (here / "photos/paintings").rename(here / "paintings")
     assert split_of(a=here / "photos", b=here / "paintings").train.map(len) == (3, 3)
     (here / "photos/linked").symlink_to("../paintings")

@@ -32,8 +32,12 @@ class Evaluate:
     """
 
     model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
-    a: Path | None = argument(None, "Folder with pictures of domain A. By default the run's held-out pictures.", "[A]")
-    b: Path | None = argument(None, "Folder with pictures of domain B.", "[B]")
+    a: Path | None = argument(
+        None,
+        "Pictures of domain A: a folder, a zip, a .txt of paths, or a pattern. By default the run's held-out pictures.",
+        "[A]",
+    )
+    b: Path | None = argument(None, "Pictures of domain B, in the same way.", "[B]")
     root: Path | None = option(
         None,
         "Instead of A and B: a folder with testA and testB, or with a folder test that holds a folder for each domain, "

@@ -116,7 +116,7 @@ def _add_arguments(command: str, values: dict[str, Any], arguments: Sequence[Opt
         if not free:
             takes = " ".join(option.metavar for option in arguments) or "no argument"
             problem = f"{command} takes {takes}, and {word!r} is one too many"
-            raise OptionError(problem, cure="put names with spaces in quotes")
+            raise OptionError(problem, cure="put patterns and names with spaces in quotes")
         name = free[0].name
         values[name] = (*values.get(name, ()), word) if free[0].is_repeated else word
 

@@ -1,5 +1,6 @@
 """``diptych translate``."""
 
+import glob
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,11 @@ class Translate:
     """
 
     model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
-    input: Path = argument(REQUIRED, "A picture, or a folder of pictures, including sub-folders.", "INPUT")
+    input: Path = argument(
+        REQUIRED,
+        "A picture, or a folder of pictures, including sub-folders. Or a zip, a .txt of paths, or a quoted pattern.",
+        "INPUT",
+    )
     output: Path = argument(
         REQUIRED, "File for the translation, or a folder for translations of the same names.", "OUTPUT"
     )
@@ -51,8 +56,9 @@ class Translate:
     def __call__(self) -> int:
         from rich.progress import Progress
 
-        from diptych.data.files import describe_unread
+        from diptych.data.files import find_files
         from diptych.data.formats import UNREAD_CURE
+        from diptych.data.locations import is_collection
         from diptych.inference.folder import plan_outputs, translate_files
         from diptych.inference.translator import Translator
         from diptych.model import load_model
@@ -64,7 +70,7 @@ class Translate:
         direction = usual if self.direction is None else self.direction
         translator = Translator.of(model, direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
-        if self.input.is_dir() and (unread := describe_unread(self.input)):
+        if is_collection(self.input) and (unread := find_files(self.input).unread):
             console.print(f"{unread}: {UNREAD_CURE}")
         console.print(f"{direction}: {translator.source} to {translator.target}")
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -91,7 +97,7 @@ def refuse_swapped(model: Path, source: Path, target: Path) -> None:
     if others and not _is_model(model):
         rest = [path for path in (model, source, target) if path != others[0]]
         problem, right = f"{others[0]} is a model, and {model} is not", (others[0], *rest)
-    elif _is_model(model) and not source.exists() and target.exists():
+    elif _is_model(model) and not source.exists() and not glob.has_magic(str(source)) and target.exists():
         problem, right = f"{source} does not exist, and {target} does", (model, target, source)
     else:
         return

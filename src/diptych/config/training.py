@@ -29,8 +29,10 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 class SourceConfig:
     """Where the pictures are: two folders, or one root."""
 
-    a: Adjustable[Path] | None = argument(None, "Folder with pictures of domain A.", "[A]")
-    b: Adjustable[Path] | None = argument(None, "Folder with pictures of domain B.", "[B]")
+    a: Adjustable[Path] | None = argument(
+        None, "Pictures of domain A: a folder, a zip, a .txt with one path a line, or a pattern in quotes.", "[A]"
+    )
+    b: Adjustable[Path] | None = argument(None, "Pictures of domain B, in the same way.", "[B]")
     root: Adjustable[Path] | None = option(
         None,
         "Instead of A and B: a folder with trainA and trainB, and optionally testA and testB; or with a folder train "

@@ -11,7 +11,7 @@ import numpy as np
 from diptych.config import DataConfig
 from diptych.data.duplicate_report import Occurrence, duplicate_report
 from diptych.data.examine import Examined, PictureFacts
-from diptych.data.files import Domain, describe_unread
+from diptych.data.files import Domain
 from diptych.data.formats import UNREAD_CURE
 from diptych.data.image import ALPHA_MODES, GREY_MODES
 from diptych.data.pairing import common_names, shapes_agree
@@ -97,8 +97,8 @@ def _unreadable(parts: Sequence[Examined]) -> Iterator[Finding]:
 
 
 def _unsupported_formats(parts: Sequence[Examined]) -> Iterator[Finding]:
-    for folder in dict.fromkeys(part.domain.folder for part in parts):
-        if folder.is_dir() and (problem := describe_unread(folder)):
+    for problem in dict.fromkeys(part.domain.unread for part in parts):
+        if problem:
             yield Finding("warning", "unsupported-format", problem, UNREAD_CURE)
 
 

@@ -4,13 +4,14 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from diptych.data.formats import COMPANIONS, SUFFIXES, is_picture_file
-from diptych.errors import PictureError, did_you_mean_path, os_cure, os_problem
+from diptych.data.locations import locate
+from diptych.errors import PictureError
 
 Half = Literal["left", "right"]
 MAX_KINDS = 8
@@ -26,6 +27,8 @@ class Domain:
     files: tuple[Path, ...]
     half: Half | None = None
     """The half of each file that is the picture, if a file holds two side by side."""
+    unread: str = ""
+    """One line about files that are not read; empty if there are none."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -48,66 +51,53 @@ class Domain:
         return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
-def find_domain(name: str, folder: Path, *, may_be_empty: bool = False) -> Domain:
-    """The domain of all pictures in ``folder`` and its sub-folders.
+class PictureFiles(NamedTuple):
+    """The pictures that a folder, a pattern, a list or a zip names."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    """Relative to the folder, sorted."""
+    unread: str
+    """One line that counts the other files, by suffix; empty if there are none."""
+
+
+def find_files(source: Path) -> PictureFiles:
+    """The pictures that ``source`` names, without hidden files and folders; see ``locate``.
 
     Raises:
-        PictureError: the folder is missing, holds a run (whose samples are no pictures of the domain), or no picture.
+        PictureError: ``source`` is missing, or cannot be read.
     """
-    files = find_pictures(folder)
+    folder, files = locate(source)
+    pictures = sorted((file for file in files if is_picture_file(folder / file)), key=Path.as_posix)
+    return PictureFiles(folder, tuple(pictures), _describe_unread(source, files))
+
+
+def find_domain(name: str, source: Path, *, may_be_empty: bool = False) -> Domain:
+    """The domain of all pictures that ``source`` names.
+
+    Raises:
+        PictureError: as ``find_files``, or it names no picture, or a run (whose samples are no pictures of the domain).
+    """
+    folder, files, unread = find_files(source)
     for run in {file.parent.parent for file in files if file.parent.name == "samples"}:
         if (folder / run / "config.json").is_file():
-            problem = f"{folder / run} is a run, whose samples would be pictures of {folder}"
+            problem = f"{folder / run} is a run, whose samples would be pictures of {source}"
             raise PictureError(problem, cure=f"move it out of {folder}")
     if not files and not may_be_empty:
-        problem = describe_unread(folder) or f"{folder} holds no picture"
+        problem = unread or f"{source} holds no picture"
         raise PictureError(problem, cure=f"put pictures there ({' '.join(sorted(SUFFIXES))})")
-    return Domain(name, folder, files)
+    return Domain(name, folder, files, unread=unread)
 
 
-def find_pictures(folder: Path) -> tuple[Path, ...]:
-    """All pictures in ``folder`` and its sub-folders as sorted relative paths, without hidden files and folders.
-
-    Raises:
-        PictureError: the folder is missing, not a folder, or not readable.
-    """
-    found = (path.relative_to(folder) for path in _walk(folder) if is_picture_file(path))
-    return tuple(sorted(found, key=Path.as_posix))
-
-
-def describe_unread(folder: Path) -> str:
-    """One line that counts the files in ``folder`` that are not read, by suffix; empty if there are none.
-
-    Raises:
-        PictureError: as ``find_pictures``.
-    """
-    kinds = Counter(path.suffix.lower() for path in _walk(folder))
+def _describe_unread(source: Path, files: Iterable[Path]) -> str:
+    kinds = Counter(file.suffix.lower() for file in files)
     kinds = Counter({kind: kinds[kind] for kind in sorted(kinds) if kind not in SUFFIXES | COMPANIONS})
     if not kinds:
         return ""
     listed = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(MAX_KINDS))
     more = f" and {len(kinds) - MAX_KINDS} other kinds" if len(kinds) > MAX_KINDS else ""
-    files = f"{kinds.total():,} file{'s' * (kinds.total() != 1)}"
-    return f"{folder} has {files} in formats that diptych does not read ({listed}{more})"
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files in ``folder`` and its sub-folders that are not hidden."""
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise PictureError(f"{folder} {problem}", cure=did_you_mean_path(folder) or "give a folder of pictures")
-
-    def refuse(error: OSError) -> None:
-        raise PictureError(f"{error.filename} cannot be read ({os_problem(error)})", cure=os_cure(error))
-
-    for directory, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if name[0] != "." and not _is_loop(Path(directory, name))]
-        yield from (Path(directory, name) for name in names if name[0] != ".")
-
-
-def _is_loop(folder: Path) -> bool:
-    """Whether ``folder`` is a link to one of its own parents."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    total = f"{kinds.total():,} file{'s' * (kinds.total() != 1)}"
+    return f"{source} has {total} in formats that diptych does not read ({listed}{more})"
 
 
 def by_hash(files: Sequence[Path]) -> list[Path]:

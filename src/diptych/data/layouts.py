@@ -166,7 +166,7 @@ def _aspects(folder: Path) -> list[float]:
 def halves(domain: Domain, names: Pair[str]) -> Pair[Domain]:
     """The left halves of the pictures of ``domain`` as A, the right halves as B."""
     sides: Pair[Half] = Pair("left", "right")
-    return names.map(lambda name, half: Domain(name, domain.folder, domain.files, half), sides)
+    return names.map(lambda name, half: replace(domain, name=name, half=half), sides)
 
 
 def _optional(name: str, folder: Path) -> Domain:

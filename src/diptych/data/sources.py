@@ -9,6 +9,7 @@ from pathlib import Path
 from diptych.config import SourceConfig
 from diptych.data.files import Domain, by_hash, find_domain
 from diptych.data.layouts import find_held_out, find_train, is_root, names_below, own_parts
+from diptych.data.locations import name_of
 from diptych.data.pairing import pair_up
 from diptych.errors import OptionError
 from diptych.pair import Pair
@@ -37,7 +38,7 @@ def domain_names(source: SourceConfig) -> Pair[str]:
     """The names of the two domains: those of their folders. Below a root, those in its folder train, or A and B."""
     if source.root is not None or source.a is None or source.b is None:
         return names_below(source.root) if source.root else Pair("A", "B")
-    names = Pair(source.a, source.b).map(lambda folder: folder.resolve().name or "root")
+    names = Pair(source.a, source.b).map(name_of)
     return names if names.a != names.b else Pair(f"{names.a}-A", f"{names.b}-B")
 
 
@@ -115,10 +116,11 @@ def _refuse_shared_pictures(domains: Pair[Domain]) -> None:
     both = set.intersection(*domains.map(_resolved_paths))
     if not both:
         return
-    for inner, outer in (folders, folders.swapped):
-        if inner.resolve().is_relative_to(outer.resolve()):
+    for (inner, outer), files in ((folders, domains.b.files), (folders.swapped, domains.a.files)):
+        if inner != outer and inner.resolve().is_relative_to(outer.resolve()):
             problem = f"{inner} lies in {outer}, so its pictures would be in both domains"
-            raise OptionError(problem, cure=f"move it out of {outer}")
+            pattern = f", or give '{outer}/*' in quotes" if any(len(file.parts) == 1 for file in files) else ""
+            raise OptionError(problem, cure=f"move it out of {outer}{pattern}")
     problem = f"{len(both)} pictures are in both domains, such as {min(both)}"
     raise OptionError(problem, cure="leave them out of one")
 

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 
 from diptych.data.encoding import Encoding, eight_bits
-from diptych.data.files import Half, describe_unread, find_pictures
+from diptych.data.files import Half, find_files
 from diptych.data.formats import SUFFIXES
 from diptych.data.formats.pillow import storable, write_picture
 from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.image import DecodedImage
+from diptych.data.locations import is_collection, is_pattern
 from diptych.data.transforms import half_of
 from diptych.data.used_values import NOTABLE
 from diptych.errors import OptionError, PictureError, did_you_mean_path, disk_errors
@@ -37,28 +38,31 @@ class Outcome:
 
 
 def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Pairs (image, path of its translation) for ``source``, an image or a folder.
+    """Pairs (image, path of its translation) for ``source``: an image, a folder, a pattern, a list or a zip.
 
     Raises:
         PictureError: there is nothing to translate.
         OptionError: two translations would share a path, or one would overwrite an input.
     """
-    if not source.exists():
+    if not source.exists() and not is_pattern(source):
         cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
         raise PictureError(f"{source} does not exist", cure=cure)
-    if source.is_dir():
+    if is_collection(source):
+        what = "is a folder" if source.is_dir() else "names several pictures"
         if target.is_file():
-            raise OptionError(f"{source} is a folder and {target} is a file", cure="give a folder to write to")
+            raise OptionError(f"{source} {what} and {target} is a file", cure="give a folder to write to")
         if target.suffix.lower() in SUFFIXES and not target.exists():
             raise OptionError(
-                f"{target} is named like a picture, and {source} is a folder", cure="give a folder to write to"
+                f"{target} is named like a picture, and {source} {what}", cure="give a folder to write to"
             )
-        if source.resolve() in target.resolve().parents:
+        folder, files, unread = find_files(source)
+        repeats = source.is_dir() or "**" in str(source)
+        if repeats and folder.resolve() in target.resolve().parents:
             problem = f"{target} is inside {source}, so the next run would translate its own output"
             raise OptionError(problem, cure="give an output outside of it")
-        pairs = [(source / file, _with_suffix(target / file)) for file in find_pictures(source)]
+        pairs = [(folder / file, _with_suffix(target / file)) for file in files]
         if not pairs:
-            problem = describe_unread(source) or f"{source} holds no picture"
+            problem = unread or f"{source} holds no picture"
             raise PictureError(problem, cure="give a folder with pictures")
     else:
         pairs = [(source, _with_suffix(target / source.name) if target.is_dir() else target)]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from diptych.data.archive import open_file
+
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF",
@@ -31,7 +33,7 @@ FOREIGN = {
 
 def head_of(path: Path) -> bytes:
     """The first bytes of the file."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(HEAD_SIZE)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from diptych.atomic import atomic_write
+from diptych.data.archive import open_file, readable
 from diptych.data.encoding import PEAK, Array, eight_bits
 from diptych.data.formats import FORMATS
 from diptych.data.image import (
@@ -63,7 +64,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 @contextmanager
 def open_with_pillow(path: Path) -> Iterator["PillowFile"]:
     """Opens ``path``; many types of error."""
-    with Image.open(path, formats=READ) as image:
+    with Image.open(readable(path), formats=READ) as image:
         yield PillowFile(path, image)
 
 
@@ -126,7 +127,7 @@ class PillowFile:
 
 def has_metadata(path: Path) -> bool:
     """Whether the PNG ``path`` has EXIF data or texts, which may come after its pixels."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(PNG_SIGNATURE_SIZE)
         while len(head := file.read(8)) == 8:
             if head[4:] in PNG_METADATA:
@@ -140,7 +141,7 @@ def stored_samples(path: Path) -> Array:
 
     Of 16 bits of colour, Pillow keeps the higher byte. So the file is decoded again for the lower one.
     """
-    with Image.open(path, formats=READ) as image:
+    with Image.open(readable(path), formats=READ) as image:
         raw_mode = _raw_mode(image)
         if not DEEP_COLOUR.fullmatch(raw_mode):
             return _unpacked(image, "RGBA" if raw_mode == "RGBa" else raw_mode)
@@ -153,7 +154,7 @@ def stored_samples(path: Path) -> Array:
 
 
 def _bytes_of(path: Path, raw_mode: str) -> Array:
-    with Image.open(path, formats=READ) as image:
+    with Image.open(readable(path), formats=READ) as image:
         return _unpacked(image, raw_mode).astype(np.uint16)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+from diptych.data.archive import file_size, open_file
 from diptych.data.formats import foreign_name, format_of, head_of
 from diptych.data.formats.pillow import MAX_PIXELS, READ, PillowFile, open_with_pillow
 from diptych.data.formats.tiff import TiffPicture, open_tiff
@@ -79,11 +80,12 @@ def _num_bytes(path: Path) -> int:
     Raises:
         PictureError: it is empty, or not a file.
     """
-    if not path.is_file():
+    size = file_size(path)
+    if size is None:
         if not path.exists() and not path.is_symlink():
             raise PictureError(f"{path} does not exist", cure="give an existing picture")
         raise PictureError(f"{path} is {'not a file' if path.exists() else 'a broken link'}", cure=REMOVE)
-    if size := path.stat().st_size:
+    if size:
         return size
     raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)
 
@@ -96,7 +98,7 @@ def _unidentified(path: Path, head: bytes) -> PictureError:
         return PictureError(f"{path} is not a picture ({', '.join(READ)}), despite its name", cure=REMOVE)
     reason = "unknown"
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             Image.OPEN[kind][0](file, "")
     except Exception as error:
         reason = first_line(error)

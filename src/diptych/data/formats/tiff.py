@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage
 
+from diptych.data.archive import readable
 from diptych.data.encoding import GREY, RGB, Array, Encoding
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, stored_samples
 from diptych.data.image import SIDEWAYS, USABLE_TYPES, DecodedImage, frames_note, with_alpha
@@ -45,7 +46,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # otherwise its
 @contextmanager
 def open_tiff(path: Path) -> Iterator["TiffPicture"]:
     """Opens ``path``; the errors of ``TiffPicture``."""
-    with TiffFile(path) as file:
+    with TiffFile(readable(path)) as file:
         page = file.pages[0]
         assert isinstance(page, TiffPage)
         yield TiffPicture(path, file, page)
@@ -129,7 +130,7 @@ class TiffPicture:
         """Whether the format has no colour."""
         if self.photometric != PALETTE:
             return self.channels == GREY
-        with Image.open(self.path, formats=["TIFF"]) as image:
+        with Image.open(readable(self.path), formats=["TIFF"]) as image:
             return PillowFile(self.path, image).is_grey
 
     @property
@@ -161,7 +162,7 @@ class TiffPicture:
                 decoded = with_alpha(values, alpha, associated=is_associated)
             decoded = decoded if self.is_by_pillow else decoded.upright(self.orientation)  # Pillow has turned it
         else:
-            with Image.open(self.path, formats=["TIFF"]) as image:
+            with Image.open(readable(self.path), formats=["TIFF"]) as image:
                 decoded = PillowFile(self.path, image).decode()
             if decoded.alpha is not None:
                 self._refuse_band(decoded.values, decoded.alpha, is_associated=False)

@@ -9,7 +9,6 @@ from diptych.config import TrainConfig
 from diptych.config.constraints import check_ranges
 from diptych.data.cache import PictureCache
 from diptych.data.encoding import encodings_of, with_checked_ranges
-from diptych.data.files import describe_unread
 from diptych.data.formats import UNREAD_CURE
 from diptych.data.identity import Identity, fingerprints
 from diptych.data.loader import Loader, Reader
@@ -173,8 +172,8 @@ def _find_pictures(config: TrainConfig, display: Display) -> Split:
         display.note(
             f"{common} pictures have the same name in both folders: if these are pairs, --method pix2pix uses them"
         )
-    for folder in dict.fromkeys(domain.folder for domain in split.train):
-        if unread := describe_unread(folder):
+    for unread in dict.fromkeys(domain.unread for domain in split.train):
+        if unread:
             display.note(f"{unread}: {UNREAD_CURE}")
     return split
 
