@@ -104,9 +104,11 @@ def _listed(file: Path) -> list[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     """All files in ``folder`` and its sub-folders that are not hidden."""
     if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        cure = did_you_mean_path(folder) or "give a folder of pictures, a zip, a .txt of paths, or a pattern in quotes"
-        raise PictureError(f"{folder} {problem}", cure=cure)
+        if folder.exists():
+            cure = "give a folder of pictures, a zip, a .txt of paths, or a pattern in quotes"
+            raise PictureError(f"{folder} is not a folder", cure=cure)
+        cure = did_you_mean_path(folder) or "give a folder of pictures"
+        raise PictureError(f"{folder} does not exist", cure=cure)
 
     def refuse(error: OSError) -> None:
         raise PictureError(f"{error.filename} cannot be read ({os_problem(error)})", cure=os_cure(error))
