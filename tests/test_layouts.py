@@ -35,8 +35,9 @@ def split_of(*, said=None, holdout=None, **source):
 
 
 def found(pair):
-    """The paths that a pair of domains reads, as text."""
-    return tuple(sorted(domain.path(index).as_posix() for index in range(len(domain))) for domain in pair)
+    """The paths that a pair of domains reads, as text, relative to the working directory."""
+    paths = pair.map(lambda domain: [domain.path(index).absolute() for index in range(len(domain))])
+    return tuple(sorted(path.relative_to(Path.cwd()).as_posix() for path in each) for each in paths)
 
 
 def refused(**source):

@@ -12,15 +12,17 @@ from PIL import Image
 
 from diptych.cli import main
 from diptych.config import LengthConfig, SourceConfig
+from diptych.data.encoding import Encoding
 from diptych.data.files import find_domain, find_files
 from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.loader import Reader
 from diptych.data.sources import domain_names, find_split
-from diptych.errors import PictureError
+from diptych.errors import PictureError, RunError
 from diptych.evaluation.eval_set import find_pictures_for
 from diptych.inference.folder import plan_outputs
 from diptych.model import load_model
 from diptych.report.report import write_report
+from diptych.run import Run
 from diptych.training.loop import train
 from helpers.runs import SMALL, tiny
 from helpers.squares import BLUE, ORANGE, square
@@ -101,12 +103,22 @@ def test_a_run_trains_resumes_reports_and_is_evaluated(here, kind):
     train(replace(config, source=ours, length=LengthConfig(pictures=6)), here / "run")
     fork = train(replace(config, source=ours, length=LengthConfig(pictures=8)), here / "run", fork=here / "fork")
     assert fork.about()["total"] == 8
+    others = zipped(here / "paintings", here / "other.zip")
+    with pytest.raises(RunError, match=r"run was trained on .*photos.*, and other.zip.paintings holds other pictures"):
+        train(replace(config, source=replace(ours, a=others)), here / "run")
     write_report(run)
     pictures, _ = find_pictures_for(run.folder, load_model(run.folder).card, SourceConfig())
     assert pictures.map(len) == (2, 2)
     assert pictures.a[0].shape == (32, 32, 3)
     pictures, _ = find_pictures_for(run.folder, load_model(run.folder).card, ours)
     assert pictures.map(len) == (8, 8)
+    moved = Path("moved")
+    moved.mkdir()
+    for path in [path for path in here.iterdir() if path.suffix or path.name in ("photos", "paintings", "run")]:
+        path.rename(moved / path.name)
+    found = Run(moved / "run").split()
+    assert found.train.map(lambda domain: domain.path(0).is_relative_to(moved.resolve())) == (True, True)
+    assert found.test.map(len) == (2, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,9 +142,9 @@ def test_check_and_translate_take_them(here, capsys, kind):
 
 def test_pairs_are_found_in_a_folder_and_a_zip(here):
     source = SourceConfig(a=here / "photos", b=zipped(here / "paintings", here / "paintings.zip"))
-    split = find_split(source, paired=True)
+    split, data = find_split(source, paired=True), tiny(None).data
     assert split.train.a.files == split.train.b.files
-    readers = split.train.map(lambda domain: Reader(domain, tiny(None).data, channels=3, stride=4, paired=split.train))
+    readers = split.train.map(lambda domain: Reader(domain, data, encoding=Encoding(3), stride=4, paired=split.train))
     assert readers.map(lambda reader: reader(0).shape) == ((36, 36, 3), (36, 36, 3))
 
 

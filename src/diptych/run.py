@@ -11,7 +11,9 @@ from typing import Any
 from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
+from diptych.data.archive import file_size
 from diptych.data.identity import Identity, fingerprints, read_identity
+from diptych.data.locations import is_there
 from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
@@ -125,8 +127,8 @@ class Run:
         except OptionError as error:
             raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
-        gone = {name for name, path in vars(config.source).items() if path is not None and not path.exists()}
-        moved = {name: path for name, path in beside.items() if name in gone and path.exists()}
+        gone = {name for name, path in vars(config.source).items() if path is not None and not is_there(path)}
+        moved = {name: path for name, path in beside.items() if name in gone and is_there(path)}
         return replace(config, source=replace(config.source, **moved))
 
     def split(self) -> Split:
@@ -140,7 +142,8 @@ class Run:
         split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
         split = Split(split.train, split.test.map(lambda domain, files: domain.only([*map(Path, files)]), held_out))
         for shown, known in zip(split.shown, read_identity(self.pictures_file), strict=True):
-            now = fingerprints(shown.folder, [file for file in shown.files if (shown.folder / file).exists()])
+            present = [file for file in shown.files if file_size(shown.folder / file) is not None]
+            now = fingerprints(shown.folder, present)
             if changed := Identity(known.held_out or known.train, {}).changes(Identity(now, {})):
                 problem = f"{shown.folder}: pictures have changed since {self.folder} was trained on them: {changed}"
                 raise PictureError(problem, cure="put them back, or give others: A B, or --root ROOT")

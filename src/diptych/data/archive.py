@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -79,14 +80,14 @@ def readable(path: Path) -> Path | BinaryIO:
     return path if found is None else cast(BinaryIO, found[0].file.open(found[1]))
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedIOBase:
     """Opens the file at ``path``, which may be in a zip; threads may read one zip at the same time.
 
     Raises:
         OSError: it cannot be read.
     """
     found = readable(path)
-    return found.open("rb") if isinstance(found, Path) else found
+    return found.open("rb") if isinstance(found, Path) else cast(BufferedIOBase, found)
 
 
 def file_size(path: Path) -> int | None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 from diptych.atomic import atomic_write
+from diptych.data.archive import file_size, open_file
 from diptych.data.files import by_hash
 from diptych.errors import RunError
 from diptych.pair import Pair
@@ -112,14 +114,14 @@ def _listed(names: list[str]) -> str:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return file_size(path) or 0
     except OSError:
         return 0
 
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
+    except (OSError, BadZipFile):
         return ""

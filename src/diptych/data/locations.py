@@ -17,6 +17,11 @@ def is_pattern(source: Path) -> bool:
     return glob.has_magic(str(source)) and not source.exists()
 
 
+def is_there(source: Path) -> bool:
+    """Whether ``source`` exists; a pattern, if its folder does."""
+    return _base(source).exists() if is_pattern(source) else source.exists()
+
+
 def is_collection(source: Path) -> bool:
     """Whether ``source`` names pictures, and not one picture."""
     return source.is_dir() or is_pattern(source) or source.suffix.lower() in (archive.SUFFIX, LIST)

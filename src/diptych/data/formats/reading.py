@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -99,7 +99,7 @@ def _unidentified(path: Path, head: bytes) -> PictureError:
     reason = "unknown"
     try:
         with open_file(path) as file:
-            Image.OPEN[kind][0](file, "")
+            Image.OPEN[kind][0](cast(IO[bytes], file), "")
     except Exception as error:
         reason = first_line(error)
     return PictureError(f"{path} is a {kind} file that cannot be read ({reason})", cure="save it as PNG, or remove it")
