@@ -226,6 +226,28 @@ def test_a_palette_of_a_tiff_is_looked_up(tmp_path, grey):
     assert read_header(tmp_path / "x.tif") == (W, H, grey)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_bits_may_be_stored_in_reverse_order(tmp_path, dtype, bands, planar):
+    values = random_values(dtype, bands)
+    reversed_bits = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uint8)
+    stored = reversed_bits[values.view(np.uint8)].view(dtype)
+    photometric, path = "rgb" if bands == 3 else "minisblack", tmp_path / "x.tif"
+    written(path, stored, photometric=photometric, planar=planar, extratags=[(65000, "H", 1, 2, True)])
+    tag, fill_order = (struct.pack("<HHI", number, 3, 1) for number in (65000, 266))  # tifffile writes no FillOrder
+    path.write_bytes(path.read_bytes().replace(tag, fill_order))
+    np.testing.assert_array_equal(read_picture(path).values, values)
+
+
+def test_a_tiff_of_jpeg_is_decoded_to_rgb(tmp_path):
+    smooth = np.add.outer(np.arange(32), np.arange(32))[:, :, None] * np.array([1, 2, 3], np.uint8)
+    path = written(tmp_path / "x.tif", smooth.astype(np.uint8), photometric="rgb", compression="jpeg")
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].photometric == 6  # stored as YCbCr
+    assert np.abs(read_picture(path).values - smooth).mean() < 3
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [
@@ -234,6 +256,8 @@ def test_a_palette_of_a_tiff_is_looked_up(tmp_path, grey):
         ("CMYK of uint16", lambda path: tifffile.imwrite(path, np.ones((H, W, 4), np.uint16), photometric="separated")),
         ("5 bands of uint8", lambda path: tifffile.imwrite(path, np.ones((H, W, 5), np.uint8), photometric="separated")),
         ("YCbCr of uint8", lambda path: tifffile.imwrite(path, np.ones((3, H, W), np.uint8), photometric="ycbcr", planarconfig="separate", subsampling=(1, 1))),
+        ("YCbCr of uint8", lambda path: tifffile.imwrite(path, np.ones((H, W, 3), np.uint8), photometric="ycbcr", subsampling=(1, 1))),
+        ("4 bands of uint8", lambda path: tifffile.imwrite(path, np.ones((H, W, 4), np.uint8), photometric="separated", extratags=[(332, "H", 1, 2, True)])),
         ("CIELAB of uint16", lambda path: tifffile.imwrite(path, np.ones((H, W, 3), np.uint16), photometric="cielab")),
         ("raw data of uint16", lambda path: tifffile.imwrite(path, np.ones((H, W), np.uint16), photometric="cfa")),
         ("a volume of uint8", lambda path: tifffile.imwrite(path, np.ones((16, 16, 16), np.uint8), volumetric=True, tile=(16, 16, 16))),
@@ -246,6 +270,24 @@ def test_other_kinds_of_tiff_are_refused_by_name(tmp_path, name, make):
         with pytest.raises(PictureError) as caught:
             read(tmp_path / "x.tif")
         assert str(caught.value) == f"{tmp_path}/x.tif holds {name}, which diptych cannot use yet: {cure}"
+
+
+def test_a_file_that_begins_with_a_thumbnail_is_not_read_as_its_thumbnail(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        file.write(np.ones((H, W, 3), np.uint8), photometric="rgb", subfiletype=1)
+        file.write(np.ones((4 * H, 4 * W, 3), np.uint8), photometric="rgb")
+    with pytest.raises(
+        PictureError, match=r"x\.tif begins with a thumbnail, as raw files of cameras do: save the pict"
+    ):
+        read_header(tmp_path / "x.tif")
+
+
+def test_a_compression_that_no_package_reads_names_no_package(tmp_path):
+    path = written(tmp_path / "x.tif", random_values("uint16", 1), photometric="miniswhite", compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["Compression"].overwrite(50002 + 90)
+    with pytest.raises(PictureError, match="is compressed by 50092, which diptych does not read: save it with another"):
+        read_header(path)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -288,6 +330,15 @@ def test_a_tiff_without_part_of_its_data_is_not_filled_with_zeros(tmp_path, phot
     path.write_bytes(content[: -400 if "tile" in storage else -4])  # most of a tile lies outside of the picture
     assert read_header(path) == (W, H, True)
     with pytest.raises(PictureError, match="is cut off or damaged"):
+        read_picture(path)
+
+
+def test_a_tiff_with_an_empty_strip_is_not_filled_with_zeros(tmp_path):
+    path = written(tmp_path / "x.tif", random_values("uint16", 1), photometric="miniswhite", compression="zlib", rowsperstrip=2)  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as file:
+        counts = file.pages[0].tags["StripByteCounts"]
+        counts.overwrite([*counts.value[:2], 0])
+    with pytest.raises(PictureError, match="is cut off or damaged .*; 2 of 3 strips or tiles are complete"):
         read_picture(path)
 
 

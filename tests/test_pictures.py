@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from diptych.data.encoding import eight_bits
@@ -242,12 +243,19 @@ def test_a_damaged_file_is_a_picture_or_a_picture_error_and_nothing_else(tmp_pat
         ("WEBP", image, {"exif": exif}), ("BMP", image, {}), ("TIFF", image, {"compression": "packbits"}),
         ("WEBP", image, more), ("PNG", image, more), ("TIFF", image, more),
     ]  # fmt: skip
-    rng, path, num_read, messages = random.Random(0), tmp_path / "x.jpg", 0, set()
+    contents = []
     for kind, picture, options in kinds:
         stream = io.BytesIO()
         picture.save(stream, kind, **options)
+        contents.append(stream.getvalue())
+    for options in ({"tile": (16, 16)}, {"compression": "zlib", "rowsperstrip": 3}):  # these go through tifffile
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, DEEP, photometric="miniswhite", **options)
+        contents.append(stream.getvalue())
+    rng, path, num_read, messages = random.Random(0), tmp_path / "x.jpg", 0, set()
+    for content in contents:
         for _ in range(60):
-            path.write_bytes(mutated(rng, stream.getvalue()))
+            path.write_bytes(mutated(rng, content))
             for read in (read_header, read_picture):
                 try:
                     num_read += isinstance(read(path), DecodedImage)

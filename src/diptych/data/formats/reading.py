@@ -102,4 +102,6 @@ def _unidentified(path: Path, head: bytes) -> PictureError:
             Image.OPEN[kind][0](cast(IO[bytes], file), "")
     except Exception as error:
         reason = first_line(error)
-    return PictureError(f"{path} is a {kind} file that cannot be read ({reason})", cure="save it as PNG, or remove it")
+    return PictureError(
+        f"{path} is a {kind} file that cannot be read ({reason})", cure="replace it by a PNG, or remove it"
+    )

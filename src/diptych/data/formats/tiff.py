@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,10 @@ class TiffPicture:
         self.orientation = int(page.tags.valueof(ORIENTATION, default=1))
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise Image.DecompressionBombError
+        if page.is_reduced:
+            problem = f"{path} begins with a thumbnail, as raw files of cameras do"
+            raise PictureError(problem, cure="save the picture itself as TIFF or PNG")
+        self.has_other_inks = self.photometric == CMYK and page.tags.valueof(INK_SET, default=1) != 1
         self.is_by_pillow = self._is_by_pillow()
         if not self.is_by_pillow:
             self._refuse_unusable()
@@ -90,7 +95,7 @@ class TiffPicture:
             and page.compression in COMPRESSIONS_BY_PILLOW
             and (page.fillorder == 1 or (self.samples == 1 and self.bits <= 8))
             and (self.photometric != YCBCR or page.compression in JPEG_COMPRESSIONS)
-            and (self.photometric != CMYK or page.tags.valueof(INK_SET, default=1) == 1)
+            and not self.has_other_inks
         )
 
     def _refuse_unusable(self) -> None:
@@ -105,8 +110,10 @@ class TiffPicture:
         if not is_usable:
             raise PictureError(f"{self.path} holds {self.kind}, which diptych cannot use yet", cure=USABLE_TYPES)
         if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
-            problem = f"{self.path} is compressed by {getattr(page.compression, 'name', page.compression)}, which needs"
-            raise PictureError(problem, cure="pip install 'diptych[images]'")
+            problem = f"{self.path} is compressed by {getattr(page.compression, 'name', page.compression)}"
+            if find_spec("imagecodecs"):
+                raise PictureError(f"{problem}, which diptych does not read", cure="save it with another compression")
+            raise PictureError(f"{problem}, which needs", cure="pip install 'diptych[images]'")
 
     @property
     def kind(self) -> str:
@@ -114,7 +121,7 @@ class TiffPicture:
         kind = f"{SAMPLE_FORMATS.get(self.page.sampleformat or 0, 'samples of bits ')}{self.bits}"
         if self.page.imagedepth > 1:
             return f"a volume of {kind}"
-        if self.samples != NUM_COLOURS.get(self.photometric, self.samples):
+        if self.has_other_inks or self.samples != NUM_COLOURS.get(self.photometric, self.samples):
             return f"{self.samples} bands of {kind}"
         if self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO):
             return kind
@@ -188,8 +195,7 @@ class TiffPicture:
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         stored = sum(1 for offset, size in segments if 0 < offset <= offset + size - 1 < self.file.filehandle.size)
         expected = math.prod(page.chunked)
-        too_short = page.compression == 1 and sum(page.databytecounts) < math.prod(page.shape) * self.bits // 8
-        if stored < expected or too_short:
+        if stored < expected:
             raise ValueError(f"{stored} of {expected} strips or tiles are complete")
 
     def _refuse_band(self, values: Array, alpha: Array, *, is_associated: bool) -> None:
