@@ -1,10 +1,18 @@
-"""The training state: what it restores, and where."""
+"""The training state and its checkpoints: what they hold, and where it is restored."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
+from diptych.checksummed import read_checksummed, write_checksummed
+from diptych.config import CycleganConfig
+from diptych.errors import WeightsError
+from diptych.pair import Pair
+from diptych.rng import Stream
+from diptych.run import Run
+from diptych.training.checkpoint import RankState, gather_rank_states, restore, save_checkpoint
+from diptych.training.image_pool import ImagePool
 from diptych.training.state import State
 from diptych.training.stepper import learning_rate_at, update
 from helpers.states import noise, state_of
@@ -55,3 +63,66 @@ def test_the_learning_rate_of_an_update_follows_the_schedule_in_its_unit(unit, f
     assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3)
     state.pictures = 10
     assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3 * factor)
+
+
+def test_each_domain_has_a_pool_with_its_own_draws():
+    state = state_of({}, width=2, method=CycleganConfig(lambda_identity=0.0, pool_size=5))
+    pictures = torch.arange(100.0).reshape(-1, 1, 1, 1)
+    found = state.query_pools(Pair(pictures, pictures + 100), count=7)
+    seed = state.config.optimiser.seed
+    assert torch.equal(found.a, ImagePool(5, seed, Stream.POOL_A).query(pictures, 7))
+    assert torch.equal(found.b, ImagePool(5, seed, Stream.POOL_B).query(pictures + 100, 7))
+    assert not torch.equal(found.a, found.b - 100)
+
+
+@pytest.mark.parametrize(("precision", "is_scaled"), [("fp16", True), ("bf16", False), ("fp32", False)])
+def test_only_gradients_of_fp16_are_scaled(precision, is_scaled):
+    config = state_of({}, width=2).config
+    state = State(replace(config, engine=replace(config.engine, precision=precision)))
+    assert state.scaler.is_enabled() == is_scaled
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run(tmp_path)
+    run.create()
+    return run
+
+
+def test_a_checkpoint_of_other_networks_is_refused_with_what_differs(run):
+    saved = state_of({}, width=2)
+    save_checkpoint(run, saved, gather_rank_states(saved))
+    (file,) = run.checkpoint_files()
+    with pytest.raises(WeightsError) as caught:
+        restore(file, state_of({}, width=4))
+    changes = "discriminator.width was 2 and is 4, generator.width was 2 and is 4"
+    cure = "leave these options out, or start another run with --run"
+    assert str(caught.value) == f"{file} was saved with other networks ({changes}): {cure}"
+    tensors, description = read_checksummed(file, "checkpoint")
+    name = "generators.a2b.model.1.weight"
+    write_checksummed(file, "checkpoint", {key: value for key, value in tensors.items() if key != name}, description)
+    with pytest.raises(WeightsError, match=rf"other networks \('{name}'\)"):
+        restore(file, state_of({}, width=2))
+
+
+def test_a_checkpoint_keeps_pools_and_means_of_every_rank(run):
+    saved, picture = state_of({}, width=2), torch.ones(3, 2, 2)
+    pools = [Pair([1 * picture, 2 * picture], [3 * picture]), Pair([], [4 * picture])]
+    totals = [{"gan_a": (3.5, 2)}, {"gan_a": (1.5, 1)}]
+    save_checkpoint(run, saved, [RankState(*each) for each in zip(pools, totals, strict=True)])
+    restored = restore(run.checkpoint_files()[0], state_of({}, width=2))
+    means = [[[pictures.mean() for pictures in pool] for pool in rank.pools] for rank in restored]
+    assert means == [[[1, 2], [3]], [[], [4]]]
+    assert [{key: tuple(value) for key, value in rank.meters.items()} for rank in restored] == totals
+
+
+def test_old_checkpoints_are_removed_and_the_best_is_replaced(run):
+    config = state_of({}, width=2).config
+    state = State(replace(config, output=replace(config.output, keep_checkpoints=2)))
+    for pictures in range(4):
+        state.pictures = pictures
+        save_checkpoint(run, state, gather_rank_states(state))
+        if pictures < 2:
+            save_checkpoint(run, state, gather_rank_states(state), best=True)
+    assert [int(file.stem) for file in run.checkpoint_files()] == [2, 3]
+    assert read_checksummed(run.best_checkpoint_file, "checkpoint")[1]["numbers"]["pictures"] == 1
