@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diptych import registry
 from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
@@ -17,6 +18,7 @@ from diptych.data.locations import is_there
 from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
+from diptych.registry import UntrustedCodeError
 
 CHECKPOINT_DIGITS = 9
 
@@ -113,17 +115,23 @@ class Run:
             raise RunError(f"{self.folder} is not a run (no config.json)", cure=cure)
         raise RunError(f"{self.config_file} cannot be read", cure="restore it from a backup, or start another run")
 
-    def config(self) -> TrainConfig:
+    def config(self, *, trust_code: bool = False) -> TrainConfig:
         """The config that the run was started with, with defaults resolved.
 
         If a folder of pictures is gone, it is the one at the same place relative to the run, if there is one.
+        The config may name classes outside of diptych: with ``trust_code`` they are imported, which runs their code.
 
         Raises:
+            UntrustedCodeError: it names such a class, and its module has not been imported.
             RunError: missing, or of another version of diptych.
         """
         about = self.about()
         try:
+            if trust_code:
+                registry.trust_code(about["config"])
             config: TrainConfig = from_json(TrainConfig, about["config"])
+        except UntrustedCodeError as error:
+            raise UntrustedCodeError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         except OptionError as error:
             raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
@@ -226,7 +234,8 @@ def find_runs(folder: Path) -> list[Run]:
     runs = []
     for run in (Run(file.parent) for file in sorted(folder.rglob("config.json"))):
         with suppress(RunError):  # another program's config.json
-            run.config()
+            with suppress(UntrustedCodeError):
+                run.config()
             runs.append(run)
     return runs
 
