@@ -119,10 +119,10 @@ class Run:
         """The config that the run was started with, with defaults resolved.
 
         If a folder of pictures is gone, it is the one at the same place relative to the run, if there is one.
-        The config may name classes outside of diptych: with ``trust_code`` they are imported, which runs their code.
+        ``trust_code`` imports the classes outside of diptych that it names, which runs their code.
 
         Raises:
-            UntrustedCodeError: it names such a class, and its module has not been imported.
+            UntrustedCodeError: it names one, and its module has not been imported.
             RunError: missing, or of another version of diptych.
         """
         about = self.about()
@@ -130,10 +130,9 @@ class Run:
             if trust_code:
                 registry.trust_code(about["config"])
             config: TrainConfig = from_json(TrainConfig, about["config"])
-        except UntrustedCodeError as error:
-            raise UntrustedCodeError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
-        except OptionError as error:
-            raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
+        except (UntrustedCodeError, OptionError) as error:
+            kind = RunError if isinstance(error, OptionError) else UntrustedCodeError
+            raise kind(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
         gone = {name for name, path in vars(config.source).items() if path is not None and not is_there(path)}
         moved = {name: path for name, path in beside.items() if name in gone and is_there(path)}
@@ -219,8 +218,7 @@ class Run:
 
     def remove_temporary_files(self) -> None:
         """Removes temporary files that killed processes left."""
-        for folder in (self.folder, self.checkpoints, self.samples):
-            remove(folder.glob(".*.tmp"))
+        remove(file for folder in (self.folder, self.checkpoints, self.samples) for file in folder.glob(".*.tmp"))
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -231,8 +229,8 @@ def find_runs(folder: Path) -> list[Run]:
     """
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
-    runs = []
-    for run in (Run(file.parent) for file in sorted(folder.rglob("config.json"))):
+    runs: list[Run] = []
+    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
         with suppress(RunError):  # another program's config.json
             with suppress(UntrustedCodeError):
                 run.config()
