@@ -110,7 +110,9 @@ def test_a_checkpoint_keeps_pools_and_means_of_every_rank(run):
     pools = [Pair([1 * picture, 2 * picture], [3 * picture]), Pair([], [4 * picture])]
     totals = [{"gan_a": (3.5, 2)}, {"gan_a": (1.5, 1)}]
     save_checkpoint(run, saved, [RankState(*each) for each in zip(pools, totals, strict=True)])
-    restored = restore(run.checkpoint_files()[0], state_of({}, width=2))
+    said: list[str] = []
+    restored = restore(run.checkpoint_files()[0], state_of({}, width=2), said.append)
+    assert said == []
     means = [[[pictures.mean() for pictures in pool] for pool in rank.pools] for rank in restored]
     assert means == [[[1, 2], [3]], [[], [4]]]
     assert [{key: tuple(value) for key, value in rank.meters.items()} for rank in restored] == totals
