@@ -134,4 +134,6 @@ def test_a_resumed_run_may_change_adjustable_options_only():
     of_data = {
         name for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks and name.startswith("data.")
     }
-    assert of_data == {"data.num_workers", "data.cache_gib", "data.disk_cache_gib"}
+    assert of_data == {
+        "data.num_workers", "data.cache_gib", "data.disk_cache_gib", "data.skip_unreadable", "data.skip_unpaired",
+    }  # fmt: skip

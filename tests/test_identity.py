@@ -13,6 +13,7 @@ from PIL import Image
 
 from diptych.cli import parse
 from diptych.config import LengthConfig, OutputConfig, SourceConfig
+from diptych.data.files import by_hash
 from diptych.data.identity import Identity, fingerprints, is_same
 from diptych.errors import PictureError, RunError
 from diptych.evaluation.eval_set import find_pictures_for
@@ -24,7 +25,7 @@ from diptych.run import Run
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
 from helpers.processes import run_python
-from helpers.runs import SMALL, tiny
+from helpers.runs import PIX2PIX, SMALL, tiny
 from helpers.squares import make_squares
 
 SHORT = {"length": LengthConfig(pictures=4), "output": OutputConfig(num_samples=0, score=False)}
@@ -72,8 +73,8 @@ def test_two_data_sets_of_the_same_names_are_not_mixed(tmp_path, monkeypatch):
     with pytest.raises(RunError) as refused:
         train(two)
     assert refused.value.problem == (
-        f"runs/dataset was trained on {tmp_path}/one/dataset/trainB, and two/dataset/trainB holds other pictures "
-        "(5 replaced (1000.png, 1001.png, 1002.png, …))"
+        f"runs/dataset was trained on {tmp_path}/one/dataset/trainB, and {tmp_path}/two/dataset/trainB holds "
+        "other pictures (5 replaced (1000.png, 1001.png, 1002.png, …))"
     )
     assert refused.value.cure.startswith("give --run NEW_RUN")
     assert (first.folder / "config.json").read_bytes() == before
@@ -240,3 +241,50 @@ def test_a_sampled_and_an_unsampled_picture_may_be_the_same():
     assert is_same((3, "ab"), (3, ""))
     assert not is_same((3, "ab"), (3, "cd"))
     assert not is_same((3, ""), (4, ""))
+
+
+def pairs_of(root, number):
+    make_squares(root, train=number)
+    for file in (root / "trainB").iterdir():
+        file.rename(file.with_name(f"{int(file.stem) - 1000}.png"))
+    return SourceConfig(a=root / "trainA", b=root / "trainB")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [False, True], ids=["unpaired", "paired"])
+@pytest.mark.parametrize(
+    ("cure", "number"), [("replaced", 12), ("removed", 12), ("removed", 40), ("skipped", 12), ("nothing", 12)]
+)
+def test_each_cure_of_an_unreadable_picture_goes_on_in_the_same_run(tmp_path, paired, cure, number):
+    source = pairs_of(tmp_path, number)
+    last = by_hash([Path(f"{index}.png") for index in range(number)])[-1]  # neither held out nor in a sample
+    file = source.a / last
+    good = file.read_bytes()
+    options = PIX2PIX if paired else {}
+    config = replace(tiny(None, **options, length=LengthConfig(pictures=60)), source=source, output=SHORT["output"])
+    display = Listener()
+    file.write_bytes(good[:-40])
+    with pytest.raises(PictureError, match=rf"{last} is cut off .*: replace or remove it, or pass --skip-unreadable"):
+        train(config, tmp_path / "run")
+    seen = int(Run(tmp_path / "run").checkpoint_files()[-1].stem)
+    if cure == "replaced":
+        file.write_bytes(good)
+    elif cure == "removed":
+        file.unlink()
+        if paired:
+            with pytest.raises(PictureError, match="no partner .*: add the partners, or pass --skip-unpaired"):
+                train(config, tmp_path / "run")
+            config = replace(config, data=replace(config.data, skip_unpaired=True))
+    elif cure == "skipped":
+        config = replace(config, data=replace(config.data, skip_unreadable=True))
+    else:
+        with pytest.raises(PictureError, match=f"{last} is cut off"):
+            train(config, tmp_path / "run")
+        return
+    run = train(config, tmp_path / "run", display=display)
+    assert seen < 60
+    assert any(line.endswith(f"{seen} of 60 pictures") for line in display.said)
+    assert run.checkpoint_files()[-1].stem == "000000060"
+    assert train(config, tmp_path / "run", display=display).about()["pictures"]["trainA"]["number"] == (
+        number - (cure == "removed") - (2 if number == 40 else 0)
+    )

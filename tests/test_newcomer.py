@@ -136,7 +136,8 @@ def test_no_space_left_for_a_run(desk):
     assert kept.read_bytes() == before[kept]
     assert (RUN / "model.safetensors").read_bytes() == before[RUN / "model.safetensors"]
     code, lines = diptych(longer)
-    assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
+    assert code == 0
+    assert f"continuing from {kept}: 4 of 8 pictures" in lines
 
 
 @pytest.mark.slow
@@ -151,6 +152,7 @@ def test_a_killed_run(desk):
     process.communicate()
     last = max((RUN / "checkpoints").glob("[0-9]*.safetensors"))
     code, lines = diptych(command)
+    print(lines)
     assert (code, lines[3]) == (0, f"continuing from {last}: {int(last.stem)} of 60 pictures")
     assert (RUN / "checkpoints" / "000000060.safetensors").is_file()
 
@@ -221,7 +223,8 @@ def test_a_missing_extra(desk):
     kept = RUN / "checkpoints" / "000000004.safetensors"
     assert files()[kept] == before[kept]
     code, lines = diptych(tensorboard)
-    assert (code, lines[3]) == (0, f"continuing from {kept}: 4 of 8 pictures")
+    assert code == 0
+    assert f"continuing from {kept}: 4 of 8 pictures" in lines
 
 
 @pytest.mark.slow

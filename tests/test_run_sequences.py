@@ -4,6 +4,7 @@ The suite tries a few sequences. By hand: ``DIPTYCH_SEQUENCES=200 pytest tests/t
 """
 
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from PIL import Image
 
 from diptych.cli import parse
@@ -52,8 +53,15 @@ OPTIONS = [  # typed, the option, its value, the methods whose forks accept it, 
     (("--discriminator.width", "2"), "discriminator.width", 2, (), ALL),
     (("--channels-a", "1"), "data.channels_a", 1, (), ALL),
 ]
+GONE = "is not a folder|does not exist"
+OTHER_PICTURES = "holds other pictures|have changed since"
+TOO_SHORT = "more than the .* that are asked for"
+OTHER_NETWORKS = "other networks|not a multiple of 32|A has 1 channels and B 3"
 RUNS, PLACES = ("r0", "r1", "r2"), ("d0", "d1", "d2")
 names, places, changes = st.sampled_from(RUNS), st.sampled_from(PLACES), st.sampled_from(OPTIONS)
+rarely_changes = st.one_of(*[st.none()] * 4, changes)
+methods = st.one_of(*[st.none()] * 4, st.sampled_from(ALL))
+kills = st.sampled_from([0, 0, 2, 4])
 lengths = st.one_of(
     st.none(),
     st.sampled_from([2, 4, 6, 8, 12]).map(lambda number: ("--pictures", str(number), number, f"p{number}")),
@@ -113,6 +121,13 @@ def write_pairs(root, shift):
             Image.fromarray(values if part[-1] == "A" else 255 - values).save(root / part / f"{index}.png")
 
 
+def is_refused(outcome, reasons):
+    """Whether one of ``reasons`` holds. If so, asserts that the command was refused for one that does."""
+    holding = [words for words, holds in reasons.items() if holds]
+    assert not holding or (outcome.startswith("refused") and re.search("|".join(holding), outcome)), (holding, outcome)
+    return bool(holding)
+
+
 class Sequences(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
@@ -156,92 +171,99 @@ class Sequences(RuleBasedStateMachine):
             run.seen = reached
         return "killed"
 
-    def refused_length(self, run, length):
-        return (
-            length is not None and length != run.length and max(run.seen, run.start) > replace(run, length=length).total
-        )
+    def is_too_short(self, run, length):
+        """Whether ``length`` is less than what ``run`` has seen."""
+        return length not in (None, run.length) and max(run.seen, run.start) > replace(run, length=length).total
+
+    def is_orphan(self, run, name):
+        """Whether a fork without a checkpoint has lost that of its parent, which keeps only two."""
+        parent = Run(self.folder / name).about()["parent"] if run.parent and not run.seen else None
+        return parent is not None and not Path(parent).exists()
+
+    def resumed(self, name, place, length, outcome, *, others, kill, saves):
+        """Checks the outcome of a command that goes on with the run ``name``; ``others`` are reasons to refuse it."""
+        run, found = self.runs[name], self.places.get(place)
+        reasons = others | {
+            GONE: found is None,
+            OTHER_PICTURES: found is not None and found != run.content,
+            TOO_SHORT: self.is_too_short(run, length),
+        }
+        if not is_refused(outcome, reasons):
+            run.place = place
+            assert outcome == self.goes_on(name, length, kill, saves_each=saves)
+
+    @initialize(method=st.sampled_from(ALL), kill=st.sampled_from([0, 2]))
+    def first_run(self, method, kill):
+        self.train_on("r0", "d0", method, None, None, kill, True)
 
     @rule(
-        name=names,
-        place=places,
-        method=st.sampled_from(ALL),
-        length=lengths,
-        change=st.none() | changes,
-        kill=st.sampled_from([0, 0, 2, 4]),
-        saves=st.booleans(),
+        name=names, place=places, method=methods, length=lengths, change=rarely_changes, kill=kills, saves=st.booleans()
     )
     def train_on(self, name, place, method, length, change, kill, saves):
-        length = length or ("--pictures", "4", 4, "p4")
-        words = ["--root", self.path(place), "--run", self.path(name), "--method", method, *length[:2]]
-        words += ["--save-minutes", "0" if saves else "10"]
         known = self.runs.get(name)
+        length = length or ("--pictures", "4", 4, "p4")
+        method = method or (known.method if known else "cyclegan")
+        words = ["--root", self.path(place), "--run", self.path(name), "--method", method, *length[:2]]
+        words += ["--save-minutes", "0" if saves else "10", *(change[0] if change else ())]
         if known is None:
-            words += [*SMALL.split(), *METHODS[method].split()]
-        words += change[0] if change else ()
-        outcome = self.train(words, kill=kill)
-        wanted = (length[3], length[2])
-        if place not in self.places or (change and method not in change[4]):
-            assert outcome.startswith("refused"), outcome
-        elif known is None:
-            invalid = change and change[1] == "data.crop_size" and method == "pix2pix"
-            invalid = invalid or (change and change[1] == "data.channels_a" and method in ("cut", "fastcut"))
-            if invalid:
-                assert outcome.startswith("refused"), outcome
-                return
-            options = {"optimiser.ema": 0.999, "optimiser.batch_size": 2} | ({change[1]: change[2]} if change else {})
+            words = [*SMALL.split(), *METHODS[method].split(), *words]
+        is_orphan = known is not None and self.is_orphan(known, name)
+        differs = known and (method != known.method or (change and self.stored(name, change[1]) != change[2]))
+        outcome, wanted = self.train(words, kill=kill), (length[3], length[2])
+        others = {"has no option": change is not None and method not in change[4]}
+        if known is not None:
+            others |= {"started with other options": bool(differs), "is gone": is_orphan}
+            self.resumed(name, place, wanted, outcome, others=others, kill=kill, saves=saves)
+            return
+        key = change[1] if change else ""
+        others |= {
+            GONE: place not in self.places,
+            "not a multiple of 32": (key, method) == ("data.crop_size", "pix2pix"),
+            "A has 1 channels and B 3": key == "data.channels_a" and method in ("cut", "fastcut"),
+        }
+        if not is_refused(outcome, others):
+            options = {"optimiser.ema": 0.999, "optimiser.batch_size": 2} | ({key: change[2]} if change else {})
             self.runs[name] = Expected(method, self.places[place], place, options, wanted)
-            assert outcome == self.goes_on(name, wanted, kill, saves_each=saves), outcome
-        else:
-            other = change and known.options.get(change[1]) != change[2] and self.stored(name, change[1]) != change[2]
-            if (
-                method != known.method
-                or other
-                or known.content != self.places[place]
-                or self.refused_length(known, wanted)
-            ):
-                assert outcome.startswith("refused"), outcome
-            else:
-                known.place = place
-                assert outcome == self.goes_on(name, wanted, kill, saves_each=saves), outcome
+            assert outcome == self.goes_on(name, wanted, kill, saves_each=saves)
 
-    @precondition(lambda self: self.runs)
-    @rule(name=names, length=lengths, kill=st.sampled_from([0, 0, 2, 4]))
+    @rule(name=names, length=lengths, kill=kills)
     def resume(self, name, length, kill):
         run = self.runs.get(name)
+        others = {"is gone": run is not None and self.is_orphan(run, name)}
         outcome = self.train(["--run", self.path(name), *(length[:2] if length else ())], kill=kill)
         wanted = (length[3], length[2]) if length else None
-        if run is None or self.places.get(run.place) != run.content or self.refused_length(run, wanted):
-            assert outcome.startswith("refused"), outcome
-        else:
-            assert outcome == self.goes_on(name, wanted, kill, saves_each=run.saves_each), outcome
+        if not is_refused(outcome, {"is not a run": run is None}):
+            self.resumed(name, run.place, wanted, outcome, others=others, kill=kill, saves=run.saves_each)
 
-    @precondition(lambda self: self.runs)
-    @rule(name=names, fork=names, length=lengths, change=changes)
-    def fork(self, name, fork, length, change):
-        words = ["--run", self.path(name), "--fork", self.path(fork), *change[0], *(length[:2] if length else ())]
-        outcome = self.train(words)
+    @rule(name=names, fork=names, length=lengths, change=changes, kill=st.sampled_from([0, 0, 2]))
+    def fork(self, name, fork, length, change, kill):
         run, known = self.runs.get(name), self.runs.get(fork)
-        wanted = (length[3], length[2]) if length else None
-        if run is None or run.place not in self.places or run.method not in change[4]:
-            assert outcome.startswith("refused"), outcome
-        elif known is not None:
-            other = known.parent != name or self.stored(fork, change[1]) != change[2]
-            if other or known.content != self.places[run.place] or self.refused_length(known, wanted):
-                assert outcome.startswith("refused"), outcome
-            else:
-                known.place = run.place
-                assert outcome == self.goes_on(fork, wanted, 0, saves_each=known.saves_each), outcome
-        else:
-            begin = run.seen
-            options = run.options | {change[1]: change[2]}
-            new = replace(run, content=self.places[run.place], options=options, length=wanted or run.length)
-            new = replace(new, seen=0, start=begin, parent=name)
-            accepted = run.method in change[3] or self.stored(name, change[1]) == change[2]
-            if not accepted or not begin or begin >= new.total:
-                assert outcome.startswith("refused"), outcome
-            else:
-                self.runs[fork] = new
-                assert outcome == self.goes_on(fork, None, 0, saves_each=run.saves_each), outcome
+        is_orphan = known is not None and self.is_orphan(known, fork)
+        words = ["--run", self.path(name), "--fork", self.path(fork), *change[0], *(length[:2] if length else ())]
+        outcome, wanted = self.train(words, kill=kill), (length[3], length[2]) if length else None
+        method = known.method if known else run and run.method
+        if is_refused(outcome, {"is not a run": run is None, "has no option": method not in change[4]}):
+            return
+        if known is not None:
+            others = {
+                "is a run already": known.parent != name,
+                "started with other options": self.stored(fork, change[1]) != change[2],
+                "is gone": is_orphan,
+            }
+            self.resumed(fork, run.place, wanted, outcome, others=others, kill=kill, saves=known.saves_each)
+            return
+        new = replace(run, options=run.options | {change[1]: change[2]}, length=wanted or run.length)
+        new = replace(new, seen=0, start=run.seen, parent=name, content=self.places.get(run.place))
+        is_same = self.stored(name, change[1]) == change[2]
+        reasons = {
+            GONE: new.content is None,
+            OTHER_NETWORKS: run.method not in change[3] and not is_same,
+            "has no checkpoint": not run.seen,
+            "would end at": run.seen >= new.total,
+        }
+        if not is_refused(outcome, reasons):
+            self.runs[fork] = new
+            assert outcome == self.goes_on(fork, None, kill, saves_each=run.saves_each)
 
     @rule(place=places, to=places)
     def move_data(self, place, to):
@@ -267,7 +289,6 @@ class Sequences(RuleBasedStateMachine):
             Image.new("RGB", (32, 32), (index, 9, 9)).save(self.folder / place / part / f"{index}.png")
             self.places[place] = (which, 1 + index + NUM_PICTURES * (part == "trainB"))
 
-    @precondition(lambda self: self.runs)
     @rule(name=names)
     def translate(self, name):
         source, output = next(iter(self.places)), self.folder / "translated"
@@ -304,6 +325,6 @@ def test_random_sequences_of_commands_end_as_a_model_predicts():
     run_state_machine_as_test(
         Sequences,
         settings=settings(
-            max_examples=number, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=number, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

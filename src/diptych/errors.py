@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 """Exit codes of a process: after a mistake of the user, and after Ctrl-C."""
@@ -21,8 +22,8 @@ class UserError(ValueError):
         self.problem, self.cure = problem, cure
         super().__init__(f"{problem}: {cure}")
 
-    def __reduce__(self) -> "tuple[object, tuple[type[UserError], str, str]]":
-        return _rebuild, (type(self), self.problem, self.cure)  # so that other ranks can unpickle it
+    def __reduce__(self) -> tuple[object, tuple[type[Self], str, str], dict[str, object]]:
+        return _rebuild, (type(self), self.problem, self.cure), vars(self)  # so that other ranks can unpickle it
 
 
 def _rebuild(kind: type[UserError], problem: str, cure: str) -> UserError:
@@ -36,7 +37,11 @@ class OptionError(UserError):
 
 
 class PictureError(UserError):
-    """A picture, or a folder of pictures, that cannot be used."""
+    """A picture, or a folder of pictures, that cannot be used. ``file`` is the picture, if it is one to train on."""
+
+    def __init__(self, problem: str, *, cure: str, file: Path | None = None) -> None:
+        super().__init__(problem, cure=cure)
+        self.file = file
 
 
 class WeightsError(UserError):

@@ -80,7 +80,7 @@ class DataConfig:
         "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "
         "than 40 pictures. No effect if there are folders of held-out pictures, such as testA and testB.",
     )
-    skip_unpaired: bool = option(
+    skip_unpaired: Adjustable[bool] = option(
         False, "Skip pictures without a partner of the same name when training on pairs, instead of stopping."
     )
     skip_unreadable: Adjustable[bool] = option(

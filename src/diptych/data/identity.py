@@ -23,6 +23,9 @@ NUM_LISTED = 3
 Fingerprints = dict[str, tuple[int, str]]
 """By name: the size in bytes, and the SHA-256 of the content, or empty where only sizes are compared."""
 
+UNREADABLE = (-1, "")
+"""The fingerprint of a picture that training could not read: it may be replaced or removed."""
+
 
 def fingerprints(folder: Path, files: Sequence[Path], *, max_hashed: int = MAX_HASHED) -> Fingerprints:
     """The fingerprints of ``files`` in ``folder``. A file that cannot be read has size 0.
@@ -63,6 +66,8 @@ class Changes:
 
 def is_same(one: tuple[int, str], other: tuple[int, str]) -> bool:
     """Whether two fingerprints can be of the same content."""
+    if UNREADABLE in (one, other):
+        return True
     return one[0] == other[0] and (one[1] == other[1] or "" in (one[1], other[1]))
 
 
@@ -72,6 +77,10 @@ class Identity(NamedTuple):
     train: Fingerprints
     held_out: Fingerprints
 
+    def unreadable(self, names: Sequence[str]) -> "Identity":
+        """The same, with the training pictures ``names`` unreadable."""
+        return self._replace(train=self.train | dict.fromkeys(names, UNREADABLE))
+
     def changes(self, now: "Identity") -> Changes:
         """What changed from this identity to ``now``."""
         before, after = (
@@ -79,7 +88,7 @@ class Identity(NamedTuple):
         )
         return Changes(
             replaced=[name for name in after if name in before and not is_same(before[name], after[name])],
-            missing=[name for name in before if name not in after],
+            missing=[name for name, one in before.items() if name not in after and one != UNREADABLE],
             new=[name for name in after if name not in before],
         )
 

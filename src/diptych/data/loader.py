@@ -74,7 +74,7 @@ class Reader:
             values = self._decode(index)
         except PictureError as error:
             if not self.data.skip_unreadable:
-                raise or_skip(error) from None
+                raise or_skip(error, self.domain.path(index)) from None
             self._report_once(f"skipped: {error.problem}")
             return None
         self.cache.put(index, values)

@@ -28,9 +28,9 @@ class Survey:
     """1 if every picture is stored as grey, else 3."""
 
 
-def or_skip(error: PictureError) -> PictureError:
-    """``error`` with one more cure, an option of training."""
-    return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable")
+def or_skip(error: PictureError, file: Path | None = None) -> PictureError:
+    """``error`` with one more cure, an option of training, and the ``file`` that it is about."""
+    return PictureError(error.problem, cure=f"{error.cure}, or pass --skip-unreadable", file=file)
 
 
 def header_of(domain: Domain, file: Path) -> Header:

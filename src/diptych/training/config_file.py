@@ -3,13 +3,17 @@
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from diptych.data.identity import summary, write_identity
+from diptych.data.identity import Identity, read_identity, summary, write_identity
+from diptych.errors import PictureError
 from diptych.model import versions
+from diptych.pair import Pair
 from diptych.training.plan.plan import Plan
 
 
@@ -37,6 +41,27 @@ def write_config(plan: Plan) -> None:
     absolute = replace(source, **{name: path.absolute() for name, path in paths.items()})
     kept = {key: before.get(key, value) for key, value in started.items()}
     run.write_config(replace(plan.config, source=absolute), kept | about)
+
+
+@contextmanager
+def unreadable_recorded(plan: Plan) -> Iterator[None]:
+    """Context manager: records a training picture that cannot be read, and its partner if it is one of a pair, so that
+    the run goes on if it is replaced, removed or skipped."""
+    try:
+        yield
+    except PictureError as error:
+        if error.file is not None and plan.world.is_main and plan.run.pictures_file.exists():
+            _record_unreadable(plan, error.file)
+        raise
+
+
+def _record_unreadable(plan: Plan, file: Path) -> None:
+    domains, known = plan.split.train, read_identity(plan.run.pictures_file)
+    found = domains.map(lambda domain: {index for index in range(len(domain)) if domain.path(index) == file})
+    if plan.config.method.paired:
+        found = Pair(found.a | found.b, found.a | found.b)
+    names = domains.map(lambda domain, indices: [domain.files[index].as_posix() for index in indices], found)
+    write_identity(plan.run.pictures_file, known.map(Identity.unreadable, names))
 
 
 def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:

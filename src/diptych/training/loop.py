@@ -17,6 +17,7 @@ from diptych.monitoring.progress import Display, Silent
 from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.checkpoint import RankState, restore, scatter_state
+from diptych.training.config_file import unreadable_recorded
 from diptych.training.distributed import connect
 from diptych.training.fit_time import fit_to_time
 from diptych.training.interrupts import Interrupts
@@ -46,6 +47,7 @@ def train(
     display = display if display and world.is_main else Silent()
     with world.guard(), ExitStack() as held:
         plan = make_plan(config, run, fork, display, world)
+        held.enter_context(unreadable_recorded(plan))
         if plan.has_unresolved_length:
             plan = fit_to_time(plan, display)
         for line in describe(plan):

@@ -28,7 +28,7 @@ from diptych.training.plan.defaults import resolve, resolve_ranges
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import parse_time, total_pictures
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
-from diptych.training.plan.same_pictures import note_other_pictures, refuse_other_pictures
+from diptych.training.plan.same_pictures import note_other_pictures, refuse_other_pictures, with_held_out_of
 
 NUM_SAMPLES = 20
 """Sample grids of a run by default."""
@@ -117,11 +117,10 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
-    for existing in (origin, run):
-        if existing.exists:
-            existing.config(trust_code=True)  # a run that the user trains is the user's own
     refuse_among_pictures(run.folder, config.source)
     split = _find_pictures(config, display)
+    if run.exists:
+        split = with_held_out_of(run, split, paired=config.method.paired)
     found = (part.map(lambda domain: fingerprints(domain.folder, domain.files)) for part in (split.train, split.test))
     identity = Pair(*map(Identity, *found))
     parent = None

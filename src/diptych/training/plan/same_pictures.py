@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from diptych.data.files import Domain
+from diptych.data.files import Domain, folded_name
 from diptych.data.identity import Changes, Identity, is_same, read_identity
 from diptych.data.sources import Split
 from diptych.errors import RunError
@@ -30,6 +30,20 @@ class _Comparison(NamedTuple):
         return self.domain.folder.resolve() != self.known_folder.resolve()
 
 
+def with_held_out_of(run: Run, split: Split, *, paired: bool) -> Split:
+    """``split`` with the held-out pictures of ``run``: how many are held out may change if a picture is removed."""
+
+    def divide(train: Domain, test: Domain, names: list[str]) -> tuple[Domain, Domain]:
+        if train.folder != test.folder or {file.as_posix() for file in test.files} == set(names):
+            return train, test
+        everything = train.only(sorted((*train.files, *test.files), key=folded_name if paired else Path.as_posix))
+        held = [file for file in everything.files if file.as_posix() in names]
+        return everything.without(held), everything.only(held)
+
+    parts = split.train.map(divide, split.test, Pair(*run.about()["held_out"].values()))
+    return Split(parts.map(lambda part: part[0]), parts.map(lambda part: part[1]))
+
+
 def refuse_other_pictures(run: Run, split: Split, identity: Pair[Identity], display: Display) -> None:
     """Checks the pictures of a run to resume. If they have only moved, says so.
 
@@ -37,7 +51,7 @@ def refuse_other_pictures(run: Run, split: Split, identity: Pair[Identity], disp
         RunError: their names or contents differ from those at the start.
     """
     for found in _compare(run, split, identity):
-        now, before = found.domain.folder, found.known_folder
+        now, before = found.domain.folder.absolute(), found.known_folder
         if found.changes and found.is_elsewhere:
             problem = f"{run.folder} was trained on {before}, and {now} holds other pictures ({found.changes})"
             raise RunError(problem, cure="give --run NEW_RUN to train on them, or --fork NEW_RUN to continue on them")
