@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from diptych.cli import main, parse
@@ -212,6 +213,22 @@ FINDINGS = {
     "black and white": (lambda v: (v > 99) * np.uint8(255), "has only 2 different values: give --interpolation-a"),
     "one value": (lambda v: v * 0, "every value of a is 0: replace its pictures"),
 }
+
+
+def test_transparent_parts_and_the_8_bit_pictures_of_a_16_bit_folder_do_not_count(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for index in range(8):
+            alpha = np.where(blobs(index) > 60, 65535, 0).astype(np.uint16)
+            values = np.dstack([np.where(blobs(index) > 80, 3007, 3000).astype(np.uint16)] * 3 + [alpha])
+            tifffile.imwrite(tmp_path / name / f"{index}.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    Image.fromarray(blobs(0)).save(tmp_path / "a" / "eight.png")
+    source = SourceConfig(a=tmp_path / "a", b=tmp_path / "b")
+    said = said_of(source, tmp_path, range_a="auto")
+    assert (
+        "a has pictures of 8 and of 16 bits, and --range-a means the values of both: convert them to one depth" in said
+    )
+    assert "values of a: 3000 to 3007 become -1 to 1" in said
 
 
 @pytest.mark.parametrize("kind", FINDINGS)

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from diptych.errors import OptionError, did_you_mean
 from diptych.pair import Pair
-from diptych.registry import REGISTRIES, Registry, kind_of
+from diptych.registry import REGISTRIES, Registry, kind_of, refuse_foreign
 
 Config = TypeVar("Config")
 
@@ -27,6 +27,7 @@ def from_json(kind: type[Config] | Any, value: Any, where: str = "config") -> Co
 
     Raises:
         OptionError: an unknown option, or a value of the wrong type; the message says where.
+        UntrustedCodeError: a class outside of diptych, whose module is not imported: see ``registry.trust_code``.
     """
     config: Config = _from_json(kind, value, where)
     return config
@@ -65,6 +66,7 @@ def _from_registry(registry: Registry, value: Any, where: str) -> Any:
     """The config of the kind that ``value`` names."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         raise OptionError(f"{where} names no kind", cure=f"give an object with a kind: {', '.join(registry.kinds)}")
+    refuse_foreign(value["kind"], f"{where}.kind")
     return _from_object(registry.config(value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
 
 

@@ -10,14 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from diptych import registry
 from diptych.checksummed import read_checksummed, write_checksummed
 from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.encoding import Encoding
-from diptych.errors import OptionError, WeightsError
+from diptych.errors import OptionError, WeightsError, first_line
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
-from diptych.registry import ClassPathError
+from diptych.registry import ClassPathError, UntrustedCodeError
 
 KIND = "model"
 DiscriminatorRole = Literal["a", "b", "joint"]
@@ -95,21 +96,22 @@ def save_model(
     write_checksummed(path, KIND, tensors, description)
 
 
-def load_model(path: Path, *, discriminators: bool = False) -> Model:
+def load_model(path: Path, *, discriminators: bool = False, trust_code: bool = False) -> Model:
     """The model in ``path``, a model file or a run folder; its discriminators only if ``discriminators``.
 
+    A file may name a config class outside of diptych. It is imported, which runs its code, only with ``trust_code``.
+
     Raises:
+        UntrustedCodeError: it names a class outside of diptych.
         WeightsError: missing, damaged, of another kind, of a later version, or of a package that is not installed.
     """
-    if path.is_dir():
-        if not (path / "model.safetensors").is_file():
-            convert = f"convert its .pth files with diptych import {path} --to MODEL"
-            cure = convert if any(path.glob("*.pth")) else "give a run that has trained, or a model file"
-            raise WeightsError(f"{path} holds no model.safetensors", cure=cure)
-        path = path / "model.safetensors"
+    path = _model_file(path)
     tensors, description = read_checksummed(path, KIND)
     try:
+        if trust_code:
+            registry.trust_code(description["card"])
         card: ModelCard = from_json(ModelCard, description["card"], "card")
+        _refuse_depth(card, len(tensors))
         model = Model({}, card)
         with torch.device("meta"):
             for direction in description["directions"]:
@@ -120,14 +122,45 @@ def load_model(path: Path, *, discriminators: bool = False) -> Model:
                     model.discriminators[role] = build_discriminator(card.discriminator, channels)
         for prefix, network in _by_prefix(model.networks, model.discriminators).items():
             load_weights(network, tensors, prefix)
+    except UntrustedCodeError as error:
+        raise UntrustedCodeError(f"{path}: {error.problem}", cure=error.cure) from None
     except ClassPathError as error:
         raise WeightsError(f"{path}: {error.problem}", cure=error.cure) from None
-    except (KeyError, TypeError, RuntimeError, OptionError) as error:
-        reason = error.problem if isinstance(error, OptionError) else str(error).splitlines()[0]
+    except Exception as error:  # a card that is damaged or hostile makes networks raise nearly any type
+        reason = error.problem if isinstance(error, OptionError) else first_line(error)
         writer = description.get("versions", {}).get("diptych", "of unknown version")
         problem = f"{path} was written by diptych {writer}, and diptych {version('diptych')} cannot read it ({reason})"
         raise WeightsError(problem, cure="pip install -U diptych") from None
     return model
+
+
+def _refuse_depth(card: ModelCard, num_tensors: int) -> None:
+    """Raises ``ValueError`` if the networks have more layers than the file has tensors: building them would not end."""
+    for config in filter(None, (card.generator, card.discriminator)):
+        for name, number in vars(config).items():
+            if name.startswith("num_") and isinstance(number, int) and number > num_tensors:
+                raise ValueError(f"{name} is {number}, and there are {num_tensors} tensors")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The JSON of the card in ``path``, a model file or a run folder. No class is imported.
+
+    Raises:
+        WeightsError: missing, damaged, of another kind, or of a later version.
+    """
+    card: dict[str, Any] = read_checksummed(_model_file(path), KIND)[1]["card"]
+    return card
+
+
+def _model_file(path: Path) -> Path:
+    """The model file of a run folder, or ``path`` itself."""
+    if path.is_dir():
+        if not (path / "model.safetensors").is_file():
+            convert = f"convert its .pth files with diptych import {path} --to MODEL"
+            cure = convert if any(path.glob("*.pth")) else "give a run that has trained, or a model file"
+            raise WeightsError(f"{path} holds no model.safetensors", cure=cure)
+        return path / "model.safetensors"
+    return path
 
 
 def _by_prefix(

@@ -5,6 +5,7 @@ lead to a frozen dataclass of options. Its class variable ``implementation`` is 
 that the options describe, which is imported when it is first built: listing options needs no torch.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +22,7 @@ from diptych.config import (
     ResnetConfig,
     UnetConfig,
 )
-from diptych.errors import OptionError, did_you_mean, first_line
+from diptych.errors import OptionError, UserError, did_you_mean, first_line
 
 
 class Registry:
@@ -71,6 +72,36 @@ def kind_of(config: object) -> str:
     cls = type(config)
     built_in = (item for registry in REGISTRIES.values() for item in registry.built_in.items())
     return next((kind for kind, known in built_in if known is cls), f"{cls.__module__}:{cls.__qualname__}")
+
+
+class UntrustedCodeError(UserError):
+    """A file names a class outside of diptych, and nobody has agreed to run its code."""
+
+
+def trust_code(value: Any) -> None:
+    """Imports every class outside of diptych that ``value``, the JSON of a config, names. Then it can be read.
+
+    Raises:
+        ClassPathError: a class cannot be imported.
+    """
+    if isinstance(value, dict):
+        if isinstance(kind := value.get("kind"), str) and ":" in kind:
+            load_class(kind, "class")
+        value = list(value.values())
+    for member in value if isinstance(value, list) else ():
+        trust_code(member)
+
+
+def refuse_foreign(kind: str, where: str) -> None:
+    """Checks that ``kind``, which a file names, is built in, or that its module has been imported.
+
+    Raises:
+        UntrustedCodeError: neither. Importing the module would run its code.
+    """
+    module, is_path, _ = kind.partition(":")
+    if is_path and module not in sys.modules:
+        problem = f"{where} is {kind}, and reading it would run the code of {module}"
+        raise UntrustedCodeError(problem, cure="give --trust-code if you trust this file and that module")
 
 
 class ClassPathError(OptionError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diptych import registry
 from diptych.atomic import atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
@@ -17,6 +18,7 @@ from diptych.data.locations import is_there
 from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
+from diptych.registry import UntrustedCodeError
 
 CHECKPOINT_DIGITS = 9
 
@@ -113,19 +115,24 @@ class Run:
             raise RunError(f"{self.folder} is not a run (no config.json)", cure=cure)
         raise RunError(f"{self.config_file} cannot be read", cure="restore it from a backup, or start another run")
 
-    def config(self) -> TrainConfig:
+    def config(self, *, trust_code: bool = False) -> TrainConfig:
         """The config that the run was started with, with defaults resolved.
 
         If a folder of pictures is gone, it is the one at the same place relative to the run, if there is one.
+        ``trust_code`` imports the classes outside of diptych that it names, which runs their code.
 
         Raises:
+            UntrustedCodeError: it names one, and its module has not been imported.
             RunError: missing, or of another version of diptych.
         """
         about = self.about()
         try:
+            if trust_code:
+                registry.trust_code(about["config"])
             config: TrainConfig = from_json(TrainConfig, about["config"])
-        except OptionError as error:
-            raise RunError(f"{self.config_file}: {error.problem}", cure=error.cure) from None
+        except (UntrustedCodeError, OptionError) as error:
+            kind = RunError if isinstance(error, OptionError) else UntrustedCodeError
+            raise kind(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
         gone = {name for name, path in vars(config.source).items() if path is not None and not is_there(path)}
         moved = {name: path for name, path in beside.items() if name in gone and is_there(path)}
@@ -211,8 +218,7 @@ class Run:
 
     def remove_temporary_files(self) -> None:
         """Removes temporary files that killed processes left."""
-        for folder in (self.folder, self.checkpoints, self.samples):
-            remove(folder.glob(".*.tmp"))
+        remove(file for folder in (self.folder, self.checkpoints, self.samples) for file in folder.glob(".*.tmp"))
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -223,10 +229,11 @@ def find_runs(folder: Path) -> list[Run]:
     """
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
-    runs = []
-    for run in (Run(file.parent) for file in sorted(folder.rglob("config.json"))):
+    runs: list[Run] = []
+    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
         with suppress(RunError):  # another program's config.json
-            run.config()
+            with suppress(UntrustedCodeError):
+                run.config()
             runs.append(run)
     return runs
 

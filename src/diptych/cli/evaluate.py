@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from diptych.cli.console import stderr_console
+from diptych.cli.trust import TRUST_CODE, trust_files
 from diptych.config import DeviceName
 from diptych.config.constraints import REQUIRED, argument, option
 
@@ -63,6 +64,7 @@ class Evaluate:
         "maps, at most 64.",
     )
     device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
+    trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
         from rich.console import Console
@@ -72,6 +74,8 @@ class Evaluate:
         from diptych.report.tables import LEGEND
         from diptych.run import Run
 
+        if self.trust_code:
+            trust_files(self.model)
         stderr = stderr_console()
         evaluation = evaluate(
             self.model,

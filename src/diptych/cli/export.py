@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diptych.cli.console import stderr_console
+from diptych.cli.trust import TRUST_CODE, trust_files
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
@@ -24,6 +25,7 @@ class Export:
         "the discriminators.",
         "DIR",
     )
+    trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
         if self.original is None:
@@ -32,6 +34,8 @@ class Export:
         from diptych.interop.exporting import export_original, original_options
         from diptych.interop.names import DESCRIPTIONS
 
+        if self.trust_code:
+            trust_files(self.model)
         console = stderr_console()
         done = export_original(self.model, self.original)
         for role, file in done.files.items():

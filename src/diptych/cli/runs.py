@@ -63,13 +63,14 @@ class Show:
 
     def _facts(self) -> Iterable[tuple[str, object]]:
         from diptych.config_json import flatten
-        from diptych.model import load_model
+        from diptych.model import read_card
         from diptych.run import Run
 
         run = Run(self.path)
         if not run.exists:
-            card = load_model(self.path).card
-            yield from (flatten(card) | {"channels": f"{card.channels.a} and {card.channels.b}"}).items()
+            card = read_card(self.path)
+            channels = " and ".join(str(encoding["channels"]) for encoding in card["encodings"])
+            yield from (flatten(card) | {"channels": channels}).items()
             return
         about, facts = run.about(), run.facts()
         yield "run", run.folder
@@ -83,4 +84,4 @@ class Show:
         if facts.score:
             yield "last score", facts.score
         yield "losses", "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in facts.losses.items())
-        yield from flatten(run.config()).items()
+        yield from flatten(about["config"]).items()  # as it is: no class that it names is imported

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from diptych.cli.trust import TRUST_CODE, trust_files
 from diptych.config import LengthConfig, SourceConfig, TrainConfig
 from diptych.config.constraints import option
 from diptych.data.layouts import is_side_by_side
@@ -52,6 +53,7 @@ class Train:
         "default", "Defaults of the other options; paper reproduces the paper exactly."
     )
     dry_run: bool = option(False, "Print the resolved options and the estimated time and memory, without training.")
+    trust_code: bool = option(False, f"For --init-from. {TRUST_CODE}")
     options: TrainConfig = TrainConfig()
 
     @classmethod
@@ -78,14 +80,16 @@ class Train:
         Raises:
             OptionError: no pictures are given, or a run instead of pictures.
         """
-        source, run = self.options.source, self.run
+        source, run, init_from = self.options.source, self.run, self.options.optimiser.init_from
+        if self.trust_code and init_from is not None:
+            trust_files(init_from)
         if source == SourceConfig() and run is not None:
             if not (run / CONFIG_FILE).is_file():
                 cure = did_you_mean_path(run) or "give A B, or --root ROOT"
                 raise OptionError(f"{run} is not a run, and no pictures are given", cure=cure)
             from diptych.run import Run
 
-            source = Run(run).config().source
+            source = Run(run).config(trust_code=True).source
         if source.a is not None and source.b is None:
             if (source.a / CONFIG_FILE).is_file():
                 cure = f"to resume it, give --run {source.a}"
@@ -147,7 +151,7 @@ def _stored(given: Mapping[str, Any]) -> TrainConfig | None:
         return None
     from diptych.run import Run
 
-    return Run(folder).config()
+    return Run(folder).config(trust_code=True)
 
 
 def _default_config(registry: Registry, kind: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from diptych.cli.console import stderr_console
+from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, Precision
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
@@ -52,6 +53,7 @@ class Translate:
         "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "
         "fp32. Pictures of 16 bits always use fp32.",
     )
+    trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
         from rich.progress import Progress
@@ -65,7 +67,7 @@ class Translate:
 
         refuse_swapped(self.model, self.input, self.output)
         console = stderr_console()
-        model = load_model(self.model)
+        model = load_model(self.model, trust_code=self.trust_code)
         usual: Direction = "a2b" if "a2b" in model.networks else "b2a"
         direction = usual if self.direction is None else self.direction
         translator = Translator.of(model, direction, device=self.device, precision=self.precision)

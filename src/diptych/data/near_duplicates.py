@@ -53,7 +53,7 @@ def thumbnail(values: Array) -> Thumbnail:
         small.append(np.asarray(Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BOX)))
         variances.append(max(0.0, float(plane.var() - small[-1].var())))
     error = (np.mean(variances) / max(1.0, values[..., 0].size / SIDE**2)) ** 0.5
-    rounding = PEAK / np.iinfo(values.dtype).max / 2
+    rounding = PEAK / np.iinfo(values.dtype).max / 20
     return Thumbnail(with_channels(np.stack(small, axis=2), RGB), float(np.clip(NOISE * error, rounding, MAX_FLAT)))
 
 

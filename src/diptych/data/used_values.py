@@ -81,14 +81,19 @@ def _measure(domain: Domain, number: int) -> UsedValues:
 
 
 def _counts(domain: Domain, file: Path) -> Array:
-    """How often each value occurs in a picture; empty if it cannot be read, which is reported elsewhere."""
+    """How often each value occurs in the visible parts of a picture; empty if it cannot be read or is transparent."""
     try:
         with open_picture(domain.folder / file) as picture:
-            values = half_of(picture.decode(ENOUGH, columns=1 if domain.half is None else 2).values, domain.half)
-    except PictureError:
+            image = picture.decode(ENOUGH, columns=1 if domain.half is None else 2)
+    except PictureError:  # reported by the survey or the reader
         return np.zeros(0, int)
-    step = max(1, min(values.shape[:2]) // LARGE)
-    return np.bincount(values[::step, ::step].reshape(-1), minlength=np.iinfo(values.dtype).max + 1)
+    step = max(1, min(image.values.shape[:2]) // LARGE)
+    values = half_of(image.values, domain.half)[::step, ::step]
+    if image.alpha is not None:
+        values = values[half_of(image.alpha, domain.half)[::step, ::step] > 0]
+    return (
+        np.bincount(values.reshape(-1), minlength=np.iinfo(values.dtype).max + 1) if values.size else np.zeros(0, int)
+    )
 
 
 def with_measured_ranges(data: DataConfig, used: Pair[UsedValues]) -> DataConfig:

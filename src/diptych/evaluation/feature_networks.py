@@ -96,7 +96,7 @@ def _load_torchscript(file: Path, device: torch.device) -> tuple[Any, str]:
 
 def _user_network(spec: str, module: str, function: str, device: torch.device) -> FeatureNetwork:
     folder = str(Path.cwd())
-    sys.path.insert(0, folder)  # `python -m` adds it, an installed command does not
+    sys.path.append(folder)  # last, so that nothing in it replaces an installed package
     try:
         network: Callable[[Tensor], Any] = getattr(import_module(module), function)()
     except Exception as error:  # the user's own code may raise anything

@@ -72,17 +72,19 @@ class Translator:
         *,
         device: DeviceName = "cpu",
         precision: Precision = "fp32",
+        trust_code: bool = False,
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
         ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
-        that of 8-bit rounding. 16-bit images are always translated in fp32.
+        that of 8-bit rounding. 16-bit images are always translated in fp32. ``trust_code``: see ``load_model``.
 
         Raises:
+            UntrustedCodeError: the file names a class outside of diptych, without ``trust_code``.
             WeightsError: the file is missing, damaged, no model, or of a later version.
             OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
-        return cls.of(load_model(Path(path)), direction, device=device, precision=precision)
+        return cls.of(load_model(Path(path), trust_code=trust_code), direction, device=device, precision=precision)
 
     @classmethod
     def of(

@@ -26,6 +26,7 @@ from diptych.data.sampling import epoch_size
 from diptych.errors import OptionError, UserError
 from diptych.monitoring.progress import Silent
 from diptych.pair import Pair
+from diptych.registry import trust_code
 from diptych.training.plan.length import total_pictures
 from diptych.training.plan.plan import make_plan
 from diptych.training.state import State
@@ -170,6 +171,8 @@ def _peak_memory() -> int:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_measure(from_json(TrainConfig, json.load(sys.stdin)))))
+        value = json.load(sys.stdin)
+        trust_code(value)  # it is from the process that started this one
+        print(json.dumps(_measure(from_json(TrainConfig, value))))
     except UserError as mistake:
         sys.exit(str(mistake))

@@ -48,6 +48,8 @@ class Inspection:
         data, method = self.config.data, self.config.method
         options = f"--resize {data.resize} --load-size {data.load_size} --crop-size {data.crop_size}"
         channels = f"--channels-a {data.channels_a} --channels-b {data.channels_b}"
+        ranges = zip("ab", (data.range_a, data.range_b), strict=True)
+        channels += "".join(f" --range-{letter} {text}" for letter, text in ranges if text)
         remarks = method.remarks((data.channels_a or 0, data.channels_b or 0))
         return [
             f"training would choose {options} {channels} ({kind_of(method)}, {kind_of(self.config.generator)})",

@@ -117,6 +117,9 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     names = domain_names(config.source)
     origin = Run(folder or default_folder(names, config.source.root))
     run = origin if fork is None else Run(fork)
+    for existing in (origin, run):
+        if existing.exists:
+            existing.config(trust_code=True)  # a run that the user trains is the user's own
     refuse_among_pictures(run.folder, config.source)
     split = _find_pictures(config, display)
     if run.exists:
