@@ -182,7 +182,7 @@ def test_only_the_main_process_writes_and_prints(squares, tmp_path):
     assert "batch 1 on each of 2 processes" in told
     assert list(folders[1].iterdir()) == []
     about = json.loads((folders[0] / "run" / "config.json").read_text())
-    assert (about["processes"], about["total"]) == (2, 8)
+    assert (about["versions"][-1]["processes"], about["total"]) == (2, 8)
 
 
 FITTED = """
