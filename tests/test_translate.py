@@ -648,7 +648,7 @@ def test_training_reads_odd_pictures_and_notes_each_conversion_once(tmp_path, ch
 
 
 def test_training_stops_at_an_unreadable_picture_with_its_cure_and_the_option(tmp_path):
-    messages = wrong_pictures(tmp_path / "in")
+    messages = wrong_pictures(fill(tmp_path / "in", "z.png"))
     read = reader(tmp_path / "in", skip=False, report=[].append)
     for index, message in enumerate(messages):
         with pytest.raises(PictureError) as caught:
@@ -670,6 +670,14 @@ def test_a_domain_of_one_kind_that_is_not_used_is_refused_as_that_kind_without_t
         assert str(caught.value).endswith(
             ".tif holds int16, which diptych cannot use yet: save it as grey or RGB of uint8 or uint16"
         )
+
+
+def test_the_option_to_skip_is_no_cure_where_no_other_picture_can_be_read(tmp_path):
+    for name in ("a.tif", "b.tif"):  # their headers do not show it
+        values = np.full((16, 16, 4), 90, np.uint8)
+        tifffile.imwrite(tmp_path / name, values, photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.raises(PictureError, match=r"a\.tif holds 4 bands of uint8: .*; or as PNG, if it is transparency$"):
+        reader(tmp_path, skip=False, report=[].append)(0)
 
 
 def test_training_keeps_16_bits_of_colour(tmp_path):

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from torch import Tensor
@@ -27,6 +28,7 @@ from diptych.rng import Stream
 
 MAX_WORKERS = 8
 BATCHES_AHEAD = 2
+MAX_TRIED = 20
 
 
 class Reader:
@@ -74,7 +76,8 @@ class Reader:
             values = self._decode(index)
         except PictureError as error:
             if not self.data.skip_unreadable:
-                raise or_skip(error, self.domain.path(index)) from None
+                can_skip = self._can_read_another(index)
+                raise or_skip(error, self.domain.path(index)) if can_skip else error from None
             self._report_once(f"skipped: {error.problem}")
             return None
         self.cache.put(index, values)
@@ -94,6 +97,14 @@ class Reader:
         values = self.encoding.normalised(with_channels(half_of(image.values, half), self.encoding.channels))
         draft = self.data.draft
         return fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
+
+    def _can_read_another(self, index: int) -> bool:
+        """Whether one of the next pictures can be read. Otherwise --skip-unreadable would be no cure."""
+        for offset in range(1, min(len(self.domain), MAX_TRIED)):
+            with suppress(PictureError):
+                self._decode((index + offset) % len(self.domain))
+                return True
+        return False
 
     def _report_once(self, message: str) -> None:
         with self.lock:

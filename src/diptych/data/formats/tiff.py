@@ -184,7 +184,6 @@ class TiffPicture:
         self._refuse_missing_data()
         planes = page.asarray(squeeze=False, maxworkers=1)  # (C, 1, H, W, 1) or (1, 1, H, W, C)
         samples = planes[:, 0].transpose(1, 2, 0, 3).reshape(page.imagelength, page.imagewidth, self.samples)
-        samples = samples.astype(samples.dtype.newbyteorder("="))
         if self.photometric == WHITE_IS_ZERO:
             samples[:, :, 0] = Encoding.of(samples).peak - samples[:, :, 0]
         return samples
