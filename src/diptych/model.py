@@ -61,6 +61,11 @@ class Model:
     card: ModelCard
     discriminators: dict[DiscriminatorRole, nn.Module] = field(default_factory=dict)
 
+    @property
+    def usual_direction(self) -> Direction:
+        """The direction that is meant if none is given: a2b, or the only one."""
+        return "a2b" if "a2b" in self.networks else "b2a"
+
 
 def versions() -> dict[str, str]:
     """The versions of the software that numbers depend on."""

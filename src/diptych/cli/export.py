@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE, trust_files
+from diptych.config import Direction
 from diptych.config.constraints import REQUIRED, argument, option
 from diptych.errors import OptionError
 
@@ -13,31 +15,76 @@ from diptych.errors import OptionError
 class Export:
     """Convert a model to the format of other software.
 
+    An ONNX or .pt2 file holds one direction. It translates pictures of any size as diptych does, and is compared with
+    PyTorch before it is written.
+
     For example:
-      diptych export runs/photos2paintings --original checkpoints/photos2paintings
+      diptych export runs/photos2paintings paint.onnx
+      diptych export runs/photos2paintings photograph.onnx --direction b2a --half
       diptych export model.safetensors --original checkpoints/photos2paintings
     """
 
     model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "RUN_OR_MODEL")
+    file: Path | None = argument(
+        None, "File to write: .onnx for ONNX, or .pt2 for a program of torch.export.", "[FILE]"
+    )
+    direction: Direction | None = option(
+        None, "Export the generator from A to B, or from B to A. By default a2b, or the only one of the model."
+    )
+    raw: bool = option(
+        False, "Take and return float32 in [-1, 1], (batch, channels, height, width), instead of pictures of 8 bits."
+    )
+    bits: Literal[8, 16] | None = option(
+        None, "Bits of the pictures' values: 8 by default, or as in training if that had a range. No effect with --raw."
+    )
+    half: bool = option(
+        False, "Store and compute in fp16: half the size, and faster on a GPU. It may change a picture by some levels."
+    )
+    licence: str = option("", "Licence of the model, for the file's metadata.")
     original: Path | None = option(
         None,
-        "Folder to write the .pth files of the original CycleGAN code to: the generators and, if the run has them, "
-        "the discriminators.",
+        "Folder to write the .pth files of the original CycleGAN code to, instead of FILE: the generators and, if the "
+        "run has them, the discriminators.",
         "DIR",
     )
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
-        if self.original is None:
-            raise OptionError("no format is given", cure="give --original DIR")
+        if self.file is not None and self.original is not None:
+            raise OptionError(f"two formats are given, {self.file} and --original", cure="give one at a time")
+        if self.file is not None:
+            return self._export_file(self.file)
+        if self.original is not None:
+            return self._export_original(self.original)
+        raise OptionError("no format is given", cure="give FILE.onnx, FILE.pt2 or --original DIR")
 
+    def _export_file(self, file: Path) -> int:
+        from diptych.export.export import export_model
+
+        done = export_model(
+            self.model,
+            file,
+            direction=self.direction,
+            raw=self.raw,
+            bits=self.bits,
+            half=self.half,
+            licence=self.licence,
+            trust_code=self.trust_code,
+        )
+        console = stderr_console()
+        console.print(f"{done.direction}: {done.source} to {done.target}")
+        console.print(f"largest difference from PyTorch: {done.difference}")
+        print(file)
+        return 0
+
+    def _export_original(self, folder: Path) -> int:
         from diptych.interop.exporting import export_original, original_options
         from diptych.interop.names import DESCRIPTIONS
 
         if self.trust_code:
             trust_files(self.model)
         console = stderr_console()
-        done = export_original(self.model, self.original)
+        done = export_original(self.model, folder)
         for role, file in done.files.items():
             console.print(f"{file.name}: {DESCRIPTIONS[role]}")
         if options := original_options(done.card, done.files):
@@ -48,5 +95,5 @@ class Export:
             console.print("the generators are the moving average (EMA), as in the model file")
         if not {"a", "b", "joint"} & done.files.keys():
             console.print("no discriminators: only a run's checkpoint holds them")
-        print(self.original)
+        print(folder)
         return 0

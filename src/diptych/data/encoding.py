@@ -150,9 +150,30 @@ def to_network(
 def from_network(batch: Tensor, dtype: Depth = "uint8", *, limits: tuple[float, float] | None = None) -> Array:
     """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, clamped to ``limits`` (by default the type's) and
     rounded to the nearest; NaN gives the lower one."""
-    low, high = limits or (0, np.iinfo(dtype).max)
-    values = (batch.float() + 1) * ((high - low) / 2) + low
-    return values.nan_to_num(low).clamp(low, high).round().permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+    values = to_levels(batch.float().nan_to_num(-1), limits or (0, np.iinfo(dtype).max))
+    return values.permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+
+
+def to_levels(batch: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Float32 in [-1, 1] as the nearest values within ``limits``, still float32; exported graphs end with it."""
+    low, high = limits
+    return ((batch + 1) * ((high - low) / 2) + low).clamp(low, high).round()
+
+
+def from_levels(values: Tensor, encoding: Encoding) -> Tensor:
+    """Values of ``encoding`` as float32 in [-1, 1], like ``normalised`` and ``to_network``; exported graphs begin with
+    it."""
+    levels, peak = values.float(), encoding.peak
+    if encoding.has_range:
+        (low, high), peak = encoding.limits, int(np.iinfo(np.uint16).max)
+        levels = ((levels - low) * (peak / (high - low))).round().clamp(0, peak)
+    return levels / (peak / 2) - 1
+
+
+def levels_in(difference: float, encoding: Encoding) -> float:
+    """How many levels of ``encoding`` a difference in [-1, 1] is."""
+    low, high = encoding.limits
+    return difference * (high - low) / 2
 
 
 def rounded_to_eight_bits(batch: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ class Translator:
             return ""
         if not forward.is_on_cpu:
             return ""
-        peak = predicted_peak(lambda: self._at_any_size(forward, torch.zeros(number, self.channels_in, height, width)))
+        peak = predicted_peak(lambda: self.at_any_size(forward, torch.zeros(number, self.channels_in, height, width)))
         return "" if peak is None else shortage(MEMORY_MARGIN * peak + IMAGE_BYTES * num_pixels, free)
 
     def _translate_alike(self, images: list[DecodedImage]) -> list[Array]:
@@ -159,7 +159,7 @@ class Translator:
         try:
             inputs = [self.encoding_in.normalised(with_channels(image.values, self.channels_in)) for image in images]
             batch = to_network(stack(inputs))
-            outputs = from_network(self._at_any_size(forward, batch), encoding.dtype, limits=encoding.limits)
+            outputs = from_network(self.at_any_size(forward, batch), encoding.dtype, limits=encoding.limits)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -168,7 +168,7 @@ class Translator:
             return list(outputs)
         return [with_channels(output, image.encoding.channels) for output, image in zip(outputs, images, strict=True)]
 
-    def _at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
+    def at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
         """``forward(batch)`` for ``(B, C, H, W)`` of any height and width: padded before, cropped after."""
         height, width = batch.shape[2:]
         padded = pad_to_stride(batch, self.card.generator.stride)
@@ -221,6 +221,11 @@ def _like(image: AnyImage, decoded: DecodedImage) -> AnyImage:
     return decoded.values[:, :, 0] if image.ndim == 2 and decoded.values.shape[2] == 1 else decoded.values
 
 
+def smallest_multiple(stride: int) -> int:
+    """The smallest multiple of ``stride`` that networks take is this times ``stride``: it is at least 8."""
+    return -(-MIN_SIDE // stride)
+
+
 def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
     """``(B, C, H, W)`` padded on all sides, to multiples of ``stride`` and at least 8.
 
@@ -228,7 +233,7 @@ def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
     """
     sides = []
     for side in (batch.shape[3], batch.shape[2]):
-        extra = max(MIN_SIDE, -(-side // stride) * stride) - side
+        extra = stride * max(smallest_multiple(stride), -(-side // stride)) - side
         sides += [extra // 2, extra - extra // 2]
     if not any(sides):
         return batch

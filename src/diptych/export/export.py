@@ -1,0 +1,142 @@
+"""Exports a generator to one file that needs no diptych: ONNX, or a program of torch.export."""
+
+import copy
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.export import ExportedProgram
+
+from diptych.atomic import atomic_write
+from diptych.config import Direction
+from diptych.config_json import to_json
+from diptych.data.encoding import Depth, Encoding
+from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
+from diptych.export.check import Difference, Run, compare
+from diptych.export.graph import Graph, Interface, trace
+from diptych.export.onnx_file import onnx_run, require_onnx, to_onnx
+from diptych.inference.translator import Translator
+from diptych.model import ModelCard, load_model, versions
+
+Bits = Literal[8, 16]
+DTYPES: dict[Bits, Depth] = {8: "uint8", 16: "uint16"}
+OTHER_VERSIONS = "install the versions in constraints.txt"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was checked and written."""
+
+    direction: Direction
+    source: str
+    target: str
+    """Names of the domains."""
+    difference: Difference
+    """From PyTorch."""
+
+
+def export_model(
+    source: Path,
+    path: Path,
+    *,
+    direction: Direction | None = None,
+    raw: bool = False,
+    bits: Bits | None = None,
+    half: bool = False,
+    licence: str = "",
+    trust_code: bool = False,
+) -> Exported:
+    """Writes one generator of ``source``, a run or a model file, to ``path``.
+
+    The suffix decides the format: ``.onnx``, or ``.pt2`` for torch.export.
+
+    The file takes and returns pictures ``(B, H, W, C)`` of any batch size, height and width. They have ``bits``, by
+    default 8, or the values of a domain that has a range. If ``raw``, it takes and returns ``(B, C, H, W)`` in [-1, 1].
+    ``half`` stores and computes in fp16. ``licence`` goes into the description. ``trust_code``: see ``load_model``.
+
+    Raises:
+        UserError: ``source`` cannot be read or exported, an extra is missing, the file would differ from PyTorch by
+            more than the tolerance, or ``path`` exists or cannot be written.
+    """
+    if path.suffix not in (".onnx", ".pt2"):
+        raise OptionError(f"{path} ends in neither .onnx nor .pt2", cure="give a name that ends in one of them")
+    if path.exists():
+        raise OptionError(f"{path} exists already", cure="give another name, or remove it")
+    if path.suffix == ".onnx":
+        require_onnx()
+    model = load_model(source, trust_code=trust_code)
+    direction = direction or model.usual_direction
+    translator = Translator.of(model, direction)
+    interface = Interface(*_encodings(translator, bits), raw)
+    network, dtype = model.networks[direction], torch.float32
+    if half:
+        network, dtype = copy.deepcopy(network).half(), torch.float16
+    program = trace(Graph(network, model.card.generator.stride, interface, dtype))
+    description = _description(source, model.card, direction, interface, licence)
+    try:
+        content, run = _onnx(program, interface, description) if path.suffix == ".onnx" else _pt2(program, description)
+        difference = compare(run, translator, interface, half=half)
+    except UserError:
+        raise
+    except Exception as error:  # exporters and runtimes raise anything
+        raise WeightsError(f"{path} cannot be made of {source} ({first_line(error)})", cure=OTHER_VERSIONS) from error
+    if not difference.passes:
+        cure = "leave --half out" if half else OTHER_VERSIONS
+        raise WeightsError(f"{path} is not written, since it would differ from PyTorch by {difference}", cure=cure)
+    with disk_errors(path), atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return Exported(direction, translator.source, translator.target, difference)
+
+
+def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Encoding]:
+    """What goes in and what comes out: as for a translator, the input's type if the target domain has no range."""
+    source, target = translator.encoding_in, translator.encoding_out
+    if bits and source.has_range:
+        low, high = source.limits
+        problem = f"the values of {translator.source} go from {low:g} to {high:g}, so --bits has no effect"
+        raise OptionError(problem, cure="leave --bits out")
+    if not source.has_range:
+        source = replace(source, dtype=DTYPES[bits or 8])
+    return source, target if target.has_range else replace(target, dtype=source.dtype)
+
+
+def _onnx(program: ExportedProgram, interface: Interface, description: Mapping[str, str]) -> tuple[bytes, Run]:
+    content = to_onnx(program, interface, description)
+    return content, onnx_run(content)
+
+
+def _pt2(program: ExportedProgram, description: Mapping[str, str]) -> tuple[bytes, Run]:
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files=dict(description))
+    file.seek(0)
+    module = torch.export.load(file).module()
+    return file.getvalue(), lambda images: module(torch.from_numpy(images)).detach().numpy()
+
+
+def _description(
+    source: Path, card: ModelCard, direction: Direction, interface: Interface, licence: str
+) -> dict[str, str]:
+    """Where the file comes from and what it takes: texts, or JSON."""
+    run = source.resolve() if source.is_dir() else source.resolve().parent
+    source_name, target_name = card.names.along(direction)
+    structured = {
+        "pictures": card.pictures,
+        "ema": card.ema,
+        "generator": to_json(card.generator),
+        "input": interface.describe(interface.source),
+        "output": interface.describe(interface.target),
+        "versions": versions(),
+    }
+    texts = {
+        "run": run.name,
+        "method": card.method,
+        "direction": direction,
+        "source": source_name,
+        "target": target_name,
+        "licence": licence or "not stated",
+    }
+    return texts | {name: json.dumps(value, ensure_ascii=False) for name, value in structured.items()}
