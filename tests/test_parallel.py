@@ -104,6 +104,14 @@ def test_an_update_leaves_the_number_of_threads_as_it_was():
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.usefixtures("two_cores")
+def test_sequential_directions_alone_cache_cast_weights():
+    """A shared cache would connect the graphs of the two directions."""
+    parallel = state_of(PARALLEL | {"precision": "bf16"}, width=2).execution.parallel
+    found = parallel.map(Pair(1, 2), lambda _: (torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()))
+    assert found == Pair((True, False), (True, False))
+
+
 @pytest.fixture
 def directions():
     return ParallelDirections(nullcontext)
