@@ -388,7 +388,7 @@ def many_squares(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("features", ["efficientnet-lite0", COLOURS])
 def test_the_trained_model_scores_between_real_pictures_and_untrained_generators(learnt, many_squares, features):
-    found = evaluate(learnt.folder, root=many_squares, features=features)
+    found = evaluate(learnt.folder, root=many_squares, features=features, pairs=True)
     for direction in ("a2b", "b2a"):
         scores = found.scores[direction]
         assert scores["kid"].real < scores["kid"].trained < scores["kid"].untrained
