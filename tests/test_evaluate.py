@@ -494,6 +494,13 @@ def test_one_direction_is_evaluated_alone(tmp_path):
         assert "cycle_psnr" not in found.scores["a2b"]
 
 
+def test_the_protocol_says_how_the_pictures_of_each_domain_are_resized(tmp_path):
+    config = tiny(make_squares(tmp_path / "root", train=4), length=LengthConfig(pictures=2))
+    run = train(replace(config, data=replace(config.data, interpolation_b="nearest")), tmp_path / "run")
+    pictures = evaluate(run.folder, features=COLOURS).protocol["pictures"]
+    assert {name: given["interpolation"] for name, given in pictures.items()} == {"A": "bicubic", "B": "nearest"}
+
+
 def test_grey_and_colour_domains_are_evaluated(tmp_path):
     root = make_squares(tmp_path / "root", train=4)
     for file in [*(root / "trainA").iterdir(), *(root / "testA").iterdir()]:

@@ -84,7 +84,7 @@ CURES = {
 
 
 def os_cure(error: OSError) -> str:
-    """What to do about ``error``, with the same path."""
+    """What to do about ``error`` if the path must stay the same."""
     return CURES.get(error.errno or 0, "see where it happens with --debug")
 
 

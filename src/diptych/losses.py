@@ -13,8 +13,7 @@ from torch import Tensor
 
 
 def least_squares(scores: Tensor, is_real: bool) -> Tensor:
-    """Mean squared distance of ``scores`` (any shape) to 1 for real, 0 for fake (paper, section 4.1; Mao et al.
-    2017)."""
+    """Mean squared distance of ``scores`` (any shape) to 1 for real, 0 for fake (paper, section 4; Mao et al. 2017)."""
     return F.mse_loss(scores, torch.full_like(scores, float(is_real)))
 
 
@@ -50,8 +49,8 @@ def generator_gan(kind: str, fake_scores: Tensor) -> Tensor:
 
 
 def discriminator_gan(kind: str, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """A discriminator's loss: ½ (loss of real as real + loss of fake as fake). The half slows it down (paper, section
-    4.1)."""
+    """A discriminator's loss: ½ (loss of real as real + loss of fake as fake). The half slows it down (paper, appendix
+    7.1)."""
     loss = DISCRIMINATOR_LOSSES[kind]
     return 0.5 * (loss(real_scores, True) + loss(fake_scores, False))
 

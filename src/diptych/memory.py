@@ -80,7 +80,7 @@ def predicted_peak(function: Callable[[], object]) -> int | None:
 
 
 def shortage(needed: float | None, free: int | None) -> str:
-    """Says by how much ``needed`` bytes exceed the ``free`` ones; empty if they do not, or if either is unknown."""
+    """Both numbers in words if ``needed`` bytes are more than ``free``; empty if not, or if either is unknown."""
     if needed is None or free is None or needed <= free:
         return ""
     return f"about {needed / GIB:.1f} GiB of memory, and {free / GIB:.1f} GiB are free"

@@ -84,7 +84,7 @@ class Run:
             ) from None
 
     def _foreign_names(self) -> list[str]:
-        """Names in the folder that a run does not write before its ``config.json``."""
+        """Names in the folder, except hidden files and what a run may write before its ``config.json``."""
         known = {path.name for path in vars(self).values()} - {self.model_file.name, self.best_model_file.name}
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted(name for name in names if name not in known and not name.startswith("."))
@@ -118,11 +118,11 @@ class Run:
     def config(self, *, trust_code: bool = False) -> TrainConfig:
         """The config that the run was started with, with defaults resolved.
 
-        If a folder of pictures is gone, it is the one at the same place relative to the run, if there is one.
-        ``trust_code`` imports the classes outside of diptych that it names, which runs their code.
+        A path to pictures that is gone is replaced by the same path relative to the run, if that exists.
+        ``trust_code`` imports the classes outside of diptych that the config names, which runs their code.
 
         Raises:
-            UntrustedCodeError: it names one, and its module has not been imported.
+            UntrustedCodeError: the config names such a class, and its module has not been imported.
             RunError: missing, or of another version of diptych.
         """
         about = self.about()
@@ -143,7 +143,7 @@ class Run:
 
         Raises:
             RunError: ``config.json`` or ``pictures.json`` is missing or cannot be read.
-            PictureError: the folders of pictures are missing, or those to show have changed since the run started.
+            PictureError: a folder is missing, or the pictures for sample grids have changed since the run started.
         """
         config, held_out = self.config(), Pair(*self.about()["held_out"].values())
         split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)

@@ -37,7 +37,10 @@ class Check:
         "pix2pix if the root has a folder train of side-by-side pictures.",
     )
     range_a: str | None = option(
-        None, "Values of domain A that become black and white, such as 0 4095, or auto, as in train.", "LOW HIGH"
+        None,
+        "The value of domain A that becomes black and the one that becomes white, such as 0 4095; or auto, as in "
+        "train.",
+        "LOW HIGH",
     )
     range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
     preset: Literal["default", "paper"] = option("default", "Preset for the defaults and the estimate.")

@@ -40,15 +40,15 @@ class DiscriminatorConfig(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ResnetConfig:
-    """Residual generator of the paper (appendix 7.2)."""
+    """Residual generator of the CycleGAN paper (appendix 7.2)."""
 
     implementation: ClassVar[str] = "diptych.networks.resnet:ResnetGenerator"
 
-    width: Positive[int] = option(64, "Channels after the first layer (n in the paper).")
+    width: Positive[int] = option(64, "Channels after the first layer.")
     num_blocks: NotNegative[int] | None = option(
         None, "Residual blocks. By default 9 for crops of 256 pixels or more, else 6."
     )
-    norm: Norm = option("instance", "Normalisation after each convolution.")
+    norm: Norm = option("instance", "Normalisation after each convolution except the last.")
     dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
     upsampling: Upsampling = option(
         "transposed",
@@ -79,7 +79,9 @@ class UnetConfig:
     num_levels: Positive[int] | None = option(
         None, "Number of times the size is halved, at least 5. By default as many as the crop size allows, at most 8."
     )
-    norm: Norm = option("instance", "Normalisation after each convolution.")
+    norm: Norm = option(
+        "instance", "Normalisation after each convolution except the first, the innermost and the last."
+    )
     dropout: bool = option(False, "Dropout with probability 0.5 in the inner levels.")
 
     @property

@@ -66,8 +66,9 @@ class DataConfig:
     )
     range_a: str | None = option(
         None,
-        "Values of domain A that become black and white, such as 0 4095; others are clipped. auto measures them once "
-        "(0.1 to 99.9 % of the values) and stores them. By default the whole range of the file's type.",
+        "The value of domain A that becomes black and the one that becomes white, such as 0 4095. Values outside are "
+        "clipped. auto measures both once (0.1 to 99.9 % of the values) and stores them. By default the whole range of "
+        "the file's type.",
         "LOW HIGH",
     )
     range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
@@ -152,7 +153,9 @@ class EngineConfig:
         "CPU with --compile.",
     )
     batch_forwards: bool = option(
-        True, "Concatenate batches that go through the same network into one forward pass (never with batch norm)."
+        True,
+        "Concatenate batches that go through the same network into one forward pass. Never with batch norm or "
+        "activation checkpointing.",
     )
     parallel_directions: bool = option(
         True,

@@ -52,5 +52,5 @@ def _smooth(planes: Array) -> Array:
 
 
 def l1(image: Array, reference: Array) -> float:
-    """The mean absolute difference, in levels of 255."""
+    """The mean absolute difference, 0 to 255."""
     return float(np.abs(image.astype(np.float64) - reference).mean())

@@ -31,12 +31,13 @@ def protocol(
     subset_size, num_subsets = distances.kid_subsets(*pictures.map(len))
     return {
         "features": {"network": network.name, "sha256": network.sha256, "size": network.size},
-        "resize": f"Pillow bicubic: to {size}, uncropped; then to {network.size}×{network.size}",
+        "resize": f"to {size}, uncropped; then to {network.size}×{network.size} (Pillow bicubic)",
         "bits": 8,
         "pictures": {
             name: {
                 "folder": str(domain.domain.folder),
                 "number": len(domain),
+                "interpolation": domain.encoding.interpolation,
                 "names_sha256": domain.domain.sha256,
                 "contents_sha256": domain.contents_sha256,
             }

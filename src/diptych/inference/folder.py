@@ -56,8 +56,8 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
                 f"{target} is named like a picture, and {source} {what}", cure="give a folder to write to"
             )
         folder, files, unread = find_files(source)
-        repeats = source.is_dir() or "**" in str(source)
-        if repeats and folder.resolve() in target.resolve().parents:
+        is_recursive = source.is_dir() or "**" in str(source)
+        if is_recursive and folder.resolve() in target.resolve().parents:
             problem = f"{target} is inside {source}, so the next run would translate its own output"
             raise OptionError(problem, cure="give an output outside of it")
         pairs = [(folder / file, _with_suffix(target / file)) for file in files]
@@ -123,7 +123,7 @@ def translate_files(
                     warned.add(warning)
                     report(words)
             sized = translator.at_training_size(picture) if size == "training" else picture
-            translation = storable(_shown(translator(sized), translator.encoding_out, target), target)
+            translation = storable(_range_to_eight_bits(translator(sized), translator.encoding_out, target), target)
             for note in filter(None, (picture.note, translation.note)):
                 report(note)
             with disk_errors(target):
@@ -191,8 +191,8 @@ def _range_warning(translator: Translator, picture: DecodedImage, source: Path, 
     return f"{source}: {outside:.0%} of the values are clipped, since {trained}" if outside > NOTABLE else ""
 
 
-def _shown(image: DecodedImage, encoding: Encoding, path: Path) -> DecodedImage:
-    """``image`` with values of a 16-bit range over the whole type, if the format of ``path`` holds only 8 bits."""
+def _range_to_eight_bits(image: DecodedImage, encoding: Encoding, path: Path) -> DecodedImage:
+    """``image`` with its 16-bit range mapped to 0..255 if the format of ``path`` holds only 8 bits."""
     if not (encoding.has_range and encoding.is_deep) or not storable(image, path).note:
         return image
     low, high = encoding.limits

@@ -56,7 +56,8 @@ class Translator:
     ) -> None:
         """``forward`` translates 8-bit images, ``full_precision`` deeper ones (by default ``forward``).
 
-        ``free_memory`` says how many bytes there are for a translation on the CPU; None checks nothing.
+        ``free_memory`` returns how many bytes there are for a translation on the CPU. If it returns None, nothing is
+        checked.
         """
         self.forward, self.full_precision, self.free_memory = forward, full_precision or forward, free_memory
         self.card, self.direction = card, direction

@@ -23,7 +23,7 @@ EPSILON = 1e-7
 
 
 class ProjectionHead(nn.ModuleList):
-    """A two-layer perceptron for each feature map, from its patches' features to unit vectors (section 3.2)."""
+    """A two-layer perceptron for each feature map, from its patches' features to unit vectors (section 3)."""
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__(nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)) for c in channels)
@@ -123,7 +123,7 @@ class Cut(Method):
         return found
 
     def generator_losses(self, fake_scores: Tensor, nce: Sequence[Tensor]) -> LossGroups:
-        """The paper's equation 4, with the mean of both PatchNCE terms, as in the authors' code."""
+        """The paper's final objective, with the mean of both PatchNCE terms, as in the authors' code."""
         weight = self.config.lambda_nce / len(nce)
         named = zip((self.source_name, self.target_name), nce, strict=False)
         gan = losses.generator_gan(self.config.gan_loss, fake_scores)

@@ -111,6 +111,6 @@ class Cyclegan(Method):
         return groups
 
     def discriminator_losses(self, real_scores: Pair[Tensor], fake_scores: Pair[Tensor]) -> LossGroups:
-        """One loss for each discriminator, halved (paper, section 4.1)."""
+        """One loss for each discriminator, halved (paper, appendix 7.1)."""
         loss = real_scores.map(partial(losses.discriminator_gan, self.config.gan_loss), fake_scores)
         return {"a": {"discriminator_a": loss.a}, "b": {"discriminator_b": loss.b}}

@@ -13,7 +13,7 @@ class Rule:
     alarm: str
     """What is wrong."""
     advice: tuple[str, ...]
-    """What to try: each of these whose options the run has."""
+    """What to try. An entry is left out if the run lacks one of its options."""
     low: float = -float("inf")
     high: float = float("inf")
 

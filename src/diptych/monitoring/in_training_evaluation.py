@@ -30,8 +30,8 @@ MIN_FOR_KID = 8
 class InTrainingEvaluation:
     """Scores at most 32 held-out pictures of each domain at training size; lower is better.
 
-    For paired data, the score is the mean absolute difference from the true picture, in levels of 255. Otherwise it is
-    the mean KID of the directions, which needs the extra ``evaluate``.
+    For paired data, the score is the mean absolute difference from the true picture (0 to 255). Otherwise it is the
+    mean KID of the directions, which needs the extra ``evaluate``.
     """
 
     def __init__(self, context: RunContext, display: Display) -> None:

@@ -18,7 +18,7 @@ def require_tensorboard() -> None:
 
 
 class TensorBoard:
-    """Writes event files into ``folder``. Hides events after ``pictures`` from an earlier process."""
+    """Writes event files into ``folder``. Hides the events after ``pictures`` that an earlier process wrote."""
 
     def __init__(self, folder: Path, pictures: int) -> None:
         """Raises ``MissingExtraError`` if TensorBoard is not installed."""

@@ -78,7 +78,7 @@ def _blur_filter(taps: tuple[float, ...], channels: int) -> Tensor:
 
 
 def upsample(in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> list[nn.Module]:
-    """Layers that double height and width: the paper's transposed convolution, CUT's blur, or ``ResizeConv2d``."""
+    """Layers that double height and width: CycleGAN's transposed convolution, CUT's blur, or ``ResizeConv2d``."""
     match mode:
         case "transposed":
             return [nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1, bias=bias)]

@@ -12,7 +12,7 @@ def initialise(network: nn.Module, initialisation: Initialisation) -> None:
 
     Convolutions and linear layers: normal(0, 0.02), or Xavier normal or orthogonal with gain 0.02, or Kaiming normal
     by fan-in; biases 0. Batch norm: weight normal(1, 0.02), bias 0.
-    Source: the paper, appendix 7.1, and the authors' code.
+    Source: the CycleGAN paper, appendix 7.1, and the authors' code.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

@@ -12,8 +12,8 @@ from diptych.networks.exporting import is_exporting
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Instance norm without parameters or running statistics, batch norm with both, or nothing (paper, appendix
-    7.2)."""
+    """Instance norm without parameters or running statistics, batch norm with both, or nothing (CycleGAN
+    paper, appendix 7.2)."""
     match norm:
         case "instance":
             return InstanceNorm2d(channels)
@@ -33,7 +33,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     Works around a wrong gradient on the CPU (torch 2.13, eager): torch's backward assumes contiguous tensors if the
     batch size is 1. Other devices, compiled and exported graphs use torch's own layer.
-    Source: Ulyanov et al. 2016, equation 2.
+    Source: Ulyanov et al. 2016, equation 3.
     """
 
     def forward(self, x: Tensor) -> Tensor:

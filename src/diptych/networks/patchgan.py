@@ -12,7 +12,7 @@ MAX_WIDTH_FACTOR = 8
 class PatchganDiscriminator(nn.Module):
     """Scores overlapping patches: ``(B, C, H, W)`` in [-1, 1] to ``(B, 1, h, w)``, unbounded; 256² gives 30×30 scores.
 
-    Source: the paper, appendix 7.2, after Isola et al. 2017.
+    Source: the CycleGAN paper, appendix 7.2, after Isola et al. 2017.
     """
 
     def __init__(self, config: PatchganConfig, in_channels: int) -> None:
@@ -43,7 +43,7 @@ class PatchganDiscriminator(nn.Module):
 class PixelDiscriminator(nn.Module):
     """Scores each pixel by 1×1 convolutions: ``(B, C, H, W)`` in [-1, 1] to ``(B, 1, H, W)``, unbounded.
 
-    Source: Isola et al. 2017, section 3.3.
+    Source: Isola et al. 2017, section 4.4.
     """
 
     def __init__(self, config: PixelConfig, in_channels: int) -> None:

@@ -40,7 +40,7 @@ class ResnetGenerator(StagedGenerator):
     """Encoder, residual blocks, decoder: ``(B, in, H, W)`` in [-1, 1] to ``(B, out, H, W)`` in [-1, 1].
 
     H and W are multiples of 4 and at least 8. The state dict has the authors' keys.
-    Source: the paper, appendix 7.2, after Johnson et al. 2016.
+    Source: the CycleGAN paper, appendix 7.2, after Johnson et al. 2016.
     """
 
     def __init__(self, config: ResnetConfig, in_channels: int, out_channels: int) -> None:

@@ -9,7 +9,7 @@ from diptych.report.elements import empty, note
 LOSSES = {
     "gan": (
         "Adversarial",
-        "Low if the discriminator takes translations for real. Compare it with the discriminator's loss.",
+        "Low if the discriminator scores translations as real. Compare it with the discriminator's loss.",
     ),
     "cycle": ("Cycle consistency", "Difference between a picture and its reconstruction, times its weight."),
     "identity": ("Identity", "Change of a picture that is already in the target domain, times its weight."),

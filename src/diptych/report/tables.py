@@ -30,11 +30,11 @@ MEANINGS = {
     "diversity": "how much the translations differ from each other; it should be close to the value of real pictures",
     "psnr": "similarity to the true picture, pixel by pixel",
     "ssim": "similarity of structure to the true picture",
-    "l1": "mean difference from the true picture, in levels of 255",
+    "l1": "mean absolute difference from the true picture (0 to 255)",
     "feature_distance": "difference from the true picture in the features of a network",
     "cycle_psnr": "similarity of input and reconstruction, pixel by pixel",
     "cycle_ssim": "similarity of structure of input and reconstruction",
-    "identity_l1": "how much a picture that is already in the target domain changes, in levels of 255",
+    "identity_l1": "how much a picture that is already in the target domain changes (0 to 255)",
 }
 
 
