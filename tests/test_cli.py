@@ -161,7 +161,7 @@ def test_a_terminal_has_colours_unless_no_color_is_set(squares):
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_examples_in_the_help_are_commands_that_parse(command):
     text = run(command, "--help").stdout
-    examples = re.findall(r"^ +diptych (.+)$", text, flags=re.MULTILINE)
+    examples = re.findall(r"^  diptych (.+)$", text, flags=re.MULTILINE)
     assert examples
     for example in examples:
         parse(example.split())
