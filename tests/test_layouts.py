@@ -187,9 +187,15 @@ def test_pairs_in_train_and_test_are_held_out_as_pairs(here):
 def test_test_pictures_below_a_folder_are_never_trained_on(here, names):
     draw(here / "horse", *names)
     draw(here, *numbered("zebra"))
-    assert "would be trained on, since it lies in horse: move it elsewhere, or" in refused(
+    assert "lies among other pictures of horse, which would be mixed with it: move it elsewhere, or" in refused(
         a=here / "horse", b=here / "zebra"
     )
+
+
+def test_a_root_is_not_a_domain(here):
+    draw(here, *numbered("root/trainA", "root/trainB", "root/testA", "zebra"))
+    line = "root holds trainA and trainB, which are two domains: give --root root, or the folder of one domain"
+    assert refused(a=here / "root", b=here / "zebra") == line
 
 
 def test_one_domain_inside_the_other_is_refused(here):

@@ -50,7 +50,8 @@ def find_train(root: Path, *, paired: bool, report: Report) -> Pair[Domain]:
         PictureError: there are none of these, or the pictures in train are not side by side or not ``paired``.
     """
     if not root.is_dir():
-        raise PictureError(f"{root} is not a folder", cure="give the folder that holds trainA and trainB")
+        cure = "unpack it first" if root.suffix.lower() == ".zip" else "give the folder that holds trainA and trainB"
+        raise PictureError(f"{root} is not a folder", cure=cure)
     found = _part(root, TRAIN, report, paired=paired)
     if found is None:
         folders = [*_folders(root).values()]
@@ -87,17 +88,20 @@ def own_parts(domain: Domain, report: Report) -> tuple[Domain, Domain]:
     """The pictures of ``domain`` to train on and to hold out, if its folder holds train and test. Else, all and none.
 
     Raises:
-        PictureError: it holds test, but other pictures are not in train.
+        PictureError: it holds test, but other pictures are not in train; or it is a root, with pictures of A and B.
     """
     parts: dict[str, list[Path]] = defaultdict(list)
     for file in domain.files:
         parts[file.parts[0].casefold() if len(file.parts) > 1 else ""].append(file)
+    if parts.keys() >= LETTERED:
+        problem = f"{domain.folder} holds trainA and trainB, which are two domains"
+        raise PictureError(problem, cure=f"give --root {domain.folder}, or the folder of one domain")
     present = [name for name in HELD_OUT if name in parts]
     if not present:
         return domain, domain.only(())
     held = domain.folder / parts[present[0]][0].parts[0]
     if parts.keys() != {TRAIN, *present}:
-        problem = f"{held} would be trained on, since it lies in {domain.folder}"
+        problem = f"{held} lies among other pictures of {domain.folder}, which would be mixed with it"
         raise PictureError(problem, cure=f"move it elsewhere, or all other pictures to {domain.folder / TRAIN}")
     unused = f", {', '.join(present[1:])} is not used" if present[1:] else ""
     report(f"{domain.folder}: train is trained on, {held.name} is held out{unused}")
