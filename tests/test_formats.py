@@ -142,6 +142,18 @@ def test_transparency_has_an_opaque_part(tmp_path, alpha, behaves):
             read_picture(path)
 
 
+@pytest.mark.parametrize(("level", "is_alpha"), [(255, True), (100, False)])
+def test_an_extra_sample_beside_a_palette_is_transparency_only_if_it_is_like_it(tmp_path, level, is_alpha):
+    image = Image.fromarray(random_values("uint8", 3)).convert("PA")
+    image.putalpha(level)
+    path = saved(tmp_path / "x.tif", image)
+    if is_alpha:
+        assert (read_picture(path).alpha == 255).all()
+    else:
+        with pytest.raises(PictureError, match=r"x\.tif holds 2 bands of uint8: the last is called transparency"):
+            read_picture(path)
+
+
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_colours_above_their_associated_alpha_show_that_it_is_a_band(tmp_path, dtype, compression):

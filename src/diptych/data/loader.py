@@ -76,8 +76,10 @@ class Reader:
             values = self._decode(index)
         except PictureError as error:
             if not self.data.skip_unreadable:
-                can_skip = self._can_read_another(index)
-                raise or_skip(error, self.domain.path(index)) if can_skip else error from None
+                path = self.domain.path(index)
+                if self._can_read_another(index):
+                    raise or_skip(error, path) from None
+                raise PictureError(error.problem, cure=error.cure, file=path) from None
             self._report_once(f"skipped: {error.problem}")
             return None
         self.cache.put(index, values)
