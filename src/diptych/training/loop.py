@@ -12,6 +12,7 @@ from diptych.config import TrainConfig
 from diptych.data.encoding import to_network
 from diptych.errors import RunError, UserError, WeightsError
 from diptych.lock import locked
+from diptych.memory import available_memory
 from diptych.monitoring.meters import NonFiniteError
 from diptych.monitoring.progress import Display, Silent
 from diptych.pair import Pair
@@ -21,6 +22,7 @@ from diptych.training.config_file import unreadable_recorded
 from diptych.training.distributed import connect
 from diptych.training.fit_time import fit_to_time
 from diptych.training.interrupts import Interrupts
+from diptych.training.memory import refuse_too_large
 from diptych.training.plan.initial_weights import copy_weights
 from diptych.training.plan.plan import Plan, describe, make_plan
 from diptych.training.run_writer import RunWriter
@@ -48,6 +50,7 @@ def train(
     with world.guard(), ExitStack() as held:
         plan = make_plan(config, run, fork, display, world)
         held.enter_context(unreadable_recorded(plan))
+        world.on_main(lambda: refuse_too_large(plan, free=available_memory()))
         if plan.has_unresolved_length:
             plan = fit_to_time(plan, display)
         for line in describe(plan):

@@ -1,0 +1,77 @@
+"""Refuses a run whose updates would need more memory than there is, before the first one."""
+
+import os
+
+import torch
+
+from diptych.config import TrainConfig
+from diptych.device import Device
+from diptych.errors import OptionError
+from diptych.memory import predicted_peak, shortage
+from diptych.methods import Execution, module_names
+from diptych.pair import Pair
+from diptych.training.plan.plan import Plan
+from diptych.training.state import build_from
+
+MARGIN = 1.2
+"""Measured over predicted memory of an update: some is lost between tensors, and some used by torch's kernels."""
+AMPLE_BYTES = 2**20
+"""Bytes per pixel of a batch that suffice for any update. Predicting takes a second, so it is left out then."""
+
+
+def refuse_too_large(plan: Plan, *, free: int | None) -> None:
+    """Compares what an update needs with the ``free`` bytes, if the run trains on a CPU and the size of its batches is
+    known. Other devices report it themselves, while the system kills a process without memory.
+
+    Raises:
+        OptionError: it needs more.
+    """
+    config, processes = plan.config, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    side, batch_size = side_of(config), config.optimiser.batch_size
+    if free is None or config.engine.device != "cpu" or processes * batch_size * side**2 * AMPLE_BYTES < free:
+        return
+    needed = update_memory(config)
+    if lack := shortage(None if needed is None else MARGIN * processes * needed, free):
+        options = ["a smaller --crop-size"]
+        options += ["a smaller --batch-size"] if batch_size > 1 else []
+        options += [] if config.engine.activation_checkpointing else ["--activation-checkpointing"]
+        problem = f"updates with pictures of {side}×{side} pixels need {lack}"
+        raise OptionError(problem, cure=f"give {'--fork NEW_RUN and ' if plan.done else ''}{' or '.join(options)}")
+
+
+def side_of(config: TrainConfig) -> int:
+    """Height and width of a training batch; 0 if they depend on the picture."""
+    data = config.data
+    return data.crop_size or (data.load_size or 0 if data.resize == "square" else 0)
+
+
+def update_memory(config: TrainConfig) -> int | None:
+    """Bytes that training with the resolved ``config`` needs on a CPU: activations, weights, gradients, optimiser, EMA.
+
+    None if that cannot be predicted.
+    """
+    kept = 0
+
+    def one_update() -> None:
+        nonlocal kept
+        method, device = build_from(config), Device(config.engine)
+        modules = method.modules()
+        sizes = {name: sum(weight.nbytes for weight in module.parameters()) for name, module in modules.items()}
+        kept = 2 * sum(sizes.values()) + sum(sizes[name] for name in method.averaged if config.optimiser.ema)
+        side, micro_batch = side_of(config), -(-config.optimiser.batch_size // config.engine.accumulate)
+        channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
+        real = channels.map(lambda number: torch.zeros(micro_batch, number, side, side))
+        execution = Execution.choose(device, modules.values(), two_directions=False)
+        updates, gradients = method.update(real, lambda fake: fake, execution), list[torch.Tensor | None]()
+        while True:
+            with device.autocast():
+                step = next(updates, None)
+            if step is None:
+                return
+            gradients.clear()
+            total = torch.stack([loss for group in step[1].values() for loss in group.values()]).sum()
+            weights = [weight for name in module_names(step[0]) for weight in modules[name].parameters()]
+            gradients += torch.autograd.grad(total, weights, allow_unused=True)
+
+    peak = predicted_peak(one_update)
+    return None if peak is None else peak + kept

@@ -1,0 +1,145 @@
+"""The memory of an update: predicted before the first one, and refused in one line if there is too little."""
+
+from dataclasses import replace
+
+import pytest
+
+from diptych.cli import main
+from diptych.config import (
+    CutConfig,
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    Pix2pixConfig,
+    ResnetConfig,
+    TrainConfig,
+    UnetConfig,
+)
+from diptych.device import resolve_engine
+from diptych.training.memory import MARGIN, update_memory
+from helpers.processes import run_python
+from helpers.runs import SMALL
+
+METHODS = {
+    "cyclegan": (CycleganConfig().resolved((3, 3)), ResnetConfig(width=8, num_blocks=2)),
+    "pix2pix": (Pix2pixConfig(), UnetConfig(width=8, num_levels=5, norm="batch", dropout=True)),
+    "cut": (CutConfig().resolved((3, 3)), ResnetConfig(width=8, num_blocks=6)),
+}
+
+
+def config(method="cyclegan", *, side=64, width=8, batch_size=1, **engine):
+    of_method, generator = METHODS[method]
+    return TrainConfig(
+        method=of_method,
+        generator=replace(generator, width=width),
+        discriminator=PatchganConfig(width=width),
+        data=DataConfig(crop_size=side, load_size=side, channels_a=3, channels_b=3),
+        optimiser=OptimiserConfig(batch_size=batch_size),
+        engine=resolve_engine(EngineConfig(device="cpu", precision="fp32", **engine)),
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_grows_with_the_pixels_and_shrinks_with_checkpointing(method):
+    small, large, batch = (update_memory(config(method, **size)) for size in ({}, {"side": 128}, {"batch_size": 4}))
+    assert large > 1.3 * small
+    assert batch > 1.3 * small
+    assert update_memory(config(method, side=128, activation_checkpointing=True)) < 0.9 * large
+    assert update_memory(config(method, batch_size=4, accumulate=4)) == small
+
+
+MEASURE = """
+import sys, threading, time, torch
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_training_memory import config
+from diptych.pair import Pair
+from diptych.training.memory import update_memory
+from diptych.training.state import State
+from diptych.training.stepper import update
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def two_updates(config):
+    state, side = State(config), config.data.crop_size
+    for _ in range(2):
+        update(state, Pair(*(torch.zeros(1, 3, side, side) for _ in "ab")), learning_rate=0.0)
+
+two_updates(config({method!r}, side=64))  # what is allocated once
+asked = config({method!r}, side=160, width=48)
+before, highest, is_over = resident(), [0], threading.Event()
+
+def watch():
+    while not is_over.is_set():
+        highest.append(resident())
+        time.sleep(0.0005)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+two_updates(asked)
+is_over.set()
+watcher.join()
+print(max(highest) - before, update_memory(asked))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_the_predicted_memory_is_the_measured_one(method, request):
+    done = run_python(["-c", MEASURE.format(tests=str(request.path.parent), method=method)], check=True)
+    measured, predicted = map(int, done.stdout.split())
+    assert MARGIN * predicted == pytest.approx(measured, rel=0.3)
+
+
+def test_a_crop_too_large_is_refused_in_one_line_and_its_cures_are_accepted(squares, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("diptych.training.loop.available_memory", lambda: 100_000_000)
+
+    def train(*options):
+        with pytest.raises(SystemExit) as stop:
+            main(
+                [
+                    "train",
+                    "--root",
+                    str(squares),
+                    "--run",
+                    str(tmp_path / "run"),
+                    *SMALL.split(),
+                    "--pictures",
+                    "1",
+                    "--precision",
+                    "fp32",
+                    *options,
+                ]
+            )
+        return stop.value.code, capsys.readouterr().err.splitlines()[-1]
+
+    large = ["--crop-size", "512", "--load-size", "512", "--device", "cpu"]
+    code, line = train(*large)
+    assert code == 2
+    assert "updates with pictures of 512×512 pixels need about" in line
+    assert line.endswith("0.1 GiB are free: give a smaller --crop-size or --activation-checkpointing")
+    assert not (tmp_path / "run").exists()
+    assert train("--device", "cpu")[0] == 0
+
+
+def test_enough_memory_or_an_unknown_amount_is_not_measured(squares, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("diptych.training.memory.predicted_peak", None)
+    for number, free in enumerate((2**40, None)):
+        monkeypatch.setattr("diptych.training.loop.available_memory", lambda free=free: free)
+        with pytest.raises(SystemExit) as stop:
+            main(
+                [
+                    "train",
+                    "--root",
+                    str(squares),
+                    "--run",
+                    str(tmp_path / f"{number}"),
+                    *SMALL.split(),
+                    "--pictures",
+                    "1",
+                ]
+            )
+        assert stop.value.code == 0
