@@ -62,7 +62,7 @@ class Model:
     discriminators: dict[DiscriminatorRole, nn.Module] = field(default_factory=dict)
 
     @property
-    def usual_direction(self) -> Direction:
+    def default_direction(self) -> Direction:
         """The direction that is meant if none is given: a2b, or the only one."""
         return "a2b" if "a2b" in self.networks else "b2a"
 

@@ -68,7 +68,7 @@ class Translate:
         refuse_swapped(self.model, self.input, self.output)
         console = stderr_console()
         model = load_model(self.model, trust_code=self.trust_code)
-        direction = self.direction or model.usual_direction
+        direction = self.direction or model.default_direction
         translator = Translator.of(model, direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
         if is_collection(self.input) and (unread := find_files(self.input).unread):

@@ -11,7 +11,7 @@ from diptych.data.encoding import Array, levels_in
 from diptych.export.graph import Interface
 from diptych.inference.translator import Translator
 
-Run = Callable[[Array], Array]
+ExportedFunction = Callable[[Array], Array]
 """An exported file: images of one size to their translations."""
 TOLERANCE = 1e-4
 """Largest difference of an output in [-1, 1]: 1/78 of a level of 8 bits; rounding of float32 stays well below."""
@@ -26,7 +26,7 @@ class Difference:
     largest: float
     """In [-1, 1] if raw, else in levels."""
     fraction: float
-    """Of the values that differ at all."""
+    """The fraction of the values that differ at all."""
     allowed: float
     """The largest that passes."""
     allowed_fraction: float
@@ -47,18 +47,17 @@ class Difference:
 def check_sizes(stride: int) -> list[tuple[int, int, int]]:
     """Batches (B, H, W): low, odd, of one stride and of several, padded by reflection and by repeating the edge.
 
-    None has only some pixels: there, instance norm amplifies the rounding.
+    None has only a few pixels: with few, instance norm amplifies rounding errors.
     """
     side = max(stride, 32)
     return [(1, 3, side), (1, side, 2 * side), (3, side + 5, side + 18), (2, 5, side + 9), (1, 2 * side + 1, side - 1)]
 
 
-def compare(run: Run, translator: Translator, interface: Interface, *, half: bool) -> Difference:
+def compare(run: ExportedFunction, translator: Translator, interface: Interface, *, half: bool) -> Difference:
     """The differences of ``run`` from ``translator``, on noise of five sizes.
 
-    Raw outputs may differ by the tolerance. Pictures may differ by the levels that it spans, at least one: a value that
-    moves by 1/78 of a level is rounded to another level once in 78 times. So many values may differ, and half as many
-    again.
+    Raw outputs may differ by the tolerance. Pictures may differ by the tolerance in levels, rounded up. A value that
+    moves by 1/78 of a level is rounded to another level once in 78 times; 1.5 times as many values may differ.
     """
     rng, differences = np.random.default_rng(0), [np.zeros(1)]
     for size in check_sizes(translator.card.generator.stride):

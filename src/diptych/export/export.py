@@ -16,7 +16,7 @@ from diptych.config import Direction
 from diptych.config_json import to_json
 from diptych.data.encoding import Depth, Encoding
 from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
-from diptych.export.check import Difference, Run, compare
+from diptych.export.check import Difference, ExportedFunction, compare
 from diptych.export.graph import Graph, Interface, trace
 from diptych.export.onnx_file import onnx_run, require_onnx, to_onnx
 from diptych.inference.translator import Translator
@@ -69,7 +69,7 @@ def export_model(
     if path.suffix == ".onnx":
         require_onnx()
     model = load_model(source, trust_code=trust_code)
-    direction = direction or model.usual_direction
+    direction = direction or model.default_direction
     translator = Translator.of(model, direction)
     interface = Interface(*_encodings(translator, bits), raw)
     network, dtype = model.networks[direction], torch.float32
@@ -104,12 +104,14 @@ def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Enc
     return source, target if target.has_range else replace(target, dtype=source.dtype)
 
 
-def _onnx(program: ExportedProgram, interface: Interface, description: Mapping[str, str]) -> tuple[bytes, Run]:
+def _onnx(
+    program: ExportedProgram, interface: Interface, description: Mapping[str, str]
+) -> tuple[bytes, ExportedFunction]:
     content = to_onnx(program, interface, description)
     return content, onnx_run(content)
 
 
-def _pt2(program: ExportedProgram, description: Mapping[str, str]) -> tuple[bytes, Run]:
+def _pt2(program: ExportedProgram, description: Mapping[str, str]) -> tuple[bytes, ExportedFunction]:
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=dict(description))
     file.seek(0)

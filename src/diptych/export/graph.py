@@ -97,9 +97,9 @@ def crop(x: Tensor, dim: int, start: int, size: int) -> Tensor:
 
 
 def _padded_side(side: int, stride: int) -> int:
-    """The side that ``pad_to_stride`` gives. The tracer knows only of what it is a multiple, and its minimum.
+    """The side that ``pad_to_stride`` gives. The tracer learns only its divisor and its minimum.
 
-    Else it would trace a U-Net for sizes at which no inner image has one pixel, and refuse others.
+    If it knew more, it would trace a U-Net only for sizes at which no feature map has one pixel, and refuse others.
     """
     smallest = smallest_multiple(stride)
     multiple = torch.sym_max(smallest, (side + stride - 1) // stride)  # type: ignore[no-untyped-call]

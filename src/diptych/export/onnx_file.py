@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 from diptych import __version__
 from diptych.data.encoding import Array
 from diptych.errors import MissingExtraError
-from diptych.export.check import Run
+from diptych.export.check import ExportedFunction
 from diptych.export.graph import Interface, quiet
 
 INPUT, OUTPUT = "input", "output"
@@ -41,7 +41,7 @@ def to_onnx(program: ExportedProgram, interface: Interface, description: Mapping
     return model.SerializeToString()  # type: ignore[no-any-return]
 
 
-def onnx_run(content: bytes) -> Run:
+def onnx_run(content: bytes) -> ExportedFunction:
     """The ONNX file ``content`` as a function of arrays, by onnxruntime on the CPU."""
     import onnxruntime
 

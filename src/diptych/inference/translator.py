@@ -223,7 +223,7 @@ def _like(image: AnyImage, decoded: DecodedImage) -> AnyImage:
 
 
 def smallest_multiple(stride: int) -> int:
-    """The smallest multiple of ``stride`` that networks take is this times ``stride``: it is at least 8."""
+    """The smallest k for which a side of k · ``stride`` pixels is large enough for networks: at least 8."""
     return -(-MIN_SIDE // stride)
 
 
