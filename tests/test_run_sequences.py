@@ -321,7 +321,7 @@ class Sequences(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_random_sequences_of_commands_end_as_a_model_predicts():
-    number = int(os.environ.get("DIPTYCH_SEQUENCES", "10"))
+    number = int(os.environ.get("DIPTYCH_SEQUENCES", "30"))
     run_state_machine_as_test(
         Sequences,
         settings=settings(
