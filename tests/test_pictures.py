@@ -355,6 +355,14 @@ def test_16_bits_are_kept_where_the_format_has_them_and_else_scaled_and_said_so(
         np.testing.assert_array_equal(read_picture(path).values, picture.values)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_16_bits_with_transparency_are_written_with_8_and_said_so(tmp_path, suffix):
+    path, picture = tmp_path / f"x{suffix}", DecodedImage(DEEP[:, :, None], np.full(DEEP.shape, 200, np.uint8))
+    assert storable(picture, path).note == f"{path} cannot hold 16 bits with transparency: it is written with 8"
+    write_picture(path, picture)
+    np.testing.assert_array_equal(storable(picture, path).values, eight_bits(picture.values))
+
+
 def test_a_picture_too_large_for_the_format_is_refused_and_nothing_is_written(tmp_path):
     for suffix in (".jpg", ".webp"):
         path = tmp_path / f"x{suffix}"

@@ -288,6 +288,12 @@ def test_translate_says_what_is_clipped_and_what_a_format_cannot_hold(tmp_path, 
     shown, said = translated(scan, "out.webp")
     assert "out.webp cannot hold values from 0 to 4080: they are written as 0 to 255" in said
     assert abs(shown[..., 0].astype(int) - deep / 16).mean() < 8  # WebP loses a little
+    opaque = np.stack([scan, np.full_like(scan, 65535)], axis=2)
+    tifffile.imwrite(tmp_path / "in.tif", opaque, photometric="minisblack", extrasamples=["unassalpha"])
+    with pytest.raises(SystemExit):
+        main(["translate", str(run.folder), str(tmp_path / "in.tif"), str(tmp_path / "alpha.png")])
+    assert "alpha.png cannot hold values from 0 to 4080" in capsys.readouterr().err  # grey with transparency
+    assert abs(np.asarray(Image.open(tmp_path / "alpha.png"))[..., 0] - deep / 16).max() <= 1
     assert (
         "in.png: 50% of the values are clipped, since training saw values from 0 to 4080"
         in translated(np.repeat(np.array([[0, 9000]], np.uint16), 20, axis=0), "out.png")[1]

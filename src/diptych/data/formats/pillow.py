@@ -201,12 +201,12 @@ def storable(image: DecodedImage, path: Path) -> DecodedImage:
     Formats without transparency get the image on white. In GIF, a pixel is fully transparent or fully opaque.
     """
     (values, alpha, note), kind = image[:3], FORMATS.get(path.suffix.lower())
-    has_colour = values.shape[2] > 1
-    if image.encoding.is_deep and (has_colour or kind not in DEEP):
-        deep = "colour of 16 bits" if has_colour else "16 bits"
+    has_colour, has_alpha = values.shape[2] > 1, alpha is not None and kind not in OPAQUE
+    if image.encoding.is_deep and (has_colour or has_alpha or kind not in DEEP):
+        deep = "colour of 16 bits" if has_colour else "16 bits with transparency" if has_alpha else "16 bits"
         values, note = eight_bits(values), f"{path} cannot hold {deep}: it is written with 8"
     if alpha is not None and kind == "GIF":
-        alpha = np.where(alpha < 128, 0, 255).astype(np.uint8)
+        alpha = np.where(alpha < 128, 0, PEAK).astype(np.uint8)
     return DecodedImage(values, None if kind in OPAQUE else alpha, note)
 
 
