@@ -104,7 +104,9 @@ def test_a_run_trains_resumes_reports_and_is_evaluated(here, kind):
     fork = train(replace(config, source=ours, length=LengthConfig(pictures=8)), here / "run", fork=here / "fork")
     assert fork.about()["total"] == 8
     others = zipped(here / "paintings", here / "other.zip")
-    with pytest.raises(RunError, match=r"run was trained on .*photos.*, and .*other.zip.paintings holds other pictures"):
+    with pytest.raises(
+        RunError, match=r"run was trained on .*photos.*, and .*other.zip.paintings holds other pictures"
+    ):
         train(replace(config, source=replace(ours, a=others)), here / "run")
     write_report(run)
     pictures, _ = find_pictures_for(run.folder, load_model(run.folder).card, SourceConfig())
