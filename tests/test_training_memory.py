@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from diptych.cli import main
 from diptych.config import (
@@ -19,6 +20,7 @@ from diptych.config import (
 )
 from diptych.device import resolve_engine
 from diptych.training.memory import MARGIN, update_memory
+from diptych.training.stepper import update
 from helpers.processes import run_python
 from helpers.runs import SMALL
 
@@ -143,3 +145,30 @@ def test_enough_memory_or_an_unknown_amount_is_not_measured(squares, tmp_path, m
                 ]
             )
         assert stop.value.code == 0
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+def test_a_device_that_runs_out_of_memory_is_one_line_with_a_cure_that_works(
+    updates, squares, tmp_path, capsys, monkeypatch
+):
+    """A stand-in for a GPU: torch's error in the midst of training, before or after the first checkpoint."""
+    words = ["train", "--root", str(squares), "--run", str(tmp_path / "run"), *SMALL.split(), "--save-minutes", "0"]
+    calls = iter(range(100))
+
+    def fails(*arguments, **named):
+        if next(calls) == updates:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has …")
+        return update(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("diptych.training.loop.update", fails)
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--pictures", "8"])
+    new_run = "--fork" if updates else "--run"
+    cure = f"give {new_run} NEW_RUN and a smaller --crop-size or --activation-checkpointing"
+    assert stop.value.code == 2
+    problem = "out of memory while training (CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    assert capsys.readouterr().err.splitlines()[-1] == f"diptych: {problem}: {cure}"
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--pictures", "8", new_run, str(tmp_path / "new"), "--activation-checkpointing"])
+    assert stop.value.code == 0

@@ -11,6 +11,7 @@ from torch import Tensor
 from diptych.config import TrainConfig
 from diptych.data.encoding import to_network
 from diptych.errors import RunError, UserError, WeightsError
+from diptych.inference.forward import is_out_of_memory
 from diptych.lock import locked
 from diptych.memory import available_memory
 from diptych.monitoring.meters import NonFiniteError
@@ -22,7 +23,7 @@ from diptych.training.config_file import unreadable_recorded
 from diptych.training.distributed import connect
 from diptych.training.fit_time import fit_to_time
 from diptych.training.interrupts import Interrupts
-from diptych.training.memory import refuse_too_large
+from diptych.training.memory import out_of_memory, refuse_too_large
 from diptych.training.plan.initial_weights import copy_weights
 from diptych.training.plan.plan import Plan, describe, make_plan
 from diptych.training.run_writer import RunWriter
@@ -66,6 +67,10 @@ def train(
                 loop(plan, state, writer, interrupts)
         except NonFiniteError as error:
             raise _diverged(plan.run, error) from None
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(plan, error) from None
+            raise
         finally:
             display.stop()
     return plan.run

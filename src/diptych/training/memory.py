@@ -6,7 +6,7 @@ import torch
 
 from diptych.config import TrainConfig
 from diptych.device import Device
-from diptych.errors import OptionError
+from diptych.errors import OptionError, first_line
 from diptych.memory import predicted_peak, shortage
 from diptych.methods import Execution, module_names
 from diptych.pair import Pair
@@ -32,11 +32,23 @@ def refuse_too_large(plan: Plan, *, free: int | None) -> None:
         return
     needed = update_memory(config)
     if lack := shortage(None if needed is None else MARGIN * processes * needed, free):
-        options = ["a smaller --crop-size"]
-        options += ["a smaller --batch-size"] if batch_size > 1 else []
-        options += [] if config.engine.activation_checkpointing else ["--activation-checkpointing"]
-        problem = f"updates with pictures of {side}×{side} pixels need {lack}"
-        raise OptionError(problem, cure=f"give {'--fork NEW_RUN and ' if plan.done else ''}{' or '.join(options)}")
+        raise OptionError(
+            f"updates with pictures of {side}×{side} pixels need {lack}",
+            cure=_cure(config, "--fork NEW_RUN" if plan.done else ""),
+        )
+
+
+def out_of_memory(plan: Plan, error: BaseException) -> OptionError:
+    """The error for a run whose device is out of memory, as ``error`` of torch says."""
+    cure = _cure(plan.config, "--fork NEW_RUN" if plan.run.checkpoint_files() else "--run NEW_RUN")
+    return OptionError(f"out of memory while training ({first_line(error)})", cure=cure)
+
+
+def _cure(config: TrainConfig, new_run: str) -> str:
+    options = ["a smaller --crop-size"]
+    options += ["a smaller --batch-size"] if config.optimiser.batch_size > 1 else []
+    options += [] if config.engine.activation_checkpointing else ["--activation-checkpointing"]
+    return f"give {new_run}{' and ' * bool(new_run)}{' or '.join(options)}"
 
 
 def side_of(config: TrainConfig) -> int:
