@@ -192,7 +192,7 @@ def test_the_cure_of(desk, diptych, name):
 
 
 def test_the_cures_of_a_missing_package_is_a_package_of_the_project(desk, diptych, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     code, lines = diptych(f"{TRAIN} --run new --tensorboard")
     assert code == 2
     extra = re.search(r"pip install 'diptych\[(\w+)\]'", lines[-1])[1]
