@@ -64,6 +64,21 @@ def test_each_error_of_the_system_has_its_own_cure(number, cure):
     assert str(caught.value) == f"x.png cannot be written ({os.strerror(number)}): {cure} give another path"
 
 
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENAMETOOLONG, PictureError),
+        (errno.EINVAL, PictureError),
+        (errno.EILSEQ, PictureError),
+        (errno.ENOSPC, UserError),
+    ],
+)
+def test_only_an_error_about_the_name_concerns_one_picture(number, kind):
+    with pytest.raises(UserError) as caught, disk_errors(Path("x.png"), name_error=PictureError):
+        raise OSError(number, os.strerror(number), "x.png")
+    assert type(caught.value) is kind
+
+
 @pytest.mark.parametrize("words", [["show", "x" * 300], ["translate", "x" * 300, "in", "out"], ["runs", "x" * 300]])
 def test_a_name_too_long_is_called_that(capsys, words):
     assert said(capsys, *words) == (

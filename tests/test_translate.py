@@ -462,6 +462,28 @@ def test_unreadable_pictures_are_reported_and_the_others_translated(model, tmp_p
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
 
 
+def test_an_output_whose_name_is_too_long_is_reported_and_the_others_translated(model, tmp_path, capsys):
+    # 255 bytes are the most in common file systems; a name without suffix gets .png.
+    fill(tmp_path / "in", "a.png", "z.png").joinpath("n" * 255).write_bytes((tmp_path / "in/a.png").read_bytes())
+    code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
+    written = tmp_path / "out" / f"{'n' * 255}.png"
+    assert code == 1
+    problem = "cannot be written (File name too long): shorten its name, or give another path"
+    assert lines[-2:] == [f"{written} {problem}", "2 translated, 1 failed"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+
+
+def test_a_folder_whose_path_is_too_long_fails_its_pictures_only(model, tmp_path, capsys):
+    fill(tmp_path / "in", "a.png", f"{'s' * 250}/b.png", "z.png")
+    out = tmp_path / "out"
+    while len(str(out)) < 3850:  # of at most 4096
+        out /= "o" * 100
+    code, lines = run(capsys, model, tmp_path / "in", out)
+    assert (code, lines[-1]) == (1, "2 translated, 1 failed")
+    assert sum("(File name too long)" in line for line in lines) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "z.png"]
+
+
 def test_16_bits_that_the_output_cannot_hold_are_scaled_and_said_so(tmp_path, capsys):
     path = make_model(tmp_path / "m.safetensors", channels=(1, 3))
     saved(tmp_path / "x.png", Image.fromarray(noise(32, 32, dtype=np.uint16)))

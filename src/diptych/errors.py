@@ -81,6 +81,8 @@ CURES = {
     errno.ESTALE: "mount the network drive again",
 }
 """What to do about an error of the operating system, by its number."""
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+"""Numbers of the errors about one file's name, in a folder where other files can be written."""
 
 
 def os_cure(error: OSError) -> str:
@@ -99,12 +101,14 @@ def os_problem(error: OSError) -> str:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Context manager: converts an ``OSError`` while writing ``path`` to a ``UserError``."""
+def disk_errors(path: Path, *, name_error: type[UserError] = UserError) -> Iterator[None]:
+    """Context manager: converts an ``OSError`` while writing ``path`` to a ``UserError``, or to a ``name_error`` if the
+    file system does not allow its name."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({os_problem(error)})", cure=path_cure(error)) from None
+        kind = name_error if error.errno in NAME_ERRORS else UserError
+        raise kind(f"{path} cannot be written ({os_problem(error)})", cure=path_cure(error)) from None
 
 
 def print_traceback(error: BaseException) -> None:

@@ -111,11 +111,10 @@ def translate_files(
         UserError: the disk is full or read-only.
     """
     outcome, warned = Outcome(), set[Callable[..., str]]()
-    for folder in dict.fromkeys(target.parent for _, target in pairs):
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
     for source, target in pairs:
         try:
+            with disk_errors(target.parent, name_error=PictureError):
+                target.parent.mkdir(parents=True, exist_ok=True)
             _refuse_too_large(translator, source)
             picture = _half_of(read_picture(source), half)
             for warning in (_scale_warning, _pair_warning, _georeference_warning, _range_warning):
@@ -126,7 +125,7 @@ def translate_files(
             translation = storable(_range_to_eight_bits(translator(sized), translator.encoding_out, target), target)
             for note in filter(None, (picture.note, translation.note)):
                 report(note)
-            with disk_errors(target):
+            with disk_errors(target, name_error=PictureError):
                 write_picture(target, translation)
             outcome.num_translated += 1
         except PictureError as error:
