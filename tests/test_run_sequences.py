@@ -60,6 +60,7 @@ OTHER_NETWORKS = "other networks|not a multiple of 32|A has 1 channels and B 3"
 RUNS, PLACES = ("r0", "r1", "r2"), ("d0", "d1", "d2")
 names, places, changes = st.sampled_from(RUNS), st.sampled_from(PLACES), st.sampled_from(OPTIONS)
 rarely_changes = st.one_of(*[st.none()] * 4, changes)
+indices, parts = st.integers(0, NUM_PICTURES - 1), st.sampled_from(["trainA", "trainB"])
 methods = st.one_of(*[st.none()] * 4, st.sampled_from(ALL))
 kills = st.sampled_from([0, 0, 2, 4])
 lengths = st.one_of(
@@ -171,6 +172,10 @@ class Sequences(RuleBasedStateMachine):
             run.seen = reached
         return "killed"
 
+    def existing(self, index):
+        """The name of a run."""
+        return list(self.runs)[index % len(self.runs)]
+
     def is_too_short(self, run, length):
         """Whether ``length`` is less than what ``run`` has seen."""
         return length not in (None, run.length) and max(run.seen, run.start) > replace(run, length=length).total
@@ -271,12 +276,7 @@ class Sequences(RuleBasedStateMachine):
             (self.folder / place).rename(self.folder / to)
             self.places[to] = self.places.pop(place)
 
-    @rule(
-        place=places,
-        index=st.integers(0, NUM_PICTURES - 1),
-        part=st.sampled_from(["trainA", "trainB"]),
-        back=st.booleans(),
-    )
+    @rule(place=places, index=indices, part=parts, back=st.booleans())
     def change_a_picture(self, place, index, part, back):
         if place not in self.places:
             return
@@ -288,6 +288,22 @@ class Sequences(RuleBasedStateMachine):
         elif version == 0:
             Image.new("RGB", (32, 32), (index, 9, 9)).save(self.folder / place / part / f"{index}.png")
             self.places[place] = (which, 1 + index + NUM_PICTURES * (part == "trainB"))
+
+    # These two faults need several steps in a row, which single rules seldom make.
+
+    @rule(index=indices, more=st.integers(1, 2))
+    def lengthen(self, index, more):
+        name = self.existing(index)
+        number = self.runs[name].total + more
+        self.resume(name, ("--pictures", str(number), number, f"p{number}"), 0)
+
+    @rule(index=indices, part=parts)
+    def resume_on_a_changed_picture_and_put_it_back(self, index, part):
+        name = self.existing(index)
+        place = self.runs[name].place
+        self.change_a_picture(place, index, part, back=False)
+        self.resume(name, None, 0)
+        self.change_a_picture(place, index, part, back=True)
 
     @rule(name=names)
     def translate(self, name):
@@ -321,7 +337,7 @@ class Sequences(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_random_sequences_of_commands_end_as_a_model_predicts():
-    number = int(os.environ.get("DIPTYCH_SEQUENCES", "30"))
+    number = int(os.environ.get("DIPTYCH_SEQUENCES", "25"))
     run_state_machine_as_test(
         Sequences,
         settings=settings(
