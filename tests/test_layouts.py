@@ -147,7 +147,7 @@ def test_some_pictures_of_another_shape_are_said(here):
         (["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"], "root/test holds 2 folders (a, c), not a and b"),
         (["horses/1.png", "zebras/1.png"], "neither trainA and trainB nor train: give its two folders: root/horses root/ze"),
         (["1.png"], "root holds neither trainA and trainB nor train: give A B, or another root"),
-        (["trainA/1.png"], "root/trainB does not exist"),
+        (["trainA/1.png"], "root/trainB does not exist: put the pictures of this domain there"),
         (["trainA/1.png", "trainB/notes.txt"], "root/trainB holds no picture"),
     ],
 )  # fmt: skip

@@ -58,6 +58,8 @@ def find_train(root: Path, *, paired: bool, report: Report) -> Pair[Domain]:
         cure = f"give its two folders: {folders[0]} {folders[1]}" if len(folders) == 2 else "give A B, or another root"
         raise PictureError(f"{root} holds neither trainA and trainB nor train", cure=cure)
     for domain in found:
+        if not domain.folder.is_dir():
+            raise PictureError(f"{domain.folder} does not exist", cure="put the pictures of this domain there")
         if not len(domain):
             find_domain(domain.name, domain.folder)  # says what is missing
     if found.a.half and not paired:

@@ -29,14 +29,14 @@ def pair_up(
     near = {folded.a[key]: folded.b[key] for key in folded.a.keys() & folded.b.keys()}
     names = sorted([*((name, name) for name in exact), *near.items()])
     paired = Pair({a for a, _ in names}, {b for _, b in names})
+    if not names and any(len(domain) for domain in domains):
+        problem = f"{domains.a.folder} and {domains.b.folder} have no picture of the same name"
+        raise PictureError(problem, cure="pairs need equal names; without pairs, use --method cyclegan")
     for named, both, here, there in ((files.a, paired.a, *domains), (files.b, paired.b, *domains.swapped)):
         alone = sorted(named.keys() - both)
         if alone and not skip_unpaired:
             problem = f"{len(alone)} of {len(here)} pictures in {here.folder} have no partner in {there.folder}"
             raise PictureError(f"{problem} ({_listed(alone)})", cure="add the partners, or pass --skip-unpaired")
-    if not names and any(len(domain) for domain in domains):
-        problem = f"{domains.a.folder} and {domains.b.folder} have no picture of the same name"
-        raise PictureError(problem, cure="pairs need equal names; without pairs, use --method cyclegan")
     if near:
         listed = _listed([f"{files.a[a]} and {files.b[b]}" for a, b in sorted(near.items())])
         report(f"{len(near)} pairs have names that differ only in case or in the encoding of accents: {listed}")

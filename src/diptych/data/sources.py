@@ -83,7 +83,7 @@ def find_split(
         split = Split(train, held or train.map(lambda domain: domain.only(())))
     else:
         domains = domain_names(source).map(find_domain, folders)
-        _refuse_shared_pictures(domains)
+        _refuse_shared_pictures(domains, folders)
         parts = domains.map(lambda domain: own_parts(domain, report))
         split = Split(parts.map(lambda part: part[0]), parts.map(lambda part: part[1]))
     if paired and split.train.a.half is None:
@@ -108,18 +108,18 @@ def refuse_among_pictures(run: Path, source: SourceConfig) -> None:
             raise OptionError(problem, cure="give --run with a folder outside of it")
 
 
-def _refuse_shared_pictures(domains: Pair[Domain]) -> None:
-    """Raises ``OptionError`` if a picture is in both domains."""
+def _refuse_shared_pictures(domains: Pair[Domain], sources: Pair[Path]) -> None:
+    """Raises ``OptionError`` if a picture is in both domains, which the user gave as ``sources``."""
     folders = domains.map(lambda domain: domain.folder)
     if folders.a.resolve() == folders.b.resolve() and domains.a.files == domains.b.files:
         raise OptionError(f"A and B are the same folder, {folders.a}", cure="give two different folders")
     both = set.intersection(*domains.map(_resolved_paths))
     if not both:
         return
-    for (inner, outer), files in ((folders, domains.b.files), (folders.swapped, domains.a.files)):
-        if inner != outer and inner.resolve().is_relative_to(outer.resolve()):
+    for (inner, outer), domain in ((sources, domains.b), (sources.swapped, domains.a)):
+        if inner.is_dir() and outer.is_dir() and inner.resolve().is_relative_to(outer.resolve()):
             problem = f"{inner} lies in {outer}, so its pictures would be in both domains"
-            pattern = f", or give '{outer}/*' in quotes" if any(len(file.parts) == 1 for file in files) else ""
+            pattern = f", or give '{outer}/*' in quotes" if any(len(file.parts) == 1 for file in domain.files) else ""
             raise OptionError(problem, cure=f"move it out of {outer}{pattern}")
     problem = f"{len(both)} pictures are in both domains, such as {min(both)}"
     raise OptionError(problem, cure="leave them out of one")

@@ -56,7 +56,8 @@ def common_size(domains: Pair[Domain], index: int) -> tuple[int, int]:
     return sizes.b
 
 
-def _nothing_usable(domain: Domain, first: PictureError) -> PictureError:
+def nothing_usable(domain: Domain, first: PictureError) -> PictureError:
+    """The error for a domain without a readable picture; ``first`` is that of one of them."""
     return PictureError(f"no picture in {domain.folder} can be read; the first: {first.problem}", cure=first.cure)
 
 
@@ -79,7 +80,7 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
     errors = [error for error in found if isinstance(error, PictureError)]
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
-        raise errors[0] if len(errors) == 1 else _nothing_usable(domain, errors[0])
+        raise errors[0] if len(errors) == 1 else nothing_usable(domain, errors[0])
     if errors and not skip_unreadable:
         raise or_skip(errors[0])
     for error in errors:

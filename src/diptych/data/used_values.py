@@ -13,7 +13,7 @@ from diptych.data.check import Finding
 from diptych.data.encoding import Array, Encoding, encodings_of, range_text
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.reading import open_picture
-from diptych.data.survey import MAX_SURVEYED, USABLE
+from diptych.data.survey import MAX_SURVEYED, nothing_usable
 from diptych.data.transforms import half_of
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
@@ -76,8 +76,18 @@ def _measure(domain: Domain, number: int) -> UsedValues:
             counts[len(found)] = counts.get(len(found), 0) + found
     counts.pop(0, None)
     if not counts:
-        raise PictureError(f"no picture in {domain.folder} can be read", cure=USABLE)
+        raise _without_values(domain)
     return UsedValues(domain, counts[max(counts)], is_mixed=len(counts) > 1)
+
+
+def _without_values(domain: Domain) -> PictureError:
+    """The error for a domain of which no picture has a value."""
+    try:
+        with open_picture(domain.path(0)) as picture:
+            picture.decode(ENOUGH)
+    except PictureError as error:
+        return nothing_usable(domain, error)
+    return PictureError(f"all pictures in {domain.folder} are transparent", cure="give pictures with an opaque part")
 
 
 def _counts(domain: Domain, file: Path) -> Array:
