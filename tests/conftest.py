@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
@@ -63,6 +64,24 @@ def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
             train(config, folder / "run")
             (folder / "done").touch()
     return Run(folder / "run")
+
+
+@pytest.fixture(scope="session")
+def trained_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos, paintings, and a run on them; read-only."""
+    from helpers.cures import make_desk
+
+    folder = tmp_path_factory.mktemp("desk")
+    make_desk(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(trained_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it for each test, which works there."""
+    shutil.copytree(trained_desk, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
