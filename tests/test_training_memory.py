@@ -53,17 +53,14 @@ def test_it_grows_with_the_pixels_and_shrinks_with_checkpointing(method):
 
 
 MEASURE = """
-import sys, threading, time, torch
+import sys, torch
 sys.path.insert(0, {tests!r})
-from pathlib import Path
+from helpers.peak import peak_growth
 from test_training_memory import config
 from diptych.pair import Pair
 from diptych.training.memory import update_memory
 from diptych.training.state import State
 from diptych.training.stepper import update
-
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 def two_updates(config):
     state, side = State(config), config.data.crop_size
@@ -72,19 +69,7 @@ def two_updates(config):
 
 two_updates(config({method!r}, side=64))  # what is allocated once
 asked = config({method!r}, side=160, width=48)
-before, highest, is_over = resident(), [0], threading.Event()
-
-def watch():
-    while not is_over.is_set():
-        highest.append(resident())
-        time.sleep(0.0005)
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-two_updates(asked)
-is_over.set()
-watcher.join()
-print(max(highest) - before, update_memory(asked))
+print(peak_growth(lambda: two_updates(asked)), update_memory(asked))
 """
 
 
@@ -98,24 +83,11 @@ def test_the_predicted_memory_is_the_measured_one(method, request):
 
 def test_a_crop_too_large_is_refused_in_one_line_and_its_cures_are_accepted(squares, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("diptych.training.loop.available_memory", lambda: 100_000_000)
+    words = f"train --root {squares} --run {tmp_path}/run {SMALL} --pictures 1 --precision fp32".split()
 
     def train(*options):
         with pytest.raises(SystemExit) as stop:
-            main(
-                [
-                    "train",
-                    "--root",
-                    str(squares),
-                    "--run",
-                    str(tmp_path / "run"),
-                    *SMALL.split(),
-                    "--pictures",
-                    "1",
-                    "--precision",
-                    "fp32",
-                    *options,
-                ]
-            )
+            main([*words, *options])
         return stop.value.code, capsys.readouterr().err.splitlines()[-1]
 
     large = ["--crop-size", "512", "--load-size", "512", "--device", "cpu"]
@@ -132,18 +104,7 @@ def test_enough_memory_or_an_unknown_amount_is_not_measured(squares, tmp_path, m
     for number, free in enumerate((2**40, None)):
         monkeypatch.setattr("diptych.training.loop.available_memory", lambda free=free: free)
         with pytest.raises(SystemExit) as stop:
-            main(
-                [
-                    "train",
-                    "--root",
-                    str(squares),
-                    "--run",
-                    str(tmp_path / f"{number}"),
-                    *SMALL.split(),
-                    "--pictures",
-                    "1",
-                ]
-            )
+            main([*f"train --root {squares} --run {tmp_path}/{number} {SMALL}".split(), "--pictures", "1"])
         assert stop.value.code == 0
 
 

@@ -120,14 +120,15 @@ def _kinds(pictures: Sequence[PictureFacts]) -> Iterator[Finding]:
                 severity, kind, f"{_pictures(found)} {what}", cure, tuple((one.path,) for one in found), lines
             )
 
+    is_mixed = any(one.num_bits <= 8 for one in pictures)
     yield from matching(
         "warning", "mode", "in an unusual mode: colours are converted without a colour profile and may be wrong",
         "convert them to RGB with the software that made them", lambda one: one.mode not in USUAL_MODES,
         "{path}: {one.mode}",
     )  # fmt: skip
     yield from matching(
-        "note", "16-bit", "with 16 bits per channel",
-        "none needed, unless the 8-bit pictures have another range of brightness", lambda one: one.num_bits > 8,
+        "note", "16-bit", "with 16 bits per channel, beside others with 8",
+        "none needed if both use the same range of brightness", lambda one: is_mixed and one.num_bits > 8,
     )  # fmt: skip
     yield from matching(
         "note", "transparency", "with transparent parts: these become white",
