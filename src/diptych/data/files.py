@@ -47,7 +47,7 @@ class Domain:
 
     @property
     def sha256(self) -> str:
-        """A hash of the file names (not the contents), by which a resumed run checks its pictures."""
+        """A hash of the file names, not the contents, for the protocol of an evaluation."""
         return hashlib.sha256(b"\n".join(map(_name_bytes, self.files))).hexdigest()
 
 
