@@ -176,6 +176,9 @@ CASES = {
         "--init-from new starts from its model", None, f"{TRAIN} --run newer --init-from new --pictures 2"),
     "a misspelt run to report": (None, "report runs/photo2paintings", f"did you mean {RUN}?", None, f"report {RUN}"),
     "a misspelt folder of runs": (None, "runs run", "did you mean runs?", None, "runs runs"),
+    "other networks in config.json": (
+        lambda: edit("generator", lambda part: part.update(width=5)), f"train --run {RUN} --pictures 8", "start another run with --run", restore,
+        f"train --run {RUN} --pictures 8"),
     "a word in config.json": (lambda: edit("engine", lambda part: part.update(precision="fp33")), GO_ON, "give one of auto, fp32, bf16", restore, GO_ON),
     "a type in config.json": (lambda: edit("data", lambda part: part.update(flip="yes")), GO_ON, "give a value of type bool", restore, GO_ON),
     "no kind in config.json": (lambda: edit("generator", lambda part: part.pop("kind")), GO_ON, "give an object with a kind: resnet", restore, GO_ON),

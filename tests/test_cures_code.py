@@ -33,7 +33,7 @@ PAIRS = f"{EVALUATE} --pairs"
 
 
 def own(text):
-    """Writes the module ``own``, which the next command imports anew."""
+    """Writes the module ``own``, which the next command imports."""
     sys.modules.pop("own", None)
     importlib.invalidate_caches()
     shutil.rmtree("__pycache__", ignore_errors=True)
@@ -93,7 +93,71 @@ def put_back():
     shutil.copytree("before", "photos", dirs_exist_ok=True)
 
 
+UNET = NEW.replace("--generator.width 4 --generator.num-blocks 1", "--generator unet --generator.width 4").replace(
+    "run new", "run unet"
+)
+BROKEN = """class Small(nn.Conv2d):
+    def __init__(self, config, a, b):
+        super().__init__(a, b, 1)
+
+    def forward(self, x):
+        {body}
+        return super().forward(x)
+
+@dataclass(frozen=True)
+class Own(ResnetConfig):
+    implementation: ClassVar[str] = 'own:Small'
+"""
+
+
+JUDGE = """
+from diptych.config import PatchganConfig
+class Critic(nn.Conv2d):
+    def __init__(self, config, channels):
+        super().__init__(channels, 1, 1)
+
+@dataclass(frozen=True)
+class Judge(PatchganConfig):
+    implementation: ClassVar[str] = 'own:Critic'
+"""
+
+
+def own_run(text=HEAD, config="Config"):
+    own(text)
+    code, lines = diptych(OWN.replace("Config", config))
+    assert code == 0, lines
+
+
+def without_module():
+    own_run()
+    Path("own.py").unlink()
+    sys.modules.pop("own")
+    importlib.invalidate_caches()
+
+
 CASES = {
+    "an option before its class": (
+        lambda: own(HEAD + "    dropout: float = 0.0\n"), NEW + " --generator.dropout --generator own:Config", "name the class before --generator.dropout FLOAT",
+        None, OWN + " --generator.dropout 0"),
+    "options of another generator than that of the initial weights": (
+        lambda: diptych(UNET), f"{NEW} --init-from unet", "leave the options of a resnet out", None,
+        f"{NEW.replace('--generator.width 4 --generator.num-blocks 1', '')} --init-from unet"),
+    "a generator whose layers have changed": (
+        lambda: (own_run(HEAD + BROKEN.format(body="pass"), "Own"), own((HEAD + BROKEN.format(body="pass")).replace("(a, b, 1)", "(a, b, 3)"))),
+        "translate new photos out --trust-code", "the other packages as they were in training",
+        lambda: own(HEAD + BROKEN.format(body="pass")), "translate new photos out --trust-code"),
+    "a discriminator that the original code does not have": (
+        lambda: (own(HEAD + JUDGE), diptych(f"{NEW} --discriminator own:Judge")), "export new --original theirs --trust-code", "trained with the generators and discriminators of diptych",
+        None, f"export {RUN} --original theirs"),
+    "a generator that the original code does not have": (
+        lambda: own_run(HEAD + BROKEN.format(body="pass"), "Own"), "export new --original theirs --trust-code", "trained with the generators and discriminators of diptych",
+        None, f"export {RUN} --original theirs"),
+    "a forward method that depends on values": (
+        lambda: own_run(HEAD + BROKEN.format(body="assert x.sum() < 1e9"), "Own"), "export new x.pt2 --trust-code", "change its forward method",
+        lambda: own(HEAD + BROKEN.format(body="pass")), "export new x.pt2 --trust-code"),
+    "a model whose module is gone": (
+        without_module, "translate new/model.safetensors photos out --trust-code", "install the package, or put its folder on PYTHONPATH", good_config,
+        "translate new/model.safetensors photos out --trust-code"),
     "a class that needs an option": (
         lambda: own(HEAD + "    shift: int = field(kw_only=True)\n"), OWN, "give each of its options a default",
         lambda: own(HEAD + "    shift: int = field(kw_only=True, default=1)\n"), OWN),
@@ -166,3 +230,15 @@ def test_the_cure_of_a_picture_in_python(desk, picture, words, cured):
     with pytest.raises(PictureError, match=words):
         translator(picture)
     translator(cured)
+
+
+def test_training_shows_the_error_of_failed_trial_updates(desk, monkeypatch, capfd):
+    monkeypatch.syspath_prepend(desk)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    own(HEAD + BROKEN.format(body="raise RuntimeError('no such layer')"))
+    code, lines = diptych(f"{OWN} --dry-run".replace("Config", "Own"))
+    assert (code, lines[-1]) == (
+        2, "diptych: trial updates failed (RuntimeError: no such layer): diptych train shows the whole error"
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="no such layer"):
+        diptych(OWN.replace("Config", "Own"))

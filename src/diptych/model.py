@@ -133,9 +133,10 @@ def load_model(path: Path, *, discriminators: bool = False, trust_code: bool = F
         raise WeightsError(f"{path}: {error.problem}", cure=error.cure) from None
     except Exception as error:  # a card that is damaged or hostile makes networks raise nearly any type
         reason = error.problem if isinstance(error, OptionError) else first_line(error)
-        writer = description.get("versions", {}).get("diptych", "of unknown version")
-        problem = f"{path} was written by diptych {writer}, and diptych {version('diptych')} cannot read it ({reason})"
-        raise WeightsError(problem, cure="pip install -U diptych") from None
+        writer, reader = description.get("versions", {}).get("diptych", "of unknown version"), version("diptych")
+        problem = f"{path} was written by diptych {writer}, and diptych {reader} cannot read it ({reason})"
+        same = "use another copy of the file, and the other packages as they were in training"
+        raise WeightsError(problem, cure=same if writer == reader else "pip install -U diptych") from None
     return model
 
 

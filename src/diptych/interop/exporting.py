@@ -17,10 +17,15 @@ from diptych.interop.original import save_original
 from diptych.model import DiscriminatorRole, ModelCard, discriminator_channels, load_model, load_weights
 from diptych.networks import build_discriminator
 from diptych.networks.convolutions import BlurDown, BlurUp
+from diptych.networks.patchgan import PatchganDiscriminator, PixelDiscriminator
+from diptych.networks.resnet import ResnetGenerator
+from diptych.networks.unet import UnetGenerator
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run
 from diptych.training.checkpoint import KIND
+
+ORIGINAL_NETWORKS = (ResnetGenerator, UnetGenerator, PatchganDiscriminator, PixelDiscriminator)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ def export_original(source: Path, folder: Path) -> ExportedModel:
         raise WeightsError(f"{source} has a range of values, which the original code does not have", cure=cure)
     discriminators = model.discriminators or _last_discriminators(Run(source), model.card.channels)
     networks: dict[Role, nn.Module] = dict([*model.networks.items(), *discriminators.items()])
+    # A config of another package may extend one of ours, and build another network.
+    if others := [type(network).__name__ for network in networks.values() if type(network) not in ORIGINAL_NETWORKS]:
+        problem = f"{source} has a network of the class {others[0]}, which the original code does not have"
+        cure = "export a run that was trained with the generators and discriminators of diptych"
+        raise WeightsError(problem, cure=cure)
     if any(isinstance(layer, BlurDown | BlurUp) for network in networks.values() for layer in network.modules()):
         cure = "export a run that was trained without antialias and without --generator.upsampling blur"
         raise WeightsError(f"{source} has blur filters (antialias), which the original code does not have", cure=cure)
