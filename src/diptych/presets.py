@@ -18,8 +18,8 @@ from diptych.config import (
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """The paper's method with mixed precision if the hardware has it, an EMA of the generators, a learning rate that
-    decays at every update, and sizes that fit the pictures. `docs/design.md` lists each difference from the paper."""
+    """The method as in its paper, but with mixed precision if the hardware has it, an EMA of the generators, a learning
+    rate that decays at every update, and sizes that fit the pictures. `docs/design.md` lists each difference."""
     constant, decaying = method.epochs
     return TrainConfig(
         method=method,
@@ -32,7 +32,8 @@ def default(method: MethodConfig) -> TrainConfig:
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The paper's settings: 286 → 256 pixels, fp32, batch 1, no EMA, the method's own length and initial weights."""
+    """The settings of the method's paper: 286 → 256 pixels, fp32, batch 1, no EMA, its own length and initial
+    weights."""
     config = default(method)
     return replace(
         config,

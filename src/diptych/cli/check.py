@@ -33,7 +33,7 @@ class Check:
     source: SourceConfig = SourceConfig()
     method: str | None = option(
         None,
-        "Method to check for; one that needs pairs, such as pix2pix, checks the pairs too. By default cyclegan, or "
+        "Method to check for. If it needs pairs, such as pix2pix, the pairs are checked too. By default cyclegan, or "
         "pix2pix if the root has a folder train of side-by-side pictures.",
     )
     range_a: str | None = option(

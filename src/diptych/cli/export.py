@@ -32,13 +32,18 @@ class Export:
         None, "Export the generator from A to B, or from B to A. By default a2b, or the only one of the model."
     )
     raw: bool = option(
-        False, "Take and return float32 in [-1, 1], (batch, channels, height, width), instead of pictures of 8 bits."
+        False,
+        "Take and return tensors, float32 in [-1, 1], (batch, channels, height, width), instead of pictures of 8 or 16 "
+        "bits, (batch, height, width, channels).",
     )
     bits: Literal[8, 16] | None = option(
-        None, "Bits of the pictures' values: 8 by default, or as in training if that had a range. No effect with --raw."
+        None,
+        "Bits of the pictures' values, by default 8. Refused if the input's domain had a range in training, which sets "
+        "them. No effect with --raw.",
     )
     half: bool = option(
-        False, "Store and compute in fp16: half the size, and faster on a GPU. It may change a picture by some levels."
+        False,
+        "Store and compute in fp16: half the size, and faster on a GPU. It may change pixels by up to 3 levels of 255.",
     )
     licence: str = option("", "Licence of the model, for the file's metadata.")
     original: Path | None = option(

@@ -38,7 +38,7 @@ def overview(commands: Mapping[str, type[Any]]) -> str:
         "Options": {
             "-h, --help": "show this help, or that of a command",
             "--version": "show the version",
-            DEBUG: "show the traceback of an error, in any command; as DIPTYCH_DEBUG=1",
+            DEBUG: "show the traceback of an error, in any command; DIPTYCH_DEBUG=1 does the same",
         },
         "Exit codes": EXIT_CODES,
     }

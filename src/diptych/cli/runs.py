@@ -7,12 +7,12 @@ from pathlib import Path
 
 from diptych.config.constraints import REQUIRED, argument
 
-HEADINGS = ("run", "pictures", "done", "age", "size", "last score")
+HEADINGS = ("run", "pictures", "done", "last write", "size", "last score")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """List runs with their progress, age, size and last score.
+    """List runs with their progress, time of the last write, size and last score.
 
     For example:
       diptych runs
@@ -31,8 +31,8 @@ class Runs:
         for run in find_runs(self.folder):
             facts = run.facts()
             done = f"{facts.pictures / facts.total:.0%}" if facts.total else "?"
-            age, size = f"{(time.time() - facts.changed) / 3600:.1f} h", f"{facts.size / 1e6:.0f} MB"
-            table.add_row(str(run.folder), f"{facts.pictures:,}", done, age, size, facts.score)
+            changed, size = f"{(time.time() - facts.changed) / 3600:.1f} h ago", f"{facts.size / 1e6:.0f} MB"
+            table.add_row(str(run.folder), f"{facts.pictures:,}", done, changed, size, facts.score)
         Console(markup=False, emoji=False, highlight=False).print(
             table if table.rows else f"no run below {self.folder}", soft_wrap=not table.rows
         )

@@ -50,7 +50,7 @@ class Train:
         None, "Start a new run in this folder from the last checkpoint of --run, with other options."
     )
     preset: Literal["default", "paper"] = option(
-        "default", "Defaults of the other options; paper reproduces the paper exactly."
+        "default", "Defaults of the other options; paper has the settings of the method's paper."
     )
     dry_run: bool = option(False, "Print the resolved options and the estimated time and memory, without training.")
     trust_code: bool = option(False, f"For --init-from. {TRUST_CODE}")

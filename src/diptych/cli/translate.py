@@ -19,7 +19,8 @@ EXIT_SOME_FAILED = 1
 class Translate:
     """Translate a picture, or a folder of pictures.
 
-    Each picture is translated at its own size and keeps its name, bit depth and transparency.
+    Each picture is translated at its own size. Bit depth and transparency are kept if the output's format can hold
+    them. In a folder, names are kept too.
 
     Exit code: 0 if all were translated, 1 if some failed (each is named, the others are done), 2 for a mistake.
 

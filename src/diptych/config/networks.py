@@ -46,13 +46,13 @@ class ResnetConfig:
 
     width: Positive[int] = option(64, "Channels after the first layer.")
     num_blocks: NotNegative[int] | None = option(
-        None, "Residual blocks. By default 9 for crops of 256 pixels or more, else 6."
+        None, "Residual blocks. By default 6 for crops of less than 256 pixels, else 9."
     )
     norm: Norm = option("instance", "Normalisation after each convolution except the last.")
     dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
     upsampling: Upsampling = option(
         "transposed",
-        "How to double the size: the paper's transposed convolution, or resize then convolve, which leaves no "
+        "How to double the size: CycleGAN's transposed convolution, or resize then convolve, which leaves no "
         "checkerboard: nearest, bilinear, or CUT's blur filter.",
     )
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")

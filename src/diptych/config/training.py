@@ -99,14 +99,14 @@ class DataConfig:
     )
     draft: bool = option(
         True,
-        "Decode large JPEGs (8 times the size or more) at a lower resolution, and resize with torch's filter "
+        "Decode JPEGs of at least 8 times their target size at a lower resolution, and resize with torch's filter "
         "instead of Pillow's. Faster; the difference is below 1/255 on average.",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """Adam, its learning rate, the initial weights and their moving average."""
+    """Adam, its learning rate, the initial weights, and the moving average of the generators."""
 
     batch_size: Positive[int] = option(
         1, "Batch size per domain and process. The global batch size is this times the number of processes."
@@ -121,7 +121,7 @@ class OptimiserConfig:
         0.5, "Fraction of the run over which the rate decays (linear), or between two steps (step)."
     )
     schedule_unit: ScheduleUnit = option(
-        "update", "Update the learning rate after each epoch (as in the paper) or after each update."
+        "update", "Update the learning rate after each epoch (as in the CycleGAN paper) or after each update."
     )
     ema: Fraction = option(
         0.999,
@@ -129,7 +129,8 @@ class OptimiserConfig:
         "turns it off.",
     )
     initialisation: Initialisation = option(
-        "normal", "Distribution of the initial weights; normal is N(0, 0.02²), as in the paper. CUT's is xavier."
+        "normal",
+        "Distribution of the initial weights; normal is N(0, 0.02²), as in the CycleGAN paper. CUT's is xavier.",
     )
     init_from: Path | None = option(None, "Start from the weights and the architecture of this model file or run.")
     seed: NotNegative[int] = option(0, "Seed of every random choice in the run.")
@@ -175,7 +176,10 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LengthConfig:
-    """How long to train. ``pictures`` wins over ``epochs``; with ``time``, it is the number that fits into the time."""
+    """How long to train.
+
+    If ``pictures`` is given, ``epochs`` is not used. With ``time``, ``pictures`` becomes the number that fits into it.
+    """
 
     epochs: Adjustable[Positive[float]] | None = option(
         None,
@@ -203,8 +207,8 @@ class OutputConfig:
     )
     score: Adjustable[bool] = option(
         True,
-        "Score held-out pictures at each sample grid, in at most 5 % of the time, and keep the best model (extra: "
-        "evaluate).",
+        "Score held-out pictures at each sample grid, in at most 5 % of the time, and keep the best model. Methods "
+        "without pairs need the extra evaluate for it.",
     )
     save_minutes: Adjustable[NotNegative[float]] = option(
         10.0, "Minutes between checkpoints. One is always written at the end and when the run is interrupted."
