@@ -17,7 +17,8 @@ from worker import with_torch_layers
 from diptych.config import DataConfig, PatchganConfig, Precision, ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.transforms import resize
-from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.folder import translate_files
+from diptych.inference.outputs import plan_outputs
 from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
 from diptych.networks import build_generator

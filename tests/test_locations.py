@@ -19,7 +19,7 @@ from diptych.data.loader import Reader
 from diptych.data.sources import domain_names, find_split
 from diptych.errors import PictureError, RunError
 from diptych.evaluation.eval_set import find_pictures_for
-from diptych.inference.folder import plan_outputs
+from diptych.inference.outputs import plan_outputs
 from diptych.model import load_model
 from diptych.report.report import write_report
 from diptych.run import Run

@@ -11,8 +11,9 @@ from torch import nn
 from diptych.config import DataConfig, ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.errors import PictureError
-from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.folder import translate_files
 from diptych.inference.forward import TorchForward
+from diptych.inference.outputs import plan_outputs
 from diptych.inference.translator import Translator
 from diptych.memory import available_memory, predicted_peak
 from diptych.model import ModelCard

@@ -26,8 +26,9 @@ from diptych.data.loader import Loader, Reader
 from diptych.data.survey import survey
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError, UserError
-from diptych.inference.folder import plan_outputs, translate_files
+from diptych.inference.folder import translate_files
 from diptych.inference.forward import TorchForward, inference_forwards
+from diptych.inference.outputs import plan_outputs
 from diptych.inference.translator import Translator, pad_to_stride
 from diptych.model import ModelCard, load_model, save_model
 from diptych.networks import build_generator

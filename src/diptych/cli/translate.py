@@ -62,7 +62,8 @@ class Translate:
         from diptych.data.files import find_files
         from diptych.data.formats import UNREAD_CURE
         from diptych.data.locations import is_collection
-        from diptych.inference.folder import plan_outputs, translate_files
+        from diptych.inference.folder import translate_files
+        from diptych.inference.outputs import plan_outputs
         from diptych.inference.translator import Translator
         from diptych.model import load_model
 

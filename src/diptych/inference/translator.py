@@ -3,20 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
 from diptych.data.encoding import Array, from_network, to_network
-from diptych.data.image import DecodedImage, from_pillow, to_pillow, with_channels
+from diptych.data.image import DecodedImage, with_channels
 from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
+from diptych.inference.conversion import AnyImage, decoded_image, like_image
 from diptych.inference.forward import Forward, TorchForward, is_out_of_memory
 from diptych.memory import available_memory, predicted_peak, shortage
 from diptych.model import Model, ModelCard, load_model
@@ -28,8 +26,6 @@ IMAGE_BYTES = 24
 """Bytes per pixel for the image itself, before and after the network."""
 AMPLE_BYTES = 2**14
 """Bytes per pixel that suffice for any network. Predicting takes a second, so it is left out then."""
-
-AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage)
 
 
 class Translator:
@@ -124,14 +120,14 @@ class Translator:
         Raises:
             PictureError: not an image, or too large for the memory.
         """
-        decoded = [_decoded(image) for image in images]
+        decoded = [decoded_image(image) for image in images]
         alike: dict[object, list[int]] = defaultdict(list)
         for index, image in enumerate(decoded):
             alike[image.values.shape[:2], image.encoding.dtype].append(index)
         outputs: dict[int, Array] = {}
         for indices in alike.values():
             outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
-        return [_like(image, DecodedImage(outputs[i], decoded[i].alpha)) for i, image in enumerate(images)]
+        return [like_image(image, DecodedImage(outputs[i], decoded[i].alpha)) for i, image in enumerate(images)]
 
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
@@ -192,34 +188,6 @@ class Translator:
         height, width = picture.values.shape[:2]
         side: int = width if data.resize == "width" else min(height, width)
         return side / data.load_size
-
-
-def _decoded(image: Image.Image | Array | DecodedImage) -> DecodedImage:
-    """``image``, of any type that a translator takes.
-
-    Raises:
-        PictureError: an array of another shape or dtype.
-    """
-    if isinstance(image, DecodedImage):
-        return image
-    if isinstance(image, Image.Image):
-        return from_pillow(image)
-    values = image[:, :, None] if image.ndim == 2 else image
-    if image.dtype not in (np.uint8, np.uint16) or values.ndim != 3 or values.shape[2] not in (1, 3) or not image.size:
-        raise PictureError(
-            f"an array {image.shape} of {image.dtype} is not an image",
-            cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
-        )
-    return DecodedImage(values)
-
-
-def _like(image: AnyImage, decoded: DecodedImage) -> AnyImage:
-    """``decoded`` in the type of ``image``."""
-    if isinstance(image, DecodedImage):
-        return decoded
-    if isinstance(image, Image.Image):
-        return to_pillow(decoded.values, decoded.alpha)
-    return decoded.values[:, :, 0] if image.ndim == 2 and decoded.values.shape[2] == 1 else decoded.values
 
 
 def smallest_multiple(stride: int) -> int:

@@ -1,0 +1,59 @@
+"""What to warn about once per folder: pictures unlike those of training. Each warning is empty if there is none."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from diptych.data.files import Half
+from diptych.data.image import DecodedImage
+from diptych.data.used_values import NOTABLE
+from diptych.inference.translator import Translator
+from diptych.pair import Pair
+
+Size = Literal["own", "training"]
+SCALE_WARNING = 2.0
+
+
+def scale_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
+    del half
+    if size == "training" or 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
+        return ""
+    height, width, _ = picture.values.shape
+    trained = translator.card.data.load_size
+    return (
+        f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
+        "try --size training if it looks wrong"
+    )
+
+
+def pair_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
+    del size
+    height, width, _ = picture.values.shape
+    if half is not None or translator.card.method != "pix2pix" or width != 2 * height:
+        return ""
+    first, _ = Pair("left", "right").along(translator.direction)
+    return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"
+
+
+def georeference_warning(
+    translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None
+) -> str:
+    del translator, size, half
+    return f"{source} is georeferenced: translations are not" if picture.is_georeferenced else ""
+
+
+def range_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
+    del size, half
+    encoding = translator.encoding_in
+    low, high = encoding.limits
+    trained = f"training saw values from {low:g} to {high:g}"
+    if not encoding.has_range:
+        return ""
+    if high > picture.encoding.peak:
+        return f"{source} has 8 bits, but {trained}: give pictures like those of training"
+    outside = np.mean((picture.values < low) | (picture.values > high))
+    return f"{source}: {outside:.0%} of the values are clipped, since {trained}" if outside > NOTABLE else ""
+
+
+WARNINGS = (scale_warning, pair_warning, georeference_warning, range_warning)
