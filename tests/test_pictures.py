@@ -367,7 +367,7 @@ def test_a_picture_too_large_for_the_format_is_refused_and_nothing_is_written(tm
     for suffix in (".jpg", ".webp"):
         path = tmp_path / f"x{suffix}"
         with pytest.raises(
-            PictureError, match=r"cannot be written in that format \(66000×1 pixels; .*: give a name that ends"
+            PictureError, match=r"cannot be written in this format \(66000×1 pixels; .*: give a name that ends"
         ):
             write_picture(path, DecodedImage(np.zeros((1, 66000, 3), np.uint8)))
     assert list(tmp_path.iterdir()) == []

@@ -45,7 +45,7 @@ def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, acro
     if inside:
         cure = "keep one of each and remove the others: a duplicate is trained on more often"
         yield kind, f"{what} more than once in a domain ({_groups(inside)})", cure, inside
-    trained = [group for group in groups if any(one.part == "train" for one in group)]  # testA, testB may be pairs
+    trained = [group for group in groups if any(one.part == "train" for one in group)]  # held-out ones may be pairs
     both = _related(trained, lambda _: None, lambda one: one.domain) if across else ()
     if both:
         cure = "remove each from the wrong domain, or use --method pix2pix if these are pairs"

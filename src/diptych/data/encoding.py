@@ -128,7 +128,7 @@ def eight_bits(values: Array) -> Array:
 
 
 def narrowed(values: Array) -> Array:
-    """uint16 as uint8 if that loses nothing: a 16-bit copy of an 8-bit picture is resized and trained on alike."""
+    """uint16 as uint8 if that loses nothing, so that a 16-bit copy of an 8-bit picture gives the same results."""
     if values.dtype == np.uint16 and not (values % 257).any():
         return eight_bits(values)
     return values
@@ -171,7 +171,7 @@ def from_levels(values: Tensor, encoding: Encoding) -> Tensor:
 
 
 def levels_in(difference: float, encoding: Encoding) -> float:
-    """How many levels of ``encoding`` a difference in [-1, 1] is."""
+    """A difference between values in [-1, 1], in levels of ``encoding``."""
     low, high = encoding.limits
     return difference * (high - low) / 2
 

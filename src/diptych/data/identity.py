@@ -53,7 +53,7 @@ class Changes:
     """Names of pictures that changed."""
 
     replaced: list[str]
-    """Of another content."""
+    """Pictures whose content is different."""
     missing: list[str]
     new: list[str]
 

@@ -60,14 +60,14 @@ def with_channels(values: Array, channels: int) -> Array:
 
 
 def on_white(values: Array, alpha: Array, *, associated: bool = False) -> Array:
-    """``(H, W, C)`` with the transparency ``(H, W)`` of the same type, composited on white.
+    """``(H, W, C)`` composited on white with ``alpha``, ``(H, W)`` of the same type.
 
-    ``associated``: the values are already multiplied by it.
+    ``associated``: the values are already multiplied by alpha.
     """
     peak, wide = Encoding.of(values).peak, values.astype(np.uint32)
-    share = alpha[:, :, None].astype(np.uint32)
-    white = peak - share
-    flat = np.minimum(wide + white, peak) if associated else (wide * share + peak * white + peak // 2) // peak
+    opacity = alpha[:, :, None].astype(np.uint32)
+    white = peak - opacity
+    flat = np.minimum(wide + white, peak) if associated else (wide * opacity + peak * white + peak // 2) // peak
     return flat.astype(values.dtype)
 
 
@@ -119,7 +119,7 @@ def keyed(values: Array, key: int | tuple[int, ...]) -> DecodedImage:
 
 
 def frames_note(number: int, name: Path | str) -> str | None:
-    """What to tell of a file of ``number`` frames."""
+    """The note about a file with ``number`` frames; None for one frame."""
     return f"{name} has {number} frames: the first is used" if number > 1 else None
 
 

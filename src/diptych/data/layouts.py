@@ -16,7 +16,7 @@ TRAIN, HELD_OUT = "train", ("test", "val", "valid", "validation")
 """Names of folders, in any case: of pictures to train on, and of held-out ones, the preferred name first."""
 LETTERED = {f"{TRAIN}a", f"{TRAIN}b"}
 SIDE_BY_SIDE, MAY_BE_SIDE_BY_SIDE = (1.9, 2.1), (1.25, 5.0)
-"""Width by height of two pictures side by side: if nothing else is known, and if the method needs pairs."""
+"""Lowest and highest aspect ratio (width / height) of pairs side by side: by default, and if the method needs pairs."""
 MAX_MEASURED = 100
 Report = Callable[[str], None]
 
@@ -87,7 +87,7 @@ def find_held_out(root: Path, *, paired: bool, report: Report = lambda _: None) 
 
 
 def own_parts(domain: Domain, report: Report) -> tuple[Domain, Domain]:
-    """The pictures of ``domain`` to train on and to hold out, if its folder holds train and test. Else, all and none.
+    """The pictures of ``domain`` to train on and to hold out. If its folder does not hold test, all are to train on.
 
     Raises:
         PictureError: it holds test, but other pictures are not in train; or it is a root, with pictures of A and B.
@@ -154,8 +154,8 @@ def _refuse_other_shapes(folder: Path, report: Report, *, paired: bool) -> None:
 
 
 def _aspects(folder: Path) -> list[float]:
-    """Width by height of at most 100 pictures in ``folder``."""
-    from diptych.data.formats.reading import read_header  # here: the command line asks for layouts without numpy
+    """The aspect ratios (width / height) of at most 100 pictures in ``folder``."""
+    from diptych.data.formats.reading import read_header  # needs numpy: the command line uses the rest without
 
     found = []
     for file in by_hash(_pictures(folder))[:MAX_MEASURED]:

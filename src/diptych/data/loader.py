@@ -1,6 +1,6 @@
 """Batches for training. Threads prefetch pictures and cache them decoded.
 
-Threads, not processes: Pillow decodes and resizes without Python's global lock, and threads share one cache.
+Threads, not processes: Pillow decodes and resizes without the global interpreter lock, and threads share one cache.
 """
 
 import os

@@ -37,7 +37,7 @@ def name_of(source: Path) -> str:
 def locate(source: Path) -> tuple[Path, list[Path]]:
     """A folder, and the files that ``source`` names, relative to it, without hidden ones.
 
-    The folder of a list is the nearest one that holds all its files; the folder of a zip is the nearest one in it.
+    For a list or a zip, it is the deepest folder that holds all the files; in a zip, a path such as ``a.zip/sub``.
 
     Raises:
         PictureError: ``source`` is missing or cannot be read, or a line of a list is not the path of a picture.
@@ -69,13 +69,15 @@ def _base(pattern: Path) -> Path:
 
 
 def _relative(paths: list[Path]) -> tuple[Path, list[Path]]:
-    """The nearest folder that holds all ``paths``, and the paths relative to it."""
+    """The deepest folder that holds all ``paths``, and the paths relative to it."""
     folder = Path(os.path.commonpath([path.parent for path in paths]))
     return folder, [path.relative_to(folder) for path in paths]
 
 
 def _listed(file: Path) -> list[Path]:
-    """The paths in a text file, one a line, relative to its folder.
+    """The paths in a text file, which are relative to its folder or absolute, one a line.
+
+    They are returned relative to the working directory if ``file`` is and all lie in it, else absolute.
 
     Raises:
         PictureError: it is no text, or a line does not name a picture, or names one again.

@@ -1,8 +1,8 @@
 """Duplicates by content: the same pixels, or nearly the same picture (encoded again, resized, brightened).
 
 Near-duplicates are found by comparing thumbnails after removing their mean and contrast. Source: Torralba, Fergus,
-Freeman, "80 million tiny images" (PAMI 2008), section 3: normalised squared distance of tiny pictures. A perceptual
-hash of 64 bits does worse: for symmetric pictures and plain backgrounds, half of its bits are signs of numbers near
+Freeman, "80 million tiny images" (PAMI 2008): normalised squared distance of tiny pictures. A perceptual hash of 64
+bits does worse: for symmetric pictures and plain backgrounds, half of its bits are signs of numbers near
 zero, which change with each JPEG encoding.
 """
 
@@ -19,13 +19,13 @@ from diptych.data.image import LUMA, with_channels
 SIDE = 16
 """Side of a thumbnail, in pixels."""
 MAX_MEAN_DIFFERENCE, MAX_DETAIL_DISTANCE, MAX_COARSE_DISTANCE = 24.0, 0.02, 0.05
-"""Largest differences between near-duplicates: in the mean of a channel (levels), and in squared distance per pixel of
-all details (0.02 is a correlation of 0.99) and of the coarse details, which select the candidates."""
+"""Largest differences between near-duplicates. First, of the means of a channel (0 to 255). Then the squared distance
+per pixel of all details; 0.02 is a correlation of 0.99. Last, that of the coarse details, which select candidates."""
 MAX_FLAT, NOISE = 8.0, 12.0
-"""A picture is plain, and its noise is not compared, if the contrast of its thumbnail is below 12 standard errors of a
-pixel of the thumbnail, but at most 8 levels. So dark scans are compared by their own contrast."""
+"""A thumbnail is plain, and its noise is not compared, if its contrast is below 12 standard errors of its pixels. This
+limit is never above 8 (of 255). So dark scans with little noise are still compared."""
 LARGE = 1024
-"""Of a picture whose shorter side is a multiple of this, each second or third row and column are enough, and so on."""
+"""If the shorter side is at least n times this, every n-th row and column are enough."""
 ROWS = 256
 
 
@@ -39,9 +39,9 @@ class Thumbnail(NamedTuple):
     """A small picture to compare."""
 
     values: Array
-    """``(16, 16, 3)`` float32 in levels of 255, at full depth."""
+    """``(16, 16, 3)`` float32 in [0, 255], not rounded."""
     flat: float
-    """Contrast (standard deviation in levels) below which it is plain."""
+    """Contrast (standard deviation, 0 to 255) below which it is plain."""
 
 
 def thumbnail(values: Array) -> Thumbnail:

@@ -67,8 +67,8 @@ def find_split(
 ) -> Split:
     """The pictures of ``source``, split into training and held-out pictures.
 
-    Held out are the pictures in folders for it (testA and testB below a root; test in a domain's folder, beside train);
-    without such folders, those that ``hold_out`` chooses. ``paired`` domains have the same names in the same order;
+    Pictures in test folders are held out (testA and testB below a root; test in a domain's folder, beside train).
+    Without such folders, ``hold_out`` chooses. ``paired`` domains have the same names in the same order;
     ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything that a user may
     not expect.
 

@@ -44,7 +44,7 @@ def header_of(domain: Domain, file: Path) -> Header:
 
 
 def common_size(domains: Pair[Domain], index: int) -> tuple[int, int]:
-    """Width and height to which both pictures of pair ``index`` are brought: those of its picture in B.
+    """The size from which ``fit`` computes that of both pictures of pair ``index``: width and height of the one in B.
 
     Raises:
         PictureError: one cannot be read, or their aspect ratios differ.

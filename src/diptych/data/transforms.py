@@ -1,6 +1,7 @@
 """From a decoded image to a batch: half, resize, crop, flip, stack.
 
-Source: the paper, appendix 7.1, and the authors' code: bicubic resize to 286×286, crop to 256×256, flip of half.
+Source: Isola et al. 2017 (pix2pix), appendix 6.2, and the authors' code of CycleGAN: bicubic resize to 286×286, crop to
+256×256, flip of half.
 """
 
 from dataclasses import replace
@@ -32,8 +33,8 @@ CENTRE = Crop(0.5, 0.5, False)
 
 def random_crop(seed: int, stream: Stream, count: int, *, flip: bool) -> Crop:
     """The crop of the image drawn as number ``count``."""
-    left, top, chance = generator(seed, stream, count).random(3)
-    return Crop(float(left), float(top), flip and bool(chance < 0.5))
+    left, top, coin = generator(seed, stream, count).random(3)
+    return Crop(float(left), float(top), flip and bool(coin < 0.5))
 
 
 def half_of(values: Array, half: Half | None) -> Array:

@@ -23,13 +23,13 @@ MAX_MEASURED = 64
 ENOUGH = (256, 256)
 """A JPEG that is much larger than this is decoded at a lower resolution."""
 LARGE = 1024
-"""Of a picture whose shorter side is a multiple of this, each second or third row and column are enough, and so on."""
+"""If the shorter side is at least n times this, every n-th row and column are enough."""
 TAIL = 0.001
 """Fraction of the values at each end that ``auto`` leaves out, such as hot pixels."""
 FEW = 32
-"""Up to so many different values are probably classes."""
+"""At most this many different values are probably classes."""
 NARROW, NOTABLE = 0.5, 0.01
-"""Fraction of the range that is too little to use, and fraction of clipped values that is a warning."""
+"""There is a warning if at most this fraction of the range is used, or if more than this fraction is clipped."""
 
 
 @dataclass(frozen=True, eq=False)

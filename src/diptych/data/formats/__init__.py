@@ -22,13 +22,13 @@ MAGICS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
 }  # fmt: skip
-"""The first bytes of files. BMP has only two, too few to know it by."""
+"""The first bytes of files. BMP has only two, too few to recognise it."""
 FOREIGN = {
     b"ftypavif": "an AVIF picture", b"ftyphei": "a HEIC picture", b"ftyphev": "a HEIC picture",
     b"ftypmif1": "a HEIC picture", b"8BPS": "a Photoshop file", b"\x93NUMPY": "a NumPy array",
     b"jP  ": "a JPEG 2000 picture", b"JXL ": "a JPEG XL picture", b"%PDF": "a PDF file",
 }  # fmt: skip
-"""Bytes near the beginning of files that are not read, but often have the suffix of a picture that is."""
+"""Bytes near the beginning of files in formats that are not read. They often have the suffix of another one."""
 
 
 def head_of(path: Path) -> bytes:

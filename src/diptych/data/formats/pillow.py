@@ -63,7 +63,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 @contextmanager
 def open_with_pillow(path: Path) -> Iterator["PillowFile"]:
-    """Opens ``path``; many types of error."""
+    """Opens ``path``. Raises many types of error; ``open_picture`` converts them."""
     with Image.open(readable(path), formats=READ) as image:
         yield PillowFile(path, image)
 
@@ -227,7 +227,7 @@ def write_picture(path: Path, image: DecodedImage) -> None:
         made.save(content, format=kind, **SAVE_OPTIONS.get(kind, {}))
     except (OSError, ValueError, KeyError) as error:
         height, width, _ = values.shape
-        problem = f"{path} cannot be written in that format ({width}×{height} pixels; {error})"
+        problem = f"{path} cannot be written in this format ({width}×{height} pixels; {error})"
         raise PictureError(problem, cure="give a name that ends in .png") from None
     with atomic_write(path) as temporary:
         temporary.write_bytes(content.getvalue())

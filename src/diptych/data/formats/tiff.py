@@ -46,7 +46,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # otherwise its
 
 @contextmanager
 def open_tiff(path: Path) -> Iterator["TiffPicture"]:
-    """Opens ``path``; the errors of ``TiffPicture``."""
+    """Opens ``path``. Raises what ``TiffPicture`` raises, and errors of tifffile; ``open_picture`` converts them."""
     with TiffFile(readable(path)) as file:
         page = file.pages[0]
         assert isinstance(page, TiffPage)
