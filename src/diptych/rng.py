@@ -23,8 +23,8 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, count: int) -> np.random.Generator:
-    """The generator for one random choice: Philox, a counter-based generator (Salmon et al. 2011), keyed by all three
-    arguments."""
+    """The generator for one random choice: Philox, a counter-based generator (Salmon et al. 2011). Its key is ``seed``
+    and ``stream``, its counter starts at ``count`` · 2¹⁹²."""
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, count]))
 
 

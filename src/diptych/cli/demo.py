@@ -29,7 +29,7 @@ class Demo:
 
     def __call__(self) -> int:
         from diptych.demo.pictures import unpack
-        from diptych.demo.show import describe, write_show
+        from diptych.demo.show import describe, score_and_draw
         from diptych.monitoring.progress import Terminal
         from diptych.report.report import write_report
         from diptych.training.loop import train
@@ -45,7 +45,7 @@ class Demo:
         run = train(config, self.run, display=Terminal())
         if not is_main():
             return 0
-        scores, picture = write_show(run)
+        scores, picture = score_and_draw(run)
         for direction, score in scores.items():
             print(describe(direction, score))
         print(f"look at {write_report(run)}, or at {picture} alone")

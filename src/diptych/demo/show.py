@@ -23,7 +23,7 @@ SHOWN = (
 """Test pictures in the demo's picture: varied subjects, not chosen by how well they are translated."""
 
 
-def write_show(run: Run) -> tuple[dict[Direction, Score], Path]:
+def score_and_draw(run: Run) -> tuple[dict[Direction, Score], Path]:
     """Scores a finished demo ``run`` on its test pictures (mean PSNR in dB), and draws some as input, translation and
     truth. Writes ``demo.png`` with the scores in its description."""
     test = run.split().test

@@ -119,7 +119,8 @@ def diversity(features: Features) -> float:
 def feature_distance(features: Features, reference: Features) -> float:
     """The mean of 1 − cos(xᵢ, yᵢ) over pictures and their references.
 
-    Similar to LPIPS (Zhang, Isola, Efros, Shechtman, Wang 2018, equation 1), which sums it over positions and layers.
+    Similar to LPIPS (Zhang, Isola, Efros, Shechtman, Wang 2018, equation 1), which weights channels, averages over
+    positions and sums over layers.
     """
     return float(1 - (_directions(features) * _directions(reference)).sum(1).mean())
 

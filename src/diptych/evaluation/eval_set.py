@@ -120,7 +120,8 @@ def _readable(domain: Domain, report: Callable[[str], None]) -> Domain:
 
 
 def _test_domains(source: SourceConfig, report: Callable[[str], None], *, paired: bool) -> Pair[Domain]:
-    """The two folders of ``source`` (of a folder with train and test: test), or the test pictures below its root."""
+    """The pictures in the two folders of ``source`` (only those in test, if there is one), or the test pictures below
+    its root."""
     names, root = domain_names(source), source_folders(source)
     if isinstance(root, Pair):
         parts = names.map(find_domain, root).map(lambda domain: (domain, own_parts(domain, report)[1]))

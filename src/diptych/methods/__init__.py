@@ -1,4 +1,4 @@
-"""Training methods: each combines networks and losses, in a file of its own. The registry lists them."""
+"""Training methods, which combine networks and losses. The registry lists them."""
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, MethodConfig
 from diptych.methods.execution import Execution

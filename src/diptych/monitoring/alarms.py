@@ -83,7 +83,7 @@ RULES: dict[str, Rule] = {
 """By the name of the indicator. Healthy runs stay far from the thresholds: see docs/log.md."""
 
 MIN_ALARM_FRACTION, MIN_ALARM_PICTURES = 0.2, 500
-"""No alarm is raised in the first fifth of a run, nor in its first 500 pictures."""
+"""No alarm, except waiting for pictures, is raised in the first fifth of a run, nor in its first 500 pictures."""
 
 
 def alarms_start_at(total: int) -> int:

@@ -106,7 +106,7 @@ def how_to_repeat(data: ReportData) -> str:
     for domain, given in about.get("pictures", {}).items():
         held = len(about.get("held_out", {}).get(domain, []))
         number = f"{given.get('number', 0):,} in {given.get('folder')}" + (f", {held:,} held out" if held else "")
-        rows.append((f"pictures of {domain}", f"{number}; SHA-256 of names and contents {given.get('sha256')}"))
+        rows.append((f"pictures of {domain}", f"{number}; SHA-256 of names, sizes and contents {given.get('sha256')}"))
     return code(str(about.get("command", ""))) + pairs(row for row in rows if row[1] not in (None, ""))
 
 

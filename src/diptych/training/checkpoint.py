@@ -65,8 +65,8 @@ def save_checkpoint(run: Run, state: State, rank_states: list[RankState], *, bes
 def restore(file: Path, state: State, report: Callable[[str], None] = lambda _: None) -> list[RankState]:
     """Restores ``state`` from the checkpoint ``file`` and returns the rank states.
 
-    The run of ``state`` may be a fork. ``report`` gets one line for each part of the state that does not fit its
-    options, and so starts afresh or is dropped.
+    The run of ``state`` may be a fork. ``report`` gets one line for each part of the state that is reset or dropped,
+    because it does not fit the options.
 
     Raises:
         WeightsError: the file is damaged, or does not fit the networks.
@@ -107,7 +107,7 @@ def _adapted(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
     if had_ema and not has_ema:
         yield "moving average: dropped; from here on, the weights themselves translate"
     if (before["engine.precision"] == "fp16") != (now["engine.precision"] == "fp16"):
-        yield "gradient scaler: starts afresh, since the precision is another"
+        yield "gradient scaler: reset, since the precision is different"
     if before.get("method.pool_size", 0) > (size := now.get("method.pool_size", 0)):
         yield f"image pools: {size} pictures of each domain at most"
 

@@ -45,8 +45,8 @@ def write_config(plan: Plan) -> None:
 
 @contextmanager
 def unreadable_recorded(plan: Plan) -> Iterator[None]:
-    """Context manager: records a training picture that cannot be read, and its partner if it is one of a pair, so that
-    the run goes on if it is replaced, removed or skipped."""
+    """Context manager: records a training picture that cannot be read, and the partner of a paired one. The run can
+    then resume after they are replaced, removed or skipped."""
     try:
         yield
     except PictureError as error:
@@ -65,7 +65,7 @@ def _record_unreadable(plan: Plan, file: Path) -> None:
 
 
 def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """The versions and the number of processes that trained the run, each from a number of pictures on."""
+    """Versions and numbers of processes that trained the run, each with the number of pictures at which it began."""
     earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
     now = versions() | {"processes": plan.world.size}
     if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:

@@ -36,7 +36,8 @@ class World:
     """The ranks of a run. This class is for a single rank and does not use torch.distributed.
 
     The main rank makes decisions, reads checkpoints, writes and prints; every rank trains on its part of each batch.
-    All methods except ``is_main`` are collectives: every rank must call them in the same order, or the job deadlocks.
+    All methods except ``set_device``, ``convert_batch_norm`` and ``guard`` are collectives: every rank must call them
+    in the same order, or the job deadlocks.
     """
 
     rank, size = 0, 1

@@ -9,7 +9,7 @@ from diptych.rng import Stream, generator
 
 
 class ImagePool:
-    """Up to ``size`` fake images of one domain. Source: the paper, section 4, after Shrivastava et al. 2017."""
+    """Up to ``size`` fake images of one domain. Source: CycleGAN paper, section 4, after Shrivastava et al. 2017."""
 
     def __init__(self, size: int, seed: int, stream: Stream) -> None:
         self.size, self.seed, self.stream = size, seed, stream

@@ -14,14 +14,14 @@ from diptych.training.plan.plan import Plan
 from diptych.training.state import build_from
 
 MARGIN = 1.2
-"""Measured over predicted memory of an update: some is lost between tensors, and some used by torch's kernels."""
+"""Ratio of measured to predicted memory of an update: gaps between tensors and torch's kernels take some too."""
 AMPLE_BYTES = 2**20
-"""Bytes per pixel of a batch that suffice for any update. Predicting takes a second, so it is left out then."""
+"""Bytes per pixel of a batch that suffice for any update. If so many are free, no prediction is made (it takes 1 s)."""
 
 
 def refuse_too_large(plan: Plan, *, free: int | None) -> None:
     """Compares what an update needs with the ``free`` bytes, if the run trains on a CPU and the size of its batches is
-    known. Other devices report it themselves, while the system kills a process without memory.
+    known. On other devices, torch raises an error when memory runs out. On a CPU, the system kills the process.
 
     Raises:
         OptionError: it needs more.

@@ -10,8 +10,8 @@ STEP_FACTOR = 0.1
 def factor(kind: ScheduleKind, step: int, num_steps: int, decay_fraction: float) -> float:
     """The factor during ``step`` (from 0) of ``num_steps``; a step is an epoch or an update. Never 0.
 
-    Linear: 1, then decay over the last ``decay_fraction``. For the paper's 100 + 100 epochs, epoch k (from 1) has
-    1 − max(0, k − 100)/(100 + 1) (paper, section 4; the authors' code since 2022).
+    Linear: 1, then decay over the last ``decay_fraction``. For CycleGAN's 100 + 100 epochs, epoch k (from 1) has
+    1 − max(0, k − 100)/(100 + 1) (CycleGAN paper, section 4; the authors' code since 2022).
     Cosine: ½(1 + cos(π step/num_steps)). Step: divided by 10 after each ``decay_fraction`` of the run.
     """
     match kind:

@@ -102,8 +102,8 @@ class State:
         return {"pictures": self.pictures, "scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Loads the state that ``tensors()`` and ``numbers()`` returned. A moving average, or a state of the gradient
-        scaler, that they lack starts afresh.
+        """Loads the state that ``tensors()`` and ``numbers()`` returned. A moving average that they
+        lack starts from the weights; a gradient scaler that they lack is reset.
 
         Raises:
             KeyError, ValueError: they belong to other networks.

@@ -43,8 +43,8 @@ def _is_given(length: LengthConfig) -> bool:
 
 
 def total_pictures(config: TrainConfig, epoch_size: int, *, world_size: int = 1, start: int = 0) -> int:
-    """The length of a run in images, from ``start`` in whole updates: ``pictures`` where it is given, otherwise
-    ``epochs``.
+    """The length of a run in images: ``pictures`` where it is given, otherwise ``epochs``. It is rounded up so that the
+    run has whole updates from ``start`` on.
 
     Raises:
         OptionError: the length or the batch size is below 1.

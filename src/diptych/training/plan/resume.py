@@ -16,11 +16,11 @@ from diptych.training.plan.initial_weights import with_networks
 from diptych.training.plan.length import forked_length, resumed_length
 
 KEEPS_WEIGHTS = {"generator.dropout"}
-"""Options of networks that a fork may change, unless the weights get other names."""
+"""Options of networks that a fork may change. If one changes the names of the weights, the checkpoint is refused."""
 
 
 def resumed(config: TrainConfig, run: Run) -> TrainConfig:
-    """``config`` with its unset options taken from ``run``, except where the pictures are.
+    """``config`` with its unset options taken from ``run``, except the paths of the pictures.
 
     Raises:
         RunError: an option that is not adjustable differs from that of ``run``.
@@ -40,7 +40,7 @@ def resumed(config: TrainConfig, run: Run) -> TrainConfig:
 
 
 def forked(config: TrainConfig, origin: Run, display: Display) -> TrainConfig:
-    """``config`` with its unset options taken from ``origin``, the parent, except where the pictures are.
+    """``config`` with its unset options taken from ``origin``, the parent, except the paths of the pictures.
 
     Raises:
         RunError: a network differs from that of the parent.

@@ -1,4 +1,4 @@
-"""Whether a run that is resumed or forked meets the pictures that it was started with."""
+"""Checks whether a run that is resumed or forked still has the pictures that it was started with."""
 
 from collections.abc import Iterator
 from pathlib import Path
