@@ -38,7 +38,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
     """A run that has learnt to turn orange squares into blue ones and back; read-only.
 
-    In fp32, so that it is about the same on every processor: by itself, one with bf16 would take that.
+    In fp32, so that it is about the same on every processor: by default, a processor with bf16 would use it.
     The workers of pytest-xdist share it: the first one trains, and any other waits.
     """
     from diptych.config import EngineConfig, LengthConfig, OptimiserConfig, SourceConfig
@@ -78,7 +78,7 @@ def trained_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(trained_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it for each test, which works there."""
+    """A copy of ``trained_desk``, the working directory of one test."""
     shutil.copytree(trained_desk, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -94,6 +94,6 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def two_cores() -> Iterator[None]:
-    """With one, directions are computed one after the other."""
+    """Two threads: with one, the two directions are computed one after the other."""
     with cores(2):
         yield

@@ -158,7 +158,7 @@ COLUMNS = (1.0, 2.0, -3.0, 5.0)
 
 
 def patch_nce(head, keys, queries):
-    """The cross entropy of all pixels against each other, of one feature map (H, W) each, in numpy."""
+    """PatchNCE in numpy over all pixels of ``keys`` and ``queries``, a feature map (H, W) each."""
     first, _, second = head
     vectors = []
     for feature in (queries, keys):

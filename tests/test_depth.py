@@ -37,7 +37,7 @@ def test_a_16_bit_run_has_the_scores_best_model_and_grids_of_its_8_bit_copy(tmp_
     eight, sixteen = ([record["score"] for record in run.metrics() if "score" in record] for run in runs)
     assert [score["value"] for score in sixteen] == pytest.approx([score["value"] for score in eight], rel=1e-3)
     assert len(eight) >= 4
-    assert max(score["value"] for score in eight) < 128  # in levels of 255
+    assert max(score["value"] for score in eight) < 128  # the score is L1, 0 to 255
     best = [load_model(run.best_model_file).card.pictures for run in runs]
     assert best[0] == best[1] > 10
     weights = [load_model(run.model_file).networks["a2b"].state_dict() for run in runs]

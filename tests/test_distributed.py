@@ -52,7 +52,7 @@ def start(arguments, number, folders=None):
 
 
 def finish(processes):
-    """The exit code and what each wrote to the standard output and error, once all have ended."""
+    """Waits for all processes; returns the exit code, standard output and standard error of each."""
     told = [process.communicate(timeout=PATIENCE) for process in processes]
     return [(process.returncode, *words) for process, words in zip(processes, told, strict=True)]
 
@@ -73,7 +73,7 @@ def last_state(run):
 
 
 def wait_for(condition, processes):
-    """Waits until it holds, while all processes run."""
+    """Waits until ``condition`` holds; fails if a process ends before."""
     for _ in range(int(PATIENCE / 0.02)):
         if condition():
             return

@@ -398,7 +398,7 @@ def test_the_trained_model_scores_between_real_pictures_and_untrained_generators
         assert scores["l1"].trained < scores["l1"].untranslated
         assert scores["cycle_psnr"].trained > scores["cycle_psnr"].untrained
         assert scores["identity_l1"].trained < scores["identity_l1"].untrained
-        # A square of the wrong colour is still a clean square to a network that knows objects: then it is said in words.
+        # To a network that knows objects, a square of the wrong colour is still a good square. Then a remark says so.
         said = [line for line in found.remarks if line.startswith("A to B" if direction == "a2b" else "B to A")]
         assert scores["kid"].beats(scores["kid"].untranslated) != any("input in KID" in line for line in said)
         assert scores["kid"].beats(scores["kid"].untranslated) or features != COLOURS

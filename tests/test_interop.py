@@ -199,7 +199,7 @@ def old_form_cut(path):
 
 
 def claiming(numbers, *, zip_form):
-    """A file whose only tensor has 100 numbers, and claims so many more, by storage and by shape."""
+    """A function that writes a file: its only tensor has 100 numbers, but storage and shape claim ``numbers``."""
 
     def make(path):
         content = saved({"model.1.weight": torch.zeros(100)}, path, zip_form=zip_form).read_bytes()

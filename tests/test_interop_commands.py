@@ -39,7 +39,7 @@ CYCLEGAN = ["latest_net_G_A.pth", "latest_net_G_B.pth", "latest_net_D_A.pth", "l
 
 
 def originals(folder, names, *, channels=(3, 3), generator=RESNET, discriminator=PATCHGAN):
-    """Files as the authors' code writes them, called ``names``, of networks between so many channels."""
+    """Files ``names`` as the authors' code writes them, of networks between domains with these ``channels``."""
     a, b = channels
     for name in names:
         what = name.removesuffix(".pth").rpartition("net_")[2]

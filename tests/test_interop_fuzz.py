@@ -74,7 +74,7 @@ def mutated_files(original, mutation, seed, path):
 
 
 def complaint(read, path):
-    """What ``read`` says against ``path``, in one line, else none; any other exception is the test's."""
+    """The message of the ``WeightsError`` that ``read`` raises for ``path``; None without one. Other exceptions pass."""
     try:
         read(path)
     except WeightsError as error:

@@ -160,7 +160,7 @@ def test_train_and_test_in_a_zip_are_taken_as_such(here):
     assert (len(split.train.a), split.test.a.files) == (7, (Path("3.png"),))
 
 
-def test_a_zip_that_is_replaced_is_read_anew(here):
+def test_a_zip_that_is_replaced_is_read_again(here):
     source = zipped(here / "photos", here / "x.zip")
     before = read_picture(find_domain("x", source).path(0)).values
     zipped(here / "paintings", here / "y.zip").replace(source)

@@ -101,7 +101,7 @@ print(peak_growth(large), predicted_peak(large))
     ],
 )
 def test_the_measured_peak_is_near_the_predicted_one(config, request):
-    """What kernels need besides depends on the processor: as AVX2, a U-Net took 1.27 to 1.43 times the prediction,
+    """What kernels need besides depends on the processor: with AVX2 kernels, a U-Net took 1.27 to 1.43 times the prediction,
     and 1.8 times beside another test."""
     done = run_python(["-c", MEASURE.format(tests=str(request.path.parent), config=config)], check=True)
     measured, predicted = map(int, done.stdout.split())

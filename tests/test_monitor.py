@@ -98,7 +98,7 @@ CHECKERBOARD, DOTS = RULES["relative_checkerboard"].high, RULES["relative_dots"]
 
 @pytest.mark.parametrize("steps", [0, 0.25, 0.5, 1, 4])
 def test_patterns_have_their_closed_forms(steps):
-    """On even grey, a pattern of ``steps`` of 255 up and down has the energy ``steps``², half a step as the unit."""
+    """On even grey, a pattern of ± ``steps`` (of 255) has the energy (2 ``steps``)²: the unit is half a step."""
     x = torch.arange(64)
     amplitude, energy = 2 * steps / 255, (2 * steps) ** 2
     for pattern in ((-1.0) ** x, (-1.0) ** x[:, None]):

@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def desk(trained, tmp_path, monkeypatch):
-    """A copy of it for each test, which works there."""
+    """A copy of ``trained``, the working directory of one test."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 

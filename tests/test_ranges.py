@@ -256,7 +256,7 @@ def test_usual_pictures_and_those_with_a_fitting_range_are_not_warned_about(tmp_
     ]
 
 
-def test_the_clipped_share_is_said_by_train_and_check(tmp_path, capsys):
+def test_train_and_check_report_the_clipped_fraction(tmp_path, capsys):
     for name in "ab":
         (tmp_path / name).mkdir()
         for index in range(8):

@@ -86,7 +86,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of it, to change; without the alarms of a run that short."""
+    """A copy of ``trained`` that a test may change, without the alarms that so short a run raises."""
     run = Run(Path(shutil.copytree(trained.folder, tmp_path / "run")))
     records = [record for record in run.metrics() if "alarms" not in record]
     run.metrics_file.write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -39,7 +39,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(squares, t
             time.sleep(0.002)  # it has begun when it writes its first checkpoint
         if number_of_workers % 2:
             while process.poll() is None and not any(killed.checkpoints.glob(".*.tmp")):
-                pass  # a checkpoint is being written when its file aside is there
+                pass  # a checkpoint is being written while its temporary file exists
         else:
             time.sleep(rng.random() * 0.4)
         if process.poll() is None:

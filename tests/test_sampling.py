@@ -28,7 +28,7 @@ PIXELS = np.arange(20 * 20).reshape(20, 20, 1)
 
 
 def assert_even(counts):
-    """χ² of ``counts`` against their mean, or of a table against independent rows and columns, is no surprise."""
+    """χ² test that ``counts`` are uniform, or that rows and columns of a table are independent."""
     counts = np.asarray(counts, float)
     if counts.ndim == 1:
         expected, freedom = np.full(counts.shape, counts.mean()), counts.size - 1
@@ -53,7 +53,7 @@ def test_each_a_comes_equally_often_in_each_epoch_or_one_time_more(a, b, seed, e
 def test_b_is_uniform_and_not_a_permutation():
     drawn = [draw_unpaired(0, count, Pair(3, 20)).b for count in range(20_000)]
     assert_even(np.bincount(drawn, minlength=20))
-    # With replacement: an epoch of 20 leaves out a share of (1 − 1/20)²⁰ = 36 % of B.
+    # With replacement: an epoch of 20 leaves out a fraction of (1 − 1/20)²⁰ = 36 % of B.
     seen = np.mean([len(set(drawn[start : start + 20])) for start in range(0, 20_000, 20)])
     assert seen == pytest.approx(20 * (1 - (1 - 1 / 20) ** 20), rel=0.02)
 

@@ -19,7 +19,7 @@ def blank(width, height):
 
 
 def fitted(width, height, *, stride=4, **options):
-    """(width, height) of a picture of such a size, fitted."""
+    """(width, height) of a picture of this size after ``fit``."""
     values = fit(blank(width, height), DataConfig(**options), stride=stride)
     return values.shape[1], values.shape[0]
 

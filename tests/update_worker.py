@@ -70,4 +70,4 @@ def main(batch_size: int, file: str) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), sys.argv[2])
-    os._exit(0)  # as the command line does: threads of torch.distributed now and then abort an ordinary way out
+    os._exit(0)  # as the command line does: threads of torch.distributed sometimes abort an ordinary exit

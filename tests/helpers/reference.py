@@ -8,7 +8,7 @@ import torch
 REFERENCE = Path(__file__).parents[1] / "reference"
 INDEX = json.loads((REFERENCE / "index.json").read_text())
 
-# We name discriminators and identity losses by the domain that they judge; the authors name them by a direction.
+# We name discriminators and identity losses by the domain of their images; the authors name them by a direction.
 CYCLEGAN_NETWORKS = {
     "G_A": "generators.a2b",
     "G_B": "generators.b2a",
