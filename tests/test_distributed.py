@@ -119,6 +119,58 @@ def test_gradients_are_averaged_in_the_last_backward_pass_without_device_ids():
     assert [(code, out) for code, out, _ in outcomes] == [(0, "None [[6.0, 6.0]]\n")] * 2, outcomes
 
 
+ON_GPUS = """
+import sys
+sys.path.insert(0, {tests!r})
+from dataclasses import replace
+from types import SimpleNamespace
+import torch
+from torch import distributed, nn
+from diptych.config import Pix2pixConfig, UnetConfig
+from diptych.training.distributed import ProcessGroup
+from diptych.training.state import State
+from helpers.states import state_of
+
+new_group, said = distributed.new_group, []
+
+def of_gloo(*, backend, timeout):
+    said.append((backend, timeout.total_seconds()))
+    return new_group(backend="gloo", timeout=timeout)
+
+class OnCuda(nn.Sequential):
+    def parameters(self, recurse=True):
+        return iter([SimpleNamespace(device=torch.device("cuda"))])
+
+distributed.new_group, torch.cuda.set_device = of_gloo, said.append
+world = ProcessGroup()
+for _ in range(2):
+    world.set_device(torch.device("cuda"))
+hook, module = world.all_reduce_hook(nn.Linear(2, 1)), OnCuda(nn.BatchNorm2d(2))
+assert hook.process_group is world.gradients is not distributed.group.WORLD
+assert hook.device_ids is None
+world.convert_batch_norm(module)
+assert type(module[0]) is nn.SyncBatchNorm
+assert module[0].process_group is world.gradients
+
+config = state_of({{}}, method=Pix2pixConfig(), generator=UnetConfig(width=2, num_levels=5, norm="batch"), ema=0.9).config
+world.convert_batch_norm = lambda module: nn.SyncBatchNorm.convert_sync_batchnorm(module, world.gradients)
+world.all_reduce_hook = lambda module: None  # refuses such layers on the CPU
+state = State(config, world)
+kinds = [{{type(layer) for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}}
+         for module in (state.modules["generators"], state.ema["generators"].module)]
+assert kinds == [{{nn.SyncBatchNorm}}, {{nn.BatchNorm2d}}]
+state.ema["generators"].update(state.modules["generators"], 1)
+print(said)
+"""
+
+
+def test_on_gpus_gradients_and_batch_norm_have_a_group_of_nccl_with_a_limit_of_minutes(request):
+    """gloo stands in for NCCL. The default group, through which ranks wait for the main one, has a limit of hours."""
+    outcomes = finish(start(["-c", ON_GPUS.format(tests=str(request.path.parent))], 2))
+    said = [f"[{rank}, ('nccl', 600.0), {rank}]\n" for rank in range(2)]
+    assert [(code, out) for code, out, _ in outcomes] == [(0, line) for line in said], outcomes
+
+
 @pytest.mark.slow
 def test_a_run_of_two_that_were_killed_equals_one_that_never_stopped(squares, tmp_path):
     options = ["--pictures", "160", "--batch-size", "1", "--save-minutes", "0"]

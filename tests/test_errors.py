@@ -143,6 +143,8 @@ def test_a_disk_without_locks_is_not_called_a_running_training(tmp_path, monkeyp
 def test_an_illegal_memory_access_is_no_lack_of_memory():
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    for words in ("CUDA error: out of memory", "MPS backend out of memory (1 GB)", "CUBLAS_STATUS_ALLOC_FAILED when"):
+        assert is_out_of_memory(RuntimeError(words))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -94,7 +94,8 @@ def test_a_crop_too_large_is_refused_in_one_line_and_its_cures_are_accepted(squa
     code, line = train(*large)
     assert code == 2
     assert "updates with pictures of 512×512 pixels need about" in line
-    assert line.endswith("0.1 GiB are free: give a smaller --crop-size or --activation-checkpointing")
+    cure = "give a smaller --crop-size or --generator.width, or --activation-checkpointing"
+    assert line.endswith(f"0.1 GiB are free: {cure}")
     assert not (tmp_path / "run").exists()
     assert train("--device", "cpu")[0] == 0
 
@@ -125,11 +126,51 @@ def test_a_device_that_runs_out_of_memory_is_one_line_with_a_cure_that_works(
         patched.setattr("diptych.training.loop.update", fails)
         with pytest.raises(SystemExit) as stop:
             main([*words, "--pictures", "8"])
-    new_run = "--fork" if updates else "--run"
-    cure = f"give {new_run} NEW_RUN and a smaller --crop-size or --activation-checkpointing"
+    new_run, smaller = ("--fork", "--crop-size") if updates else ("--run", "--crop-size or --generator.width,")
+    cure = f"give {new_run} NEW_RUN and a smaller {smaller} or --activation-checkpointing"
     assert stop.value.code == 2
     problem = "out of memory while training (CUDA out of memory. Tried to allocate 2.00 GiB.)"
     assert capsys.readouterr().err.splitlines()[-1] == f"diptych: {problem}: {cure}"
     with pytest.raises(SystemExit) as stop:
         main([*words, "--pictures", "8", new_run, str(tmp_path / "new"), "--activation-checkpointing"])
     assert stop.value.code == 0
+
+
+def lacking(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+PLACES = {
+    "the weights": ("diptych.training.loop.State", []),
+    "the first samples": ("diptych.monitoring.observer.sample_blocks", []),
+    "the measurement of the speed": ("diptych.training.fit_time.measure_speed", ["--time", "9m"]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_memory_that_runs_out_before_the_first_update_is_the_same_line(place, squares, tmp_path, capsys, monkeypatch):
+    name, options = PLACES[place]
+    monkeypatch.setattr(name, lacking)
+    words = ["train", "--root", str(squares), "--run", str(tmp_path / "run"), *SMALL.split(), "--batch-size", "2"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, *options])
+    problem = "out of memory while training (CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2
+    assert said.startswith(f"diptych: {problem}: give ")
+    assert said.endswith("a smaller --crop-size, --batch-size or --generator.width, or --activation-checkpointing")
+    assert ("--run NEW_RUN" in said) == (tmp_path / "run" / "config.json").exists()
+
+
+def means():
+    """A feature network."""
+    return lambda batch: batch.mean((2, 3))
+
+
+def test_an_evaluation_without_memory_is_one_line_with_a_cure(learnt, capsys, monkeypatch):
+    monkeypatch.setattr("diptych.evaluation.evaluate.measure", lacking)
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(learnt.folder), "--features", f"{__name__}:means", "--device", "cpu"])
+    line = "out of memory while evaluating (CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    cure = "give --device cpu, smaller pictures, or end other programs"
+    assert (stop.value.code, capsys.readouterr().err.splitlines()[-1]) == (2, f"diptych: {line}: {cure}")

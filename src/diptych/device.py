@@ -2,12 +2,14 @@
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from diptych.config import DeviceName, EngineConfig, Precision
+from diptych.cuda import deterministic_kernels, exact_float32
 from diptych.errors import OptionError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,6 +32,18 @@ class Device:
         """
         enabled = self.dtype is not None
         return torch.autocast(self.torch_device.type, self.dtype, enabled=enabled, cache_enabled=cache_weights)
+
+    @contextlib.contextmanager
+    def kernels(self, *, full_precision: bool = False) -> Iterator[None]:
+        """Context manager for a whole update or forward pass: on CUDA, float32 is exact unless the precision is tf32,
+        and kernels are deterministic if the config asks for it. ``full_precision``: exact even then."""
+        with contextlib.ExitStack() as switches:
+            if self.torch_device.type == "cuda":
+                if full_precision or self.config.precision != "tf32":
+                    switches.enter_context(exact_float32())
+                if self.config.deterministic:
+                    switches.enter_context(deterministic_kernels())
+            yield
 
     def to(self, module: nn.Module) -> None:
         """Moves ``module`` to the device and into its memory format."""
@@ -64,12 +78,14 @@ def resolve_precision(precision: Precision, device: DeviceName) -> Precision:
     """The precision that ``precision`` means on ``device``: auto is bf16 where the hardware has it, else fp32.
 
     Raises:
-        OptionError: fp16 on another device than CUDA.
+        OptionError: fp16 on another device than CUDA, or tf32 where there is none.
     """
     if precision == "auto":
         return "bf16" if _has_bf16(device) else "fp32"
     if precision == "fp16" and device != "cuda":
         raise OptionError(f"fp16 does not train on {device}", cure="give bf16 or fp32")
+    if precision == "tf32" and not (device == "cuda" and torch.cuda.is_tf32_supported()):
+        raise OptionError("tf32 needs an NVIDIA GPU of the year 2020 or newer (Ampere)", cure="give bf16 or fp32")
     return precision
 
 
@@ -83,9 +99,17 @@ def resolve_engine(config: EngineConfig) -> EngineConfig:
     precision = resolve_precision(config.precision, device)
     channels_last = config.channels_last
     if channels_last is None:
-        channels_last = precision != "fp32" if device == "cuda" else device == "cpu" and config.compile
+        channels_last = device == "cpu" and config.compile  # on CUDA it was never measured
     if config.compile and device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise OptionError("--compile needs a C++ compiler", cure="install g++, or leave --compile out")
+    if device != "cuda" and (config.deterministic or config.cuda_graphs):
+        name = "--deterministic" if config.deterministic else "--cuda-graphs"
+        raise OptionError(f"{name} is for CUDA and has no effect on {device}", cure="leave it out")
+    if config.cuda_graphs and not config.compile:
+        raise OptionError("--cuda-graphs records compiled networks", cure="add --compile")
+    if config.cuda_graphs and config.activation_checkpointing:
+        problem = "--cuda-graphs records whole passes, and --activation-checkpointing repeats parts of them"
+        raise OptionError(problem, cure="leave one of them out")
     return replace(config, device=device, precision=precision, channels_last=channels_last)
 
 
@@ -93,6 +117,8 @@ def describe_engine(config: EngineConfig) -> str:
     """``config``, resolved, in a few words for a user."""
     switches = {
         "compiled": config.compile,
+        "CUDA graphs": config.cuda_graphs,
+        "deterministic": config.deterministic,
         "channels last": config.channels_last,
         "separate forward passes": not config.batch_forwards,
         "one direction at a time": not config.parallel_directions,

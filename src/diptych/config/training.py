@@ -22,7 +22,7 @@ Interpolation = Literal["bicubic", "nearest"]
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,16 +142,22 @@ class EngineConfig:
 
     device: DeviceName = option("auto", "Device to train on; auto tries CUDA, then MPS, then the CPU.")
     precision: Precision = option(
-        "auto", "Arithmetic of the networks; auto is bf16 if the hardware supports it, else fp32. Weights stay in fp32."
+        "auto",
+        "Arithmetic of the networks; auto is bf16 if the hardware supports it, else fp32. tf32 is fp32 with fewer bits "
+        "in convolutions (NVIDIA GPUs). Weights stay in fp32.",
     )
     compile: bool = option(
         False,
         "Compile the networks with torch.compile (needs a C++ compiler). The first update then takes a minute or two.",
     )
+    cuda_graphs: bool = option(
+        False,
+        "On CUDA with --compile: record the networks as CUDA graphs, which start all their kernels at once. For small "
+        "batches of one size; needs more memory.",
+    )
     channels_last: bool | None = option(
         None,
-        "Use the channels-last memory format. By default on if it is faster: on CUDA in bf16 or fp16, and on the "
-        "CPU with --compile.",
+        "Use the channels-last memory format. By default only on the CPU with --compile.",
     )
     batch_forwards: bool = option(
         True,
@@ -164,6 +170,11 @@ class EngineConfig:
         "separate forward passes, activation checkpointing, --compile or several processes.",
     )
     fused: bool = option(True, "Use torch's fused Adam.")
+    deterministic: bool = option(
+        False,
+        "On CUDA, use only kernels that give the same bits every time, so that a resumed run equals an uninterrupted "
+        "one bit for bit. Slower.",
+    )
     activation_checkpointing: bool = option(
         False, "Recompute activations in the backward pass instead of storing them: half the memory, a third slower."
     )

@@ -142,8 +142,11 @@ def scaled_to_eight_bits(values: Array) -> Array:
 def to_network(
     batch: Tensor, device: torch.device | str = "cpu", memory_format: torch.memory_format = torch.contiguous_format
 ) -> Tensor:
-    """``(B, C, H, W)`` in [0, 255], as ``stack`` returns it, to float32 in [-1, 1] on ``device``: v / 127.5 − 1."""
-    moved = batch.to(device, non_blocking=True).to(torch.float32, memory_format=torch.contiguous_format)
+    """``(B, C, H, W)`` in [0, 255], as ``stack`` returns it, to float32 in [-1, 1] on ``device``: v / 127.5 − 1.
+
+    Only a copy from pinned memory may be asynchronous: other memory may be freed before it is read.
+    """
+    moved = batch.to(device, non_blocking=batch.is_pinned()).to(torch.float32, memory_format=torch.contiguous_format)
     return (moved / (PEAK / 2) - 1).contiguous(memory_format=memory_format)
 
 

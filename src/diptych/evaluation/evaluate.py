@@ -13,7 +13,7 @@ from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.image import with_channels
 from diptych.data.pairing import common_names
 from diptych.device import resolve_device
-from diptych.errors import OptionError
+from diptych.errors import OptionError, first_line
 from diptych.evaluation.distances import kid_interval
 from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
@@ -23,6 +23,7 @@ from diptych.evaluation.measure import Target, Translate, measure, measure_real
 from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, remarks, tabulate
 from diptych.evaluation.untrained import untrained
+from diptych.inference.forward import memory_errors
 from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
@@ -84,7 +85,8 @@ def evaluate(
     # The pictures have 8 bits, with their ranges applied.
     loaded = replace(loaded, card=replace(card, encodings=card.channels.map(Encoding)))
     palette = _palette(loaded, pictures, label_maps, colours, paired=paired)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with memory_errors(_out_of_memory), cudnn:
         report("features of the real pictures")
         palettes = Pair(*(palette if label_maps == name else None for name in ("a", "b")))
         targets = pictures.map(partial(Target, paired=paired), pictures.map(network), palettes)
@@ -106,6 +108,11 @@ def evaluate(
     if (run := Run(path)).exists:
         run.write_json(run.scores_file, evaluation.to_json())
     return evaluation
+
+
+def _out_of_memory(error: BaseException) -> OptionError:
+    cure = "give --device cpu, smaller pictures, or end other programs"
+    return OptionError(f"out of memory while evaluating ({first_line(error)})", cure=cure)
 
 
 def _score_direction(

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diptych.cuda import exact_float32
 from diptych.data.encoding import RGB, Array, to_unit_range
 from diptych.data.image import with_channels
 from diptych.data.transforms import resize
 from diptych.errors import OptionError, first_line
+from diptych.inference.forward import is_out_of_memory
 
 Features = NDArray[np.float64]
 """``(N, D)``: one row per picture."""
@@ -57,8 +59,11 @@ class FeatureNetwork:
         batch = to_unit_range(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(self.device))
         shape, network = tuple(batch.shape), f"the feature network {self.name}"
         try:
-            output = self.network(batch)
+            with exact_float32():
+                output = self.network(batch)
         except Exception as error:  # the user's own code may raise anything
+            if is_out_of_memory(error):
+                raise
             problem = f"{network} fails on {shape} in [0, 1] ({first_line(error)})"
             raise OptionError(problem, cure="give one that takes them, or set its input_size") from None
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:] == (1, 1):
@@ -68,4 +73,4 @@ class FeatureNetwork:
             raise OptionError(f"{network} gives {result} for {shape}", cure="give one that returns (B, D)")
         if not output.isfinite().all():
             raise OptionError(f"{network} gives NaN or infinity", cure="give another network")
-        return np.asarray(output.double().cpu().numpy())
+        return np.asarray(output.cpu().double().numpy())

@@ -8,7 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from diptych.cuda import exact_float32
 from diptych.device import Device
+from diptych.errors import UserError
 
 Name = TypeVar("Name", bound=str)
 
@@ -35,9 +37,13 @@ class TorchForward:
     @torch.no_grad()
     def __call__(self, batch: Tensor) -> Tensor:
         if self.device is None:
-            return self.network(batch).float()  # type: ignore[no-any-return]
+            with exact_float32():
+                return self.network(batch).float()  # type: ignore[no-any-return]
         batch = batch.to(self.device.torch_device, memory_format=self.device.memory_format)
-        with nullcontext() if self.full_precision else self.device.autocast():
+        with (
+            self.device.kernels(full_precision=self.full_precision),
+            nullcontext() if self.full_precision else self.device.autocast(),
+        ):
             return self.network(batch).float()  # type: ignore[no-any-return]
 
 
@@ -54,8 +60,25 @@ def inference_forwards(
             network.train(training)
 
 
+@contextmanager
+def memory_errors(convert: Callable[[BaseException], UserError]) -> Iterator[None]:
+    """Context manager: an error that says that memory ran out becomes the one that ``convert`` returns."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise convert(error) from None
+        raise
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that the device or the CPU is out of memory."""
-    # torch's allocators for the CPU and MPS raise a bare RuntimeError.
-    words = ("DefaultCPUAllocator: ", "MPS backend out of memory")
+    # torch's allocators for the CPU and MPS, and the libraries of CUDA, raise a bare RuntimeError.
+    words = (
+        "DefaultCPUAllocator: ",
+        "MPS backend out of memory",
+        "CUDA error: out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_ALLOC_FAILED",
+    )
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)

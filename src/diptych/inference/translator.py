@@ -15,7 +15,7 @@ from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
-from diptych.inference.forward import Forward, TorchForward, is_out_of_memory
+from diptych.inference.forward import Forward, TorchForward, memory_errors
 from diptych.memory import available_memory, predicted_peak, shortage
 from diptych.model import Model, ModelCard, load_model
 
@@ -153,14 +153,10 @@ class Translator:
         if lack := self.lacks_memory(width, height, number=len(images), is_deep=is_deep):
             raise PictureError(f"{what} need {lack}", cure=cure)
         forward = self.full_precision if is_deep else self.forward  # bf16 has only 8 significant bits
-        try:
+        with memory_errors(lambda _: PictureError(f"{what} need more memory than there is", cure=cure)):
             inputs = [self.encoding_in.normalised(with_channels(image.values, self.channels_in)) for image in images]
             batch = to_network(stack(inputs))
             outputs = from_network(self.at_any_size(forward, batch), encoding.dtype, limits=encoding.limits)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise PictureError(f"{what} need more memory than there is", cure=cure) from None
         if self.channels_in != self.channels_out:
             return list(outputs)
         return [with_channels(output, image.encoding.channels) for output, image in zip(outputs, images, strict=True)]

@@ -13,14 +13,26 @@ from diptych.networks.exporting import is_exporting
 class ReflectionPad2d(nn.ReflectionPad2d):
     """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
 
-    Without autocast, which would convert bf16 to float32 and back on a CPU.
+    Without autocast, which would convert bf16 to float32 and back on a CPU. Torch's gradient on CUDA sums in any order,
+    so there is another way where deterministic kernels are asked for.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if is_exporting():
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
+            if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+                return reflected(x, self.padding)
             return super().forward(x)
+
+
+def reflected(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    """``(B, C, H, W)`` padded by reflection (left, right, top, bottom), from slices: its gradient has a fixed order."""
+    for dim, (before, after) in zip((3, 2), (padding[:2], padding[2:]), strict=True):
+        size = x.shape[dim]
+        first, last = x.narrow(dim, 1, before).flip(dim), x.narrow(dim, size - 1 - after, after).flip(dim)
+        x = torch.cat([first, x, last], dim)
+    return x
 
 
 class ResizeConv2d(nn.Module):

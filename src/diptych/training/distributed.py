@@ -21,8 +21,11 @@ from diptych.monitoring.meters import NonFiniteError
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)
-"""Limit of a collective: other ranks wait while the main rank reads all pictures, draws samples and scores. A rank
-that dies is detected by its closed connection, not by this limit."""
+"""Limit of a collective of gloo: other ranks wait while the main rank reads all pictures, draws samples and scores. A
+rank that dies is detected by its closed connection, not by this limit."""
+NCCL_TIMEOUT = timedelta(minutes=10)
+"""Limit of a collective of NCCL, within an update. NCCL does not always detect that a rank has died; torch ends the
+others after this limit."""
 ERROR_REPORT_TIMEOUT = timedelta(seconds=10)
 """How long other ranks wait for the main rank to report an error: launchers kill all ranks when one exits."""
 SHUTDOWN_SECONDS = 0.2
@@ -93,11 +96,14 @@ SINGLE_RANK = World()
 
 
 class ProcessGroup(World):
-    """The ranks of one launch. Objects and decisions go through gloo, gradients on CUDA through NCCL."""
+    """The ranks of one launch. Objects and decisions go through gloo, tensors on CUDA through NCCL: gradients, and the
+    statistics of batch norm."""
 
     def __init__(self) -> None:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        distributed.init_process_group("gloo", timeout=TIMEOUT)
         atexit.register(_shut_down)
+        self.gradients: distributed.ProcessGroup | None = None
+        """The group of NCCL; None for the default one."""
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.store = distributed.distributed_c10d._get_default_store()
 
@@ -108,14 +114,20 @@ class ProcessGroup(World):
             raise OptionError(problem, cure="start one process, or give --device cpu")
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            self.gradients = self.gradients or distributed.new_group(backend="nccl", timeout=NCCL_TIMEOUT)
 
     def convert_batch_norm(self, module: nn.Module) -> None:
         if next(module.parameters()).device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+            nn.SyncBatchNorm.convert_sync_batchnorm(module, self.gradients)  # type: ignore[no-untyped-call]
 
     def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
         # No device_ids: with them, DDP's forward pass requires a tensor.
-        return DistributedDataParallel(_EmptyForward(module), bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            _EmptyForward(module),
+            process_group=self.gradients,
+            bucket_cap_mb=BUCKET_MIB,
+            gradient_as_bucket_view=True,
+        )
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         shared = torch.tensor(flags, dtype=torch.uint8)

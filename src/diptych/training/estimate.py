@@ -39,7 +39,14 @@ TRIAL_SECONDS, TRIAL_UPDATES = 10.0, 20
 LONG_HOURS = 12
 """For a longer run, the estimate suggests how to shorten it."""
 GIB = 2**30
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError", "bad_alloc")
+OUT_OF_MEMORY = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "MemoryError",
+    "bad_alloc",
+)
 
 
 class Speed(NamedTuple):
@@ -124,7 +131,7 @@ def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimat
     command = [sys.executable, "-m", "diptych.training.estimate"]
     trial = subprocess.run(command, input=json.dumps(to_json(config)), capture_output=True, text=True, check=False)
     if trial.returncode == -9 or (trial.returncode and any(words in trial.stderr for words in OUT_OF_MEMORY)):
-        cure = "give a smaller --crop-size, --generator.width 32, or use another machine"
+        cure = "give --activation-checkpointing, a smaller --crop-size, or --generator.width 32"
         raise OptionError("training needs more memory than this machine has", cure=cure)
     if trial.returncode:
         reason = next(reversed(trial.stderr.splitlines()), f"exit code {trial.returncode}")

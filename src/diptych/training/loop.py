@@ -11,7 +11,7 @@ from torch import Tensor
 from diptych.config import TrainConfig
 from diptych.data.encoding import to_network
 from diptych.errors import RunError, UserError, WeightsError
-from diptych.inference.forward import is_out_of_memory
+from diptych.inference.forward import memory_errors
 from diptych.lock import locked
 from diptych.memory import available_memory
 from diptych.monitoring.meters import NonFiniteError
@@ -52,6 +52,7 @@ def train(
         plan = make_plan(config, run, fork, display, world)
         held.enter_context(unreadable_recorded(plan))
         world.on_main(lambda: refuse_too_large(plan, free=available_memory()))
+        held.enter_context(memory_errors(partial(out_of_memory, plan)))
         if plan.has_unresolved_length:
             plan = fit_to_time(plan, display)
         for line in describe(plan):
@@ -67,10 +68,6 @@ def train(
                 loop(plan, state, writer, interrupts)
         except NonFiniteError as error:
             raise _diverged(plan.run, error) from None
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise out_of_memory(plan, error) from None
-            raise
         finally:
             display.stop()
     return plan.run

@@ -15,6 +15,7 @@ from diptych.training.state import build_from
 
 MARGIN = 1.2
 """Ratio of measured to predicted memory of an update: gaps between tensors and torch's kernels take some too."""
+FORK = "--fork NEW_RUN"
 AMPLE_BYTES = 2**20
 """Bytes per pixel of a batch that suffice for any update. If so many are free, no prediction is made (it takes 1 s)."""
 
@@ -34,21 +35,27 @@ def refuse_too_large(plan: Plan, *, free: int | None) -> None:
     if lack := shortage(None if needed is None else MARGIN * processes * needed, free):
         raise OptionError(
             f"updates with pictures of {side}×{side} pixels need {lack}",
-            cure=_cure(config, "--fork NEW_RUN" if plan.done else ""),
+            cure=_cure(config, FORK if plan.done else ""),
         )
 
 
 def out_of_memory(plan: Plan, error: BaseException) -> OptionError:
     """The error for a run whose device is out of memory, as ``error`` of torch says."""
-    cure = _cure(plan.config, "--fork NEW_RUN" if plan.run.checkpoint_files() else "--run NEW_RUN")
+    new_run = FORK if plan.run.checkpoint_files() else "--run NEW_RUN" if plan.run.exists else ""
+    cure = _cure(plan.config, new_run)
     return OptionError(f"out of memory while training ({first_line(error)})", cure=cure)
 
 
 def _cure(config: TrainConfig, new_run: str) -> str:
-    options = ["a smaller --crop-size"]
-    options += ["a smaller --batch-size"] if config.optimiser.batch_size > 1 else []
-    options += [] if config.engine.activation_checkpointing else ["--activation-checkpointing"]
-    return f"give {new_run}{' and ' * bool(new_run)}{' or '.join(options)}"
+    """What to give. ``new_run`` is the option for another run, if this one cannot change; a fork keeps its networks."""
+    smaller = ["--crop-size"]
+    smaller += ["--batch-size"] if config.optimiser.batch_size > 1 else []
+    smaller += ["--generator.width"] if hasattr(config.generator, "width") and new_run != FORK else []
+    *others, last = smaller
+    options = f"a smaller {', '.join(others)} or {last}" if others else f"a smaller {last}"
+    if not config.engine.activation_checkpointing:
+        options += f"{',' * bool(others)} or --activation-checkpointing"
+    return f"give {new_run}{' and ' * bool(new_run)}{options}"
 
 
 def side_of(config: TrainConfig) -> int:

@@ -25,6 +25,7 @@ from diptych.training.checkpoint import RankState, gather_rank_states, save_chec
 from diptych.training.config_file import write_config
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
+from diptych.training.stepper import refuse_endless_overflow
 
 
 class RunWriter:
@@ -83,12 +84,16 @@ class RunWriter:
         """Adds a record to the metrics: each loss is the mean since the last record, over all ranks.
 
         Raises:
-            NonFiniteError: a loss became NaN or infinite.
+            NonFiniteError: a loss became NaN or infinite, or all gradients did in fp16.
         """
-        means = mean_over_ranks(self.state.world.all_gather(self.state.meters.means))
+        means = mean_over_ranks(self.state.world.all_gather(self._means))
         self.state.meters.clear()
         if self.state.world.is_main:
             self._log(learning_rate, means)
+
+    def _means(self) -> dict[str, float]:
+        refuse_endless_overflow(self.state)
+        return self.state.meters.means()
 
     def _log(self, learning_rate: float, means: Mapping[str, float]) -> None:
         pictures = self.state.pictures

@@ -38,10 +38,11 @@ class State:
         self.modules = self.method.modules()
         for module in self.modules.values():
             self.device.to(module.train())
-            world.convert_batch_norm(module)
         options, fused = config.optimiser, config.engine.fused or None
         averaged = self.method.averaged if options.ema else ()
         self.ema = {name: Ema(self.modules[name], options.ema) for name in averaged}
+        for module in self.modules.values():  # after they were copied: a group of processes cannot be
+            world.convert_batch_norm(module)
         self.optimisers: dict[str, Optimizer] = {
             name: Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2), fused=fused)
             for name, module in self.modules.items()
@@ -52,7 +53,7 @@ class State:
         if config.engine.compile:
             for module in self.modules.values():
                 for network in module.children():
-                    network.compile()
+                    network.compile(mode="reduce-overhead" if config.engine.cuda_graphs else None)
         self.all_reduce = {name: world.all_reduce_hook(module) for name, module in self.modules.items()}
         """By module. Call a hook before the last backward pass of a step: that pass averages gradients over ranks."""
         streams = Pair(Stream.POOL_A, Stream.POOL_B)

@@ -1,5 +1,6 @@
 """One update: each module of the method takes an optimiser step, in the method's order."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -8,11 +9,14 @@ import torch
 from torch import Tensor
 
 from diptych.methods import LossGroups, Step, module_names
-from diptych.monitoring.meters import GRADIENT
+from diptych.monitoring.meters import GRADIENT, NonFiniteError
 from diptych.pair import Pair
 from diptych.rng import Stream, torch_seed
 from diptych.training.schedules import factor
 from diptych.training.state import State
+
+MIN_SCALE = 2.0**-10
+"""Scale of the losses in fp16 below which a run ends. It begins at 2¹⁶, and halves with each overflow."""
 
 
 def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
@@ -25,17 +29,21 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     summed. So all micro-batches use the same weights, as the whole batch would.
     """
     parallel = state.execution.parallel
-    with parallel.halved_threads() if parallel else nullcontext():
+    with state.device.kernels(), parallel.halved_threads() if parallel else nullcontext():
         return _update(state, real, learning_rate)
 
 
 def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str, Tensor]:
+    if state.config.engine.cuda_graphs:
+        # From here on, a graph may overwrite the outputs of the last update.
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
     torch.manual_seed(torch_seed(state.config.optimiser.seed, Stream.TORCH, state.next_picture))  # for dropout
     for optimiser in state.optimisers.values():
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
     logged: dict[str, Tensor] = {}
     updates, weights = _micro_batches(state, real)
+    stepped: set[str] = set()
     while True:
         names: tuple[str, ...] = ()
         for part, weight in zip(updates, weights, strict=True):
@@ -51,7 +59,13 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
                     logged[loss_name] = logged.get(loss_name, 0.0) + weight * loss.detach()
         if not names:
             break
+        if not stepped.isdisjoint(names):  # the gradient scaler takes one step of each optimiser between two updates
+            state.scaler.update()
+            stepped.clear()
         logged |= optimiser_step(state, names)
+        stepped.update(names)
+    if stepped:
+        state.scaler.update()
     state.pictures += len(real.a) * state.world.size
     for name, ema in state.ema.items():
         ema.update(state.modules[name], state.num_updates)
@@ -80,8 +94,17 @@ def optimiser_step(state: State, names: Sequence[str]) -> dict[str, Tensor]:
         norms[f"{GRADIENT}{name}"] = norm
         state.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)
-    state.scaler.update()
     return norms
+
+
+def refuse_endless_overflow(state: State) -> None:
+    """Ends a run in fp16 whose gradients overflow whatever their scale: the scaler would skip every step for ever.
+
+    Raises:
+        NonFiniteError: the scale has become smaller than ``MIN_SCALE``.
+    """
+    if state.scaler.is_enabled() and state.scaler.get_scale() < MIN_SCALE:
+        raise NonFiniteError("every gradient in fp16", state.pictures, math.inf)
 
 
 def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
