@@ -242,8 +242,8 @@ class Tiny(ResnetConfig):
     taps: Literal[1, 2] = 1
 
 @dataclass(frozen=True, kw_only=True)
-class Judge(PatchganConfig):
-    implementation: ClassVar[str] = "nowhere:Judge"
+class Scorer(PatchganConfig):
+    implementation: ClassVar[str] = "nowhere:Scorer"
     strictness: float = 0.5
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,14 +274,14 @@ def outside(tmp_path, monkeypatch):
 
 def test_a_class_path_is_accepted_for_each_kind_with_its_options(outside, capsys):
     typed = f"""--generator {outside}:Tiny --generator.num-steps 3 --generator.gated --generator.taps 2 --generator.width 8
-        --discriminator={outside}:Judge --discriminator.strictness 0.9 --method {outside}:Method --lambda-tv 0.1"""
+        --discriminator={outside}:Scorer --discriminator.strictness 0.9 --method {outside}:Method --lambda-tv 0.1"""
     config = parse(["train", "a", "b", *typed.split()]).config()
     generator, discriminator, method = config.generator, config.discriminator, config.method
     assert (generator.num_steps, generator.gated, generator.taps, generator.width) == (3, True, 2, 8)
     assert discriminator.strictness == 0.9
     assert (method.lambda_tv, method.lambda_a) == (0.1, 10.0)
     assert [kind_of(part) for part in (generator, discriminator, method)] == [
-        f"{outside}:Tiny", f"{outside}:Judge", f"{outside}:Method",
+        f"{outside}:Tiny", f"{outside}:Scorer", f"{outside}:Method",
     ]  # fmt: skip
     said = shown(capsys, "train", "--generator", f"{outside}:Tiny", "--help")
     assert re.search(r"^  --generator.num-steps INT +Steps of the tiny one. \(default: 2\)$", said, flags=re.MULTILINE)

@@ -110,14 +110,14 @@ class Own(ResnetConfig):
 """
 
 
-JUDGE = """
+SCORER = """
 from diptych.config import PatchganConfig
 class Critic(nn.Conv2d):
     def __init__(self, config, channels):
         super().__init__(channels, 1, 1)
 
 @dataclass(frozen=True)
-class Judge(PatchganConfig):
+class Scorer(PatchganConfig):
     implementation: ClassVar[str] = 'own:Critic'
 """
 
@@ -147,7 +147,7 @@ CASES = {
         "translate new photos out --trust-code", "the other packages as they were in training",
         lambda: own(HEAD + BROKEN.format(body="pass")), "translate new photos out --trust-code"),
     "a discriminator that the original code does not have": (
-        lambda: (own(HEAD + JUDGE), diptych(f"{NEW} --discriminator own:Judge")), "export new --original theirs --trust-code", "trained with the generators and discriminators of diptych",
+        lambda: (own(HEAD + SCORER), diptych(f"{NEW} --discriminator own:Scorer")), "export new --original theirs --trust-code", "trained with the generators and discriminators of diptych",
         None, f"export {RUN} --original theirs"),
     "a generator that the original code does not have": (
         lambda: own_run(HEAD + BROKEN.format(body="pass"), "Own"), "export new --original theirs --trust-code", "trained with the generators and discriminators of diptych",

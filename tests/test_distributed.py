@@ -53,8 +53,8 @@ def start(arguments, number, folders=None):
 
 def finish(processes):
     """Waits for all processes; returns the exit code, standard output and standard error of each."""
-    told = [process.communicate(timeout=PATIENCE) for process in processes]
-    return [(process.returncode, *words) for process, words in zip(processes, told, strict=True)]
+    outputs = [process.communicate(timeout=PATIENCE) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, outputs, strict=True)]
 
 
 def training(root, run, *options):
@@ -228,10 +228,10 @@ def test_only_the_main_process_writes_and_prints(squares, tmp_path):
     for folder in folders:
         folder.mkdir()
     outcomes = finish(start(training(squares, "run", "--pictures", "8"), 2, folders))
-    (code, out, told), second = outcomes
+    (code, out, stderr), second = outcomes
     assert second == (0, "", "")
     assert (code, out) == (0, "run\n")
-    assert "batch 1 on each of 2 processes" in told
+    assert "batch 1 on each of 2 processes" in stderr
     assert list(folders[1].iterdir()) == []
     about = json.loads((folders[0] / "run" / "config.json").read_text())
     assert (about["versions"][-1]["processes"], about["total"]) == (2, 8)
@@ -283,12 +283,12 @@ def test_a_picture_that_one_process_cannot_read_ends_all_with_its_name_and_saves
     broken = domain.path(int(drawn[place]))
     broken.write_bytes(broken.read_bytes()[:60])  # a valid header; only headers are read at the start
     outcomes = finish(start(training(root, tmp_path / "run", "--pictures", "200", "--batch-size", "1"), 2))
-    (code, _, told), second = outcomes
+    (code, _, stderr), second = outcomes
     assert (code, second) == (2, (2, "", ""))
-    mistakes = [line for line in told.splitlines() if line.startswith("diptych: ")]
+    mistakes = [line for line in stderr.splitlines() if line.startswith("diptych: ")]
     assert len(mistakes) == 1
     assert mistakes[0].startswith(f"diptych: {broken} is cut off or damaged")
-    assert "Traceback" not in told
+    assert "Traceback" not in stderr
     assert [int(file.stem) for file in Run(tmp_path / "run").checkpoint_files()] == [place - 1]
 
 
@@ -298,11 +298,11 @@ def test_when_a_process_dies_the_other_ends_at_once(squares, tmp_path, victim):
     processes = start(training(squares, run.folder, "--pictures", "100000", "--save-minutes", "0"), 2)
     wait_for(lambda: len(run.checkpoint_files()) > 0, processes)
     processes[victim].kill()
-    code, _, told = finish(processes)[1 - victim]  # within its time limit; a collective would wait for hours
+    code, _, stderr = finish(processes)[1 - victim]  # within its time limit; a collective would wait for hours
     assert code == 2
-    assert "Traceback" not in told
+    assert "Traceback" not in stderr
     if victim == 1:
-        assert told.splitlines()[-1].startswith("diptych: another process of this run was ended")
+        assert stderr.splitlines()[-1].startswith("diptych: another process of this run was ended")
     trained(2, squares, run.folder, "--pictures", str(int(run.checkpoint_files()[-1].stem) + 4))
 
 
@@ -315,9 +315,9 @@ def test_an_error_on_one_process_is_reported_by_the_main_process(squares, tmp_pa
         "loop.update = loop.update if is_main() else broken\n"
         "main(sys.argv[1:])"
     )
-    (first, _, told), (second, _, trace) = finish(start(["-c", code, *training(squares, tmp_path / "run")[2:]], 2))
+    (first, _, stderr), (second, _, trace) = finish(start(["-c", code, *training(squares, tmp_path / "run")[2:]], 2))
     assert first == 2
-    assert "diptych: process 1 failed: a broken kernel: " in told.splitlines()[-1]
+    assert "diptych: process 1 failed: a broken kernel: " in stderr.splitlines()[-1]
     assert second == 1
     assert "RuntimeError" in trace
 
@@ -328,9 +328,9 @@ def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares,
     processes = start(training(squares, run.folder, "--pictures", "100000"), 2)
     wait_for(lambda: len(records_of(run)) > 0, processes)
     processes[1].send_signal(signal.SIGTERM)
-    (first, _, told), second = finish(processes)
+    (first, _, stderr), second = finish(processes)
     assert (first, second) == (130, (130, "", ""))
-    assert told.splitlines()[-1] == "diptych: stopped; the same command resumes"
+    assert stderr.splitlines()[-1] == "diptych: stopped; the same command resumes"
     pictures = int(run.checkpoint_files()[-1].stem)
     again = trained(2, squares, run.folder, "--pictures", str(pictures + 4))
     assert f"{pictures:,} of {pictures + 4:,} pictures" in again[0][2]
@@ -338,9 +338,9 @@ def test_a_signal_to_one_process_stops_and_saves_all_at_the_same_update(squares,
 
 def test_batch_norm_over_processes_without_cuda_is_refused(squares, tmp_path):
     norms = ["--generator.norm", "batch", "--discriminator.norm", "batch"]
-    (code, _, told), second = finish(start(training(squares, tmp_path / "run", *norms), 2))
+    (code, _, stderr), second = finish(start(training(squares, tmp_path / "run", *norms), 2))
     assert (code, second) == (2, (2, "", ""))
-    assert told.endswith(
+    assert stderr.endswith(
         "diptych: batch norm over several processes needs CUDA, since torch has none for the CPU: "
         "give --generator.norm instance --discriminator.norm instance, or train in one process\n"
     )
@@ -374,7 +374,7 @@ def test_launchers_start_it_and_ctrl_c_reaches_it(squares, tmp_path, launcher):
     )
     wait_for(lambda: len(records_of(run)) > 0, [process])
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=PATIENCE)
-    assert re.search("^diptych: stopped; the same command resumes$", told, flags=re.MULTILINE)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert re.search("^diptych: stopped; the same command resumes$", stderr, flags=re.MULTILINE)
     assert run.about()["versions"][-1]["processes"] == 2
     assert len(run.checkpoint_files()) == 1

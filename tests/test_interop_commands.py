@@ -250,7 +250,7 @@ def mistaken(theirs):
     originals(theirs, ["grey_net_D_A.pth"], channels=(3, 1))
     shutil.copy(theirs / "latest_net_G_A.pth", theirs / "horse.pth")
     shutil.copy(theirs / "latest_net_G_A.pth", theirs / "wrong_net_D_A.pth")
-    shutil.copy(theirs / "latest_net_D_A.pth", theirs / "judge.pth")
+    shutil.copy(theirs / "latest_net_D_A.pth", theirs / "sees_b.pth")
     (theirs / "taken").mkdir()
     (theirs / "taken" / "model.safetensors").write_text("precious")
     (theirs / "file").write_text("not a folder")
@@ -264,7 +264,7 @@ def mistaken(theirs):
         ("import nothing.pth --to new", "nothing.pth does not exist: give a .pth file"),
         ("import latest_net_D_A.pth --to new", "there is no generator among the files"),
         ("import horse.pth latest_net_G_B.pth --to new", "horse.pth is a generator, and its name does not say which: rename"),
-        ("import latest_net_G_A.pth judge.pth --to new", "judge.pth is a discriminator, and its name does not say which"),
+        ("import latest_net_G_A.pth sees_b.pth --to new", "sees_b.pth is a discriminator, and its name does not say which"),
         ("import wrong_net_D_A.pth --to new", "wrong_net_D_A.pth is not a discriminator of B but a ResNet of 1 blocks"),
         ("import latest_net_G_A.pth 5_net_G_A.pth --to new", "and 5_net_G_A.pth are both the generator A → B: give one"),
         ("import latest_net_G_A.pth wide_net_G_B.pth --to new", "width 2, instance norm, 3 to 3 channels, but wide_net"),

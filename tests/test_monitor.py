@@ -194,9 +194,9 @@ def test_waiting_for_pictures_is_reported_once_before_any_sample_is_drawn(square
     monitor = outputs.observer.monitor
     for _ in range(2 * RECORDS):
         monitor.watch({"losses": {}, "waiting_fraction": waiting_fraction})
-    told = [line for line in console.file.getvalue().splitlines() if "training waits for pictures" in line]
-    assert len(told) == number
-    assert all("--num-workers" in line and "--disk-cache-gib" in line for line in told)
+    lines = [line for line in console.file.getvalue().splitlines() if "training waits for pictures" in line]
+    assert len(lines) == number
+    assert all("--num-workers" in line and "--disk-cache-gib" in line for line in lines)
 
 
 def test_the_terminal_shows_the_fraction_of_time_spent_waiting_for_data():
@@ -255,9 +255,9 @@ def test_an_alarm_is_shown_once_logged_each_time_and_not_early_in_a_run(squares,
     assert list(unchanged) == [8, 12, 16, 20, 24, 28, 32, 36, 40]
     assert all([alarm["about"] for alarm in found] == ["a2b", "b2a"] for found in unchanged.values())
     assert unchanged[40][0]["threshold"] == 2.0
-    told = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
-    assert len(told) == 1
-    assert told[0].endswith(": lower --lambda-identity, or --lambda-a and --lambda-b")
+    lines = [line for line in said if line.startswith("alarm: a2b: nothing is translated")]
+    assert len(lines) == 1
+    assert lines[0].endswith(": lower --lambda-identity, or --lambda-a and --lambda-b")
 
 
 @pytest.mark.parametrize("method", METHODS.kinds)

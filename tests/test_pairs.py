@@ -1,4 +1,4 @@
-"""Pictures that come in pairs: found by name or side by side, brought to one size, drawn and cropped together."""
+"""Pictures that come in pairs: found by name or side by side, resized to one size, drawn and cropped together."""
 
 import unicodedata
 from dataclasses import replace

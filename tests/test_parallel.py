@@ -164,11 +164,11 @@ def test_the_gradient_is_laid_out_as_its_weight(directions):
 def test_members_keep_their_order_and_are_computed_at_the_same_time(directions):
     both = threading.Barrier(2, timeout=60)
 
-    def tell(x, y):
+    def wait_for_both(x, y):
         both.wait()  # which returns only where both members are being computed
         return x, y, threading.current_thread().name
 
-    (a, c, one), (b, d, other) = directions.map(Pair(1, 2), tell, Pair(3, 4))
+    (a, c, one), (b, d, other) = directions.map(Pair(1, 2), wait_for_both, Pair(3, 4))
     assert ((a, c), (b, d)) == ((1, 3), (2, 4))
     assert one != other
 
@@ -187,7 +187,7 @@ def test_forward_passes_run_inside_the_context_and_backward_passes_outside():
     product = partial(torch.matmul, torch.ones(2, 2))
     assert directions.map(Pair(torch.ones(2, 2), torch.ones(2, 2)), product).map(lambda y: y.dtype).a == torch.bfloat16
 
-    class Told(torch.autograd.Function):
+    class Recorded(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
             return x.clone()
@@ -198,7 +198,7 @@ def test_forward_passes_run_inside_the_context_and_backward_passes_outside():
             return gradient
 
     seen, weight = [], torch.ones(2, requires_grad=True)
-    directions.backward([Told.apply(weight).sum(), Told.apply(weight).sum()], [weight])
+    directions.backward([Recorded.apply(weight).sum(), Recorded.apply(weight).sum()], [weight])
     assert seen == [False, False]
 
 

@@ -64,7 +64,7 @@ def trained(squares, tmp_path_factory):
     """A run of the package's method and generator, by the command line."""
     run = Run(tmp_path_factory.mktemp("plugin") / "run")
     _, said = diptych(*training(squares, run.folder, *CHOICE))
-    assert "colours of 3 channels are judged" in said
+    assert "colours of 3 channels are scored" in said
     return run
 
 

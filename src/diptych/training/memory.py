@@ -17,7 +17,7 @@ MARGIN = 1.2
 """Ratio of measured to predicted memory of an update: gaps between tensors and torch's kernels take some too."""
 FORK = "--fork NEW_RUN"
 AMPLE_BYTES = 2**20
-"""Bytes per pixel of a batch that suffice for any update. If so many are free, no prediction is made (it takes 1 s)."""
+"""Bytes per pixel of a batch that suffice for any update. If more are free, no prediction is made (it takes 1 s)."""
 
 
 def refuse_too_large(plan: Plan, *, free: int | None) -> None:

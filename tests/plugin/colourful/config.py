@@ -47,4 +47,4 @@ class CriticConfig:
         return self
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
-        return [f"colours of {channels[1]} channels are judged"]
+        return [f"colours of {channels[1]} channels are scored"]
