@@ -30,9 +30,10 @@ from diptych.inference.folder import translate_files
 from diptych.inference.forward import TorchForward, inference_forwards
 from diptych.inference.outputs import plan_outputs
 from diptych.inference.translator import Translator, pad_to_stride
-from diptych.model import ModelCard, load_model, save_model
+from diptych.model import load_model, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair
+from helpers.models import save_random_model
 from helpers.pictures import CONTENTS, saved
 from helpers.system import unprivileged
 
@@ -44,35 +45,20 @@ RNG = np.random.default_rng(0)
 SIZES = [(1, 1), (2, 1), (3, 5), (7, 8), (8, 8), (700, 3), (3, 700), (33, 31), (64, 64), (127, 65)]
 
 
-def make_model(path, *, generator=RESNET, channels=(3, 3)):
-    """A model of random weights, the same each time."""
-    torch.manual_seed(0)
-    networks = {"a2b": build_generator(generator, *channels), "b2a": build_generator(generator, *reversed(channels))}
-    card = ModelCard(
-        method="cyclegan",
-        generator=generator,
-        encodings=Pair(*map(Encoding, channels)),
-        names=Pair("photos", "paintings"),
-        data=DataConfig(load_size=32, crop_size=32),
-        pictures=0,
-        ema=False,
-    )
-    save_model(path, networks, card)
-    return path
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+    return save_random_model(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
 @pytest.fixture(scope="module", params=[RESNET, UNET], ids=["resnet", "unet"])
 def translator(request, tmp_path_factory):
-    return Translator.load(make_model(tmp_path_factory.mktemp("model") / "m.safetensors", generator=request.param))
+    return Translator.load(
+        save_random_model(tmp_path_factory.mktemp("model") / "m.safetensors", generator=request.param)
+    )
 
 
 def grey_to_colour(tmp_path, direction="a2b"):
-    return Translator.load(make_model(tmp_path / "m.safetensors", channels=(1, 3)), direction)
+    return Translator.load(save_random_model(tmp_path / "m.safetensors", channels=(1, 3)), direction)
 
 
 def noise(width, height, *rest, dtype=np.uint8):
@@ -80,12 +66,17 @@ def noise(width, height, *rest, dtype=np.uint8):
 
 
 def run(capsys, *arguments):
-    """The exit code of ``diptych translate`` with ``arguments``, and the lines that it printed."""
+    """The exit code of ``diptych translate`` with ``arguments``, and the lines that it printed, without its speed."""
     with pytest.raises(SystemExit) as stop:
         main(["translate", *map(str, arguments)])
     shown = capsys.readouterr()
     assert shown.out == ""
-    return stop.value.code, shown.err.splitlines()
+    return stop.value.code, [line for line in shown.err.splitlines() if " pictures per second; " not in line]
+
+
+def pictures_in(folder):
+    """The names of the files in ``folder``, without the manifest."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "manifest.jsonl")
 
 
 def fill(folder, *names):
@@ -346,9 +337,7 @@ def test_300_pictures_in_three_levels_keep_their_names_and_sizes(model, tmp_path
     code, lines = run(capsys, model, source, tmp_path / "out")
     assert code == 0
     assert lines[-1] == "300 translated, 0 failed"
-    made = {
-        path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*") if path.is_file()
-    }
+    made = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.png")}
     assert made.keys() == sizes.keys()
     for name, path in made.items():
         with Image.open(path) as image:
@@ -460,7 +449,7 @@ def test_unreadable_pictures_are_reported_and_the_others_translated(model, tmp_p
     assert len(told) == len(messages)
     assert all(line.startswith(message) for line, message in zip(told, messages, strict=True))
     assert "skip-unreadable" not in " ".join(lines)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+    assert pictures_in(tmp_path / "out") == ["a.png", "z.png"]
 
 
 def test_an_output_whose_name_is_too_long_is_reported_and_the_others_translated(model, tmp_path, capsys):
@@ -471,7 +460,7 @@ def test_an_output_whose_name_is_too_long_is_reported_and_the_others_translated(
     assert code == 1
     problem = "cannot be written (File name too long): shorten its name, or give another path"
     assert lines[-2:] == [f"{written} {problem}", "2 translated, 1 failed"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+    assert pictures_in(tmp_path / "out") == ["a.png", "z.png"]
 
 
 def test_a_folder_whose_path_is_too_long_fails_its_pictures_only(model, tmp_path, capsys):
@@ -482,11 +471,11 @@ def test_a_folder_whose_path_is_too_long_fails_its_pictures_only(model, tmp_path
     code, lines = run(capsys, model, tmp_path / "in", out)
     assert (code, lines[-1]) == (1, "2 translated, 1 failed")
     assert sum("(File name too long)" in line for line in lines) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["a.png", "z.png"]
+    assert pictures_in(out) == ["a.png", "z.png"]
 
 
 def test_16_bits_that_the_output_cannot_hold_are_scaled_and_said_so(tmp_path, capsys):
-    path = make_model(tmp_path / "m.safetensors", channels=(1, 3))
+    path = save_random_model(tmp_path / "m.safetensors", channels=(1, 3))
     saved(tmp_path / "x.png", Image.fromarray(noise(32, 32, dtype=np.uint16)))
     _, lines = run(capsys, path, tmp_path / "x.png", tmp_path / "y.png")
     assert lines[1] == f"{tmp_path}/y.png cannot hold colour of 16 bits: it is written with 8"
@@ -556,7 +545,7 @@ def test_pictures_are_known_by_content_and_those_without_a_suffix_become_png(mod
         Image.fromarray(noise(32, 32, 3)).save(tmp_path / "in" / name, "JPEG")
     code, lines = run(capsys, model, tmp_path / "in", tmp_path / "out")
     assert (code, lines[-1]) == (0, "3 translated, 0 failed")
-    formats = {path.name: Image.open(path).format for path in (tmp_path / "out").iterdir()}
+    formats = {name: Image.open(tmp_path / "out" / name).format for name in pictures_in(tmp_path / "out")}
     assert formats == {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.png": "PNG"}
     assert run(capsys, model, tmp_path / "in" / "c", tmp_path / "out")[0] == 0
     fill(tmp_path / "in", "c.png")
@@ -579,7 +568,7 @@ def test_measurements_are_refused_by_what_they_are_and_a_lost_georeference_is_sa
     ]
     assert any(line.startswith(f"{folder}/infrared.tif holds 4 bands of uint8: the last is called") for line in lines)
     assert any(line.startswith(f"{folder}/scan.tif holds int16, which diptych cannot use yet: ") for line in lines)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert pictures_in(tmp_path / "out") == names
 
 
 def test_other_impossible_outputs_are_refused(tmp_path):
@@ -617,7 +606,7 @@ def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys, model):
 
 
 def test_an_output_that_may_not_be_written_is_one_line_and_exit_code_2(public_folder, capsys):
-    model = make_model(public_folder / "m.safetensors")
+    model = save_random_model(public_folder / "m.safetensors")
     model.chmod(0o644)
     fill(public_folder, "in/x.png", "in/sub/y.png", "file.png")
     (public_folder / "locked").mkdir(mode=0o555)
@@ -650,7 +639,7 @@ main(sys.argv[1:])
     assert last.endswith(
         "cannot be written (File too large): raise the limit of file sizes (ulimit -f), or give another path"
     )
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert pictures_in(tmp_path / "out") == ["a.png"]
 
 
 # -- the same files in training

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     If anything fails, the temporary file is removed and ``path`` is unchanged. The temporary name does not contain the
     final name, which may already have the maximal length.
     """
-    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f".{_host()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # safetensors creates files that only their owner may read
@@ -24,6 +26,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     _flush(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files in ``folder`` of processes of this machine that were killed."""
+    mine = re.compile(rf"\.{re.escape(_host())}-([0-9]+)-[0-9]+\.tmp")
+    for file in folder.iterdir():
+        if (match := mine.fullmatch(file.name)) and not _is_running(int(match[1])):
+            file.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # of another user, or no number of a process
+    return True
+
+
+def _host() -> str:
+    """The name of this machine, short and without the characters that separate names."""
+    return re.sub(r"\W", "", socket.gethostname())[:32]
 
 
 def _umask() -> int:

@@ -110,7 +110,7 @@ def load_model(path: Path, *, discriminators: bool = False, trust_code: bool = F
         UntrustedCodeError: it names a class outside of diptych.
         WeightsError: missing, damaged, of another kind, of a later version, or of a package that is not installed.
     """
-    path = _model_file(path)
+    path = model_file(path)
     tensors, description = read_checksummed(path, KIND)
     try:
         if trust_code:
@@ -154,11 +154,11 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: missing, damaged, of another kind, or of a later version.
     """
-    card: dict[str, Any] = read_checksummed(_model_file(path), KIND)[1]["card"]
+    card: dict[str, Any] = read_checksummed(model_file(path), KIND)[1]["card"]
     return card
 
 
-def _model_file(path: Path) -> Path:
+def model_file(path: Path) -> Path:
     """The model file of a run folder, or ``path`` itself."""
     if path.is_dir():
         if not (path / "model.safetensors").is_file():

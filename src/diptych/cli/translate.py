@@ -2,6 +2,7 @@
 
 import glob
 import shlex
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,40 +55,69 @@ class Translate:
         "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "
         "fp32. Pictures of 16 bits always use fp32.",
     )
+    shard: str | None = option(
+        None,
+        "Translate only this part of the pictures, such as 1/8 for the first of 8. Start one process for each part, on "
+        "one machine or on several.",
+        "PART/PARTS",
+    )
+    overwrite: bool = option(
+        False, "Translate all pictures of a folder again, also those that an earlier run translated."
+    )
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
-        from rich.progress import Progress
-
+        from diptych.cli.progress import FolderProgress
         from diptych.data.files import find_files
         from diptych.data.formats import UNREAD_CURE
         from diptych.data.locations import is_collection
         from diptych.inference.folder import translate_files
+        from diptych.inference.manifest import Manifest
         from diptych.inference.outputs import plan_outputs
+        from diptych.inference.shard import WHOLE, Shard
         from diptych.inference.translator import Translator
         from diptych.model import load_model
 
         refuse_swapped(self.model, self.input, self.output)
-        console = stderr_console()
+        console, shard = stderr_console(), WHOLE if self.shard is None else Shard.parse(self.shard)
         model = load_model(self.model, trust_code=self.trust_code)
         direction = self.direction or model.default_direction
         translator = Translator.of(model, direction, device=self.device, precision=self.precision)
         pairs = plan_outputs(self.input, self.output)
-        if is_collection(self.input) and (unread := find_files(self.input).unread):
-            console.print(f"{unread}: {UNREAD_CURE}")
+        manifest: Manifest | None = None
+        if is_collection(self.input):
+            if unread := find_files(self.input).unread:
+                console.print(f"{unread}: {UNREAD_CURE}")
+            pairs = shard.part_of(pairs, self.output)
+            manifest = Manifest(self.output, self._settings(direction), shard=shard, overwrite=self.overwrite)
+        elif self.shard is not None or self.overwrite:
+            name = "--overwrite" if self.shard is None else "--shard"
+            raise OptionError(f"{self.input} is one picture, so {name} has no effect", cure="leave it out")
         console.print(f"{direction}: {translator.source} to {translator.target}")
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-            task = progress.add_task("", total=len(pairs))
+        with FolderProgress(console, len(pairs)) as progress, manifest or nullcontext():
             outcome = translate_files(
                 translator,
                 pairs,
                 size=self.size,
                 half=self.half,
+                manifest=manifest,
                 report=console.print,
-                advance=lambda: progress.advance(task),
+                advance=progress.show,
             )
-        console.print(f"{outcome.num_translated} translated, {len(outcome.failed)} failed")
+        if manifest:
+            console.print(outcome.describe_speed())
+        skipped = f", {outcome.num_skipped} already there" if outcome.num_skipped else ""
+        console.print(f"{outcome.num_translated} translated{skipped}, {len(outcome.failed)} failed")
         return EXIT_SOME_FAILED if outcome.failed else 0
+
+    def _settings(self, direction: Direction) -> dict[str, str]:
+        """What the translations depend on, for their manifest; empty options are not given."""
+        from diptych.inference.manifest import content_of
+        from diptych.model import model_file
+
+        model = content_of(model_file(self.model)).sha256
+        options = {"direction": direction, "size": self.size, "half": self.half or "", "precision": self.precision}
+        return {"model": model, **options}
 
 
 def refuse_swapped(model: Path, source: Path, target: Path) -> None:

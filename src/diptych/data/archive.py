@@ -95,3 +95,15 @@ def file_size(path: Path) -> int | None:
     if found := member_of(path):
         return found[1].file_size
     return path.stat().st_size if path.is_file() else None
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Size in bytes, and time of the last change in nanoseconds, of the file at ``path``; in a zip, that of the zip.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    if found := member_of(path):
+        return found[1].file_size, Path(found[0].file.filename or "").stat().st_mtime_ns
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

@@ -1,9 +1,11 @@
-"""Translate an image file, or a folder of them; names and sub-folders are kept."""
+"""Translate picture files; names and sub-folders are kept."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diptych.atomic import remove_leftovers
 from diptych.data.encoding import Encoding, eight_bits
 from diptych.data.files import Half
 from diptych.data.formats.pillow import storable, write_picture
@@ -11,6 +13,8 @@ from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError, disk_errors
+from diptych.inference.manifest import Manifest, content_of
+from diptych.inference.pipeline import Pipeline, Work
 from diptych.inference.translator import Translator
 from diptych.inference.unlike_training import WARNINGS, Size
 from diptych.memory import shortage
@@ -24,60 +28,123 @@ class Outcome:
     """The result of translating several files."""
 
     num_translated: int = 0
+    num_skipped: int = 0
+    """Pictures that an earlier run translated."""
     failed: list[str] = field(default_factory=list)
     """One message for each image that was not translated."""
+    seconds: float = 0.0
+    waiting_fraction: float = 0.0
+    """The fraction of the time (0..1) in which the network waited for files."""
+
+    @property
+    def num_finished(self) -> int:
+        return self.num_translated + self.num_skipped + len(self.failed)
+
+    @property
+    def per_second(self) -> float:
+        """Pictures translated per second."""
+        return self.num_translated / self.seconds if self.seconds else 0.0
+
+    def describe_speed(self) -> str:
+        """Speed and waiting in a line for a user."""
+        waiting = f"the network waited for files {self.waiting_fraction:.0%} of the time"
+        return f"{self.per_second:.3g} pictures per second; {waiting}"
 
 
 def translate_files(
     translator: Translator,
-    pairs: list[tuple[Path, Path]],
+    pairs: Sequence[tuple[Path, Path]],
     *,
     size: Size = "own",
     half: Half | None = None,
+    manifest: Manifest | None = None,
     report: Callable[[str], None] = lambda _: None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[Outcome], None] = lambda _: None,
 ) -> Outcome:
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
-    ``half`` translates only that half of each image. ``report`` gets a line for each failure and each note (such
+    ``half`` translates only that half of each image. ``manifest`` records each image, and skips those that it has
+    already. ``report`` gets a line for each failure and each note (such
     as ignored frames), and one for the first image that differs much from training in scale or in its range of values,
-    that looks like a pair, or that has a georeference. ``advance`` is called after each image.
+    that looks like a pair, or that has a georeference. ``advance`` gets the outcome so far after each image.
 
     Raises:
         UserError: the disk is full or read-only.
     """
+    for folder in {target.parent for _, target in pairs}:
+        if folder.is_dir():
+            remove_leftovers(folder)
     outcome, warned = Outcome(), set[Callable[..., str]]()
-    for source, target in pairs:
-        try:
-            with disk_errors(target.parent, name_error=PictureError):
-                target.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_too_large(translator, source)
-            picture = _half_of(read_picture(source), half)
-            for warning in WARNINGS:
-                if warning not in warned and (words := warning(translator, picture, source, size, half)):
+    started = time.perf_counter()
+    steps = FileSteps(translator, size, half, manifest)
+    with Pipeline(pairs, steps, is_on_cpu=translator.is_on_cpu) as pipeline:
+        for work in pipeline.finished():
+            for warning, words in work.warnings.items():
+                if warning not in warned:
                     warned.add(warning)
                     report(words)
-            sized = translator.at_training_size(picture) if size == "training" else picture
-            translation = storable(_range_to_eight_bits(translator(sized), translator.encoding_out, target), target)
-            for note in filter(None, (picture.note, translation.note)):
-                report(note)
-            with disk_errors(target, name_error=PictureError):
-                write_picture(target, translation)
-            outcome.num_translated += 1
-        except PictureError as error:
-            message = str(error) if str(source) in str(error) or str(target) in str(error) else f"{source}: {error}"
-            outcome.failed.append(message)
-            report(message)
-        advance()
+            for line in work.lines:
+                report(line)
+            if work.error:
+                names = (str(work.source), str(work.target))
+                work.error = work.error if any(n in work.error for n in names) else f"{work.source}: {work.error}"
+                outcome.failed.append(work.error)
+                report(work.error)
+            outcome.num_skipped += work.is_skipped
+            outcome.num_translated += not (work.error or work.is_skipped)
+            if manifest and not work.is_skipped:
+                manifest.record(work)
+            outcome.seconds, outcome.waiting_fraction = time.perf_counter() - started, pipeline.waiting_fraction
+            advance(outcome)
     return outcome
 
 
-def _refuse_too_large(translator: Translator, source: Path) -> None:
-    """Raises ``PictureError`` if there is no memory to decode ``source``, before that is tried."""
-    header = read_header(source)
-    if lack := shortage(DECODING_BYTES * header.width * header.height, translator.free_memory()):
-        problem = f"{source} has {header.width}×{header.height} pixels, which need {lack}"
-        raise PictureError(problem, cure="give a smaller picture")
+@dataclass(frozen=True)
+class FileSteps:
+    """The steps of a pipeline for picture files."""
+
+    translator: Translator
+    size: Size
+    half: Half | None
+    manifest: Manifest | None
+
+    def examine(self, work: Work) -> None:
+        with disk_errors(work.target.parent, name_error=PictureError):
+            work.target.parent.mkdir(parents=True, exist_ok=True)
+        if self.manifest and self.manifest.has(work):
+            work.is_skipped = True
+            return
+        header = read_header(work.source)
+        work.num_pixels = header.width * header.height
+        if lack := shortage(DECODING_BYTES * work.num_pixels, self.translator.free_memory()):
+            problem = f"{work.source} has {header.width}×{header.height} pixels, which need {lack}"
+            raise PictureError(problem, cure="give a smaller picture")
+
+    def read(self, work: Work) -> None:
+        if self.manifest:
+            work.content = content_of(work.source)
+        picture = _half_of(read_picture(work.source), self.half)
+        for warning in WARNINGS:
+            if words := warning(self.translator, picture, work.source, self.size, self.half):
+                work.warnings[warning] = words
+        if picture.note:
+            work.lines.append(picture.note)
+        work.image = self.translator.at_training_size(picture) if self.size == "training" else picture
+        work.num_pixels = work.image.values.shape[0] * work.image.values.shape[1]
+
+    def translate(self, batch: Sequence[Work]) -> None:
+        images = [work.image for work in batch if work.image is not None]
+        for work, image in zip(batch, self.translator.translate_batch(images), strict=True):
+            work.image = image
+
+    def write(self, work: Work) -> None:
+        assert work.image is not None
+        image = _range_to_eight_bits(work.image, self.translator.encoding_out, work.target)
+        translation = storable(image, work.target)
+        if translation.note:
+            work.lines.append(translation.note)
+        with disk_errors(work.target, name_error=PictureError):
+            write_picture(work.target, translation)
 
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:

@@ -61,6 +61,11 @@ class Translator:
         self.encoding_in, self.encoding_out = card.encodings.along(direction)
         self.source, self.target = card.names.along(direction)
 
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether the network computes on the CPU."""
+        return not isinstance(self.forward, TorchForward) or self.forward.is_on_cpu
+
     @classmethod
     def load(
         cls,
