@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def translate_files(
         UserError: the disk is full or read-only.
     """
     for folder in {target.parent for _, target in pairs}:
-        if folder.is_dir():
+        with suppress(OSError):  # not there yet, or writing says what is wrong
             remove_leftovers(folder)
     outcome, warned = Outcome(), set[Callable[..., str]]()
     started = time.perf_counter()
