@@ -212,7 +212,7 @@ def test_the_defaults_on_cuda_are_those_that_are_not_measured_to_be_slower(on_cu
             {"device": "cpu", "precision": "tf32"},
             "tf32 needs an NVIDIA GPU of the year 2020 or newer (Ampere): give bf16 or fp32",
         ),
-        ({"device": "cpu", "precision": "fp16"}, "fp16 does not train on cpu: give bf16 or fp32"),
+        ({"device": "cpu", "precision": "fp16"}, "fp16 needs CUDA, and the device is cpu: give bf16 or fp32"),
     ],
 )
 def test_options_without_effect_are_refused_with_a_cure(options, message, on_cuda):

@@ -265,7 +265,7 @@ def test_a_picture_that_becomes_unreadable_during_training_loses_nothing(tmp_pat
         ({"generator": ResnetConfig(width=0)}, "generator.width is 0: give more than 0"),
         ({"optimiser": OptimiserConfig(ema=1.0)}, "ema is 1.0: give at least 0 and less than 1"),
         ({"length": LengthConfig(time="soon")}, "time is 'soon': give a time such as 40m"),
-        ({"engine": EngineConfig(precision="fp16", device="cpu")}, "fp16 does not train on cpu"),
+        ({"engine": EngineConfig(precision="fp16", device="cpu")}, "fp16 needs CUDA, and the device is cpu"),
         (
             {"method": CycleganConfig(lambda_identity=0.5), "data": DataConfig(channels_a=1)},
             "lambda-identity is 0.5, but A",

@@ -78,12 +78,12 @@ def resolve_precision(precision: Precision, device: DeviceName) -> Precision:
     """The precision that ``precision`` means on ``device``: auto is bf16 where the hardware has it, else fp32.
 
     Raises:
-        OptionError: fp16 on another device than CUDA, or tf32 where there is none.
+        OptionError: fp16 on another device than CUDA, or tf32 on hardware without it.
     """
     if precision == "auto":
         return "bf16" if _has_bf16(device) else "fp32"
     if precision == "fp16" and device != "cuda":
-        raise OptionError(f"fp16 does not train on {device}", cure="give bf16 or fp32")
+        raise OptionError(f"fp16 needs CUDA, and the device is {device}", cure="give bf16 or fp32")
     if precision == "tf32" and not (device == "cuda" and torch.cuda.is_tf32_supported()):
         raise OptionError("tf32 needs an NVIDIA GPU of the year 2020 or newer (Ampere)", cure="give bf16 or fp32")
     return precision

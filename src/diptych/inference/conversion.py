@@ -1,4 +1,4 @@
-"""The images that a translator takes and gives, and what it makes of them inside."""
+"""Converts between the types of image that a translator takes and ``DecodedImage``, which it works on."""
 
 from typing import TypeVar
 

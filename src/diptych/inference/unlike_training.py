@@ -1,4 +1,5 @@
-"""What to warn about once per folder: pictures unlike those of training. Each warning is empty if there is none."""
+"""Warnings about pictures unlike those of training, each given once per folder. A function returns an empty text if
+there is nothing to warn about."""
 
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ def scale_warning(translator: Translator, picture: DecodedImage, source: Path, s
     trained = translator.card.data.load_size
     return (
         f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
-        "try --size training if it looks wrong"
+        "try --size training if the translation looks wrong"
     )
 
 

@@ -13,8 +13,8 @@ from diptych.networks.exporting import is_exporting
 class ReflectionPad2d(nn.ReflectionPad2d):
     """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
 
-    Without autocast, which would convert bf16 to float32 and back on a CPU. Torch's gradient on CUDA sums in any order,
-    so there is another way where deterministic kernels are asked for.
+    Without autocast, which would convert bf16 to float32 and back on a CPU. On CUDA, the order in which torch sums the
+    gradient is undefined; with deterministic kernels, ``reflected`` takes its place.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,8 +39,8 @@ class World:
     """The ranks of a run. This class is for a single rank and does not use torch.distributed.
 
     The main rank makes decisions, reads checkpoints, writes and prints; every rank trains on its part of each batch.
-    All methods except ``set_device``, ``convert_batch_norm`` and ``guard`` are collectives: every rank must call them
-    in the same order, or the job deadlocks.
+    All methods except ``convert_batch_norm`` and ``guard`` are collectives: every rank must call them in the same
+    order, or the job deadlocks.
     """
 
     rank, size = 0, 1
@@ -102,8 +102,8 @@ class ProcessGroup(World):
     def __init__(self) -> None:
         distributed.init_process_group("gloo", timeout=TIMEOUT)
         atexit.register(_shut_down)
-        self.gradients: distributed.ProcessGroup | None = None
-        """The group of NCCL; None for the default one."""
+        self.gradient_group: distributed.ProcessGroup | None = None
+        """The group that averages gradients: NCCL on CUDA, else None, which means gloo."""
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.store = distributed.distributed_c10d._get_default_store()
 
@@ -114,17 +114,17 @@ class ProcessGroup(World):
             raise OptionError(problem, cure="start one process, or give --device cpu")
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-            self.gradients = self.gradients or distributed.new_group(backend="nccl", timeout=NCCL_TIMEOUT)
+            self.gradient_group = self.gradient_group or distributed.new_group(backend="nccl", timeout=NCCL_TIMEOUT)
 
     def convert_batch_norm(self, module: nn.Module) -> None:
         if next(module.parameters()).device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(module, self.gradients)  # type: ignore[no-untyped-call]
+            nn.SyncBatchNorm.convert_sync_batchnorm(module, self.gradient_group)  # type: ignore[no-untyped-call]
 
     def all_reduce_hook(self, module: nn.Module) -> Callable[[], None]:
         # No device_ids: with them, DDP's forward pass requires a tensor.
         return DistributedDataParallel(
             _EmptyForward(module),
-            process_group=self.gradients,
+            process_group=self.gradient_group,
             bucket_cap_mb=BUCKET_MIB,
             gradient_as_bucket_view=True,
         )

@@ -41,7 +41,7 @@ class State:
         options, fused = config.optimiser, config.engine.fused or None
         averaged = self.method.averaged if options.ema else ()
         self.ema = {name: Ema(self.modules[name], options.ema) for name in averaged}
-        for module in self.modules.values():  # after they were copied: a group of processes cannot be
+        for module in self.modules.values():  # after the EMA copies: a process group cannot be copied
             world.convert_batch_norm(module)
         self.optimisers: dict[str, Optimizer] = {
             name: Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2), fused=fused)
