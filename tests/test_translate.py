@@ -29,7 +29,8 @@ from diptych.errors import OptionError, PictureError, UserError
 from diptych.inference.folder import translate_files
 from diptych.inference.forward import TorchForward, inference_forwards
 from diptych.inference.outputs import plan_outputs
-from diptych.inference.translator import Translator, pad_to_stride
+from diptych.inference.padding import pad_to_stride
+from diptych.inference.translator import Translator
 from diptych.model import load_model, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair

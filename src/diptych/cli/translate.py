@@ -10,7 +10,7 @@ from typing import Literal
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, Precision
-from diptych.config.constraints import REQUIRED, argument, option
+from diptych.config.constraints import REQUIRED, NotNegative, argument, option
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
@@ -64,6 +64,17 @@ class Translate:
     overwrite: bool = option(
         False, "Translate all pictures of a folder again, also those that an earlier run translated."
     )
+    tile: str = option(
+        "auto",
+        "Translate by tiles of this many pixels, with the statistics of the whole picture. auto uses tiles for "
+        "pictures that do not fit in memory; 0 never does.",
+        "auto|SIZE|0",
+    )
+    scratch_gib: NotNegative[float] = option(
+        16.0,
+        "Disk space for activations of tiles, in GiB, in the folder for temporary files. Where all tiles need more, "
+        "statistics are those of a sample of tiles.",
+    )
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
@@ -82,7 +93,14 @@ class Translate:
         console, shard = stderr_console(), WHOLE if self.shard is None else Shard.parse(self.shard)
         model = load_model(self.model, trust_code=self.trust_code)
         direction = self.direction or model.default_direction
-        translator = Translator.of(model, direction, device=self.device, precision=self.precision)
+        translator = Translator.of(
+            model,
+            direction,
+            device=self.device,
+            precision=self.precision,
+            tile=parsed_tile(self.tile),
+            scratch_gib=self.scratch_gib,
+        )
         pairs = plan_outputs(self.input, self.output)
         manifest: Manifest | None = None
         if is_collection(self.input):
@@ -117,7 +135,21 @@ class Translate:
 
         model = content_of(model_file(self.model)).sha256
         options = {"direction": direction, "size": self.size, "half": self.half or "", "precision": self.precision}
+        options["tile"] = self.tile
         return {"model": model, **options}
+
+
+def parsed_tile(text: str) -> int | Literal["auto"]:
+    """The value of ``--tile``.
+
+    Raises:
+        OptionError: neither auto nor a number.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdigit():
+        raise OptionError(f"tile is {text!r}", cure="give auto, 0, or a side in pixels")
+    return int(text)
 
 
 def refuse_swapped(model: Path, source: Path, target: Path) -> None:

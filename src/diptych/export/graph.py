@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from diptych.config_json import to_json
 from diptych.data.encoding import Encoding, from_levels, to_levels
 from diptych.errors import WeightsError, first_line
-from diptych.inference.translator import smallest_multiple
+from diptych.inference.padding import smallest_multiple
 
 
 @dataclass(frozen=True)

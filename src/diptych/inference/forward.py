@@ -1,7 +1,7 @@
 """Networks as functions for inference."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,17 +34,33 @@ class TorchForward:
         first = next(self.network.parameters(), torch.empty(0))
         return (self.device.torch_device if self.device else first.device).type == "cpu"
 
-    @torch.no_grad()
+    @property
+    def bytes_per_value(self) -> int:
+        """Bytes of each number that a convolution computes."""
+        is_half = self.device is not None and self.device.dtype is not None and not self.full_precision
+        return 2 if is_half else 4
+
     def __call__(self, batch: Tensor) -> Tensor:
+        with self.computing():
+            return self.network(self.placed(batch)).float()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Context manager: computes in the network's precision, without gradient."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            if self.device is None:
+                stack.enter_context(exact_float32())
+            else:
+                stack.enter_context(self.device.kernels(full_precision=self.full_precision))
+                stack.enter_context(nullcontext() if self.full_precision else self.device.autocast())
+            yield
+
+    def placed(self, tensor: Tensor) -> Tensor:
+        """``tensor`` on the network's device and in its memory format."""
         if self.device is None:
-            with exact_float32():
-                return self.network(batch).float()  # type: ignore[no-any-return]
-        batch = batch.to(self.device.torch_device, memory_format=self.device.memory_format)
-        with (
-            self.device.kernels(full_precision=self.full_precision),
-            nullcontext() if self.full_precision else self.device.autocast(),
-        ):
-            return self.network(batch).float()  # type: ignore[no-any-return]
+            return tensor
+        return tensor.to(self.device.torch_device, memory_format=self.device.memory_format)
 
 
 @contextmanager

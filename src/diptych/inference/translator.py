@@ -2,30 +2,33 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
-from diptych.data.encoding import Array, from_network, to_network
+from diptych.data.encoding import Array, Encoding, from_network, to_network
 from diptych.data.image import DecodedImage, with_channels
 from diptych.data.transforms import fit_whole, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
 from diptych.inference.forward import Forward, TorchForward, memory_errors
-from diptych.memory import available_memory, predicted_peak, shortage
+from diptych.inference.padding import pad_to_stride
+from diptych.inference.tiled_translation import SCRATCH_GIB, Tile, can_be_tiled, check_tile, translate_by_tiles
+from diptych.memory import MEMORY_MARGIN, available_memory, predicted_peak, shortage
 from diptych.model import Model, ModelCard, load_model
 
-MIN_SIDE = 8
-MEMORY_MARGIN = 1.5
-"""The predicted memory is that of tensors. Kernels need more: up to 1.43 times as much, in a U-Net as AVX2."""
 IMAGE_BYTES = 24
 """Bytes per pixel for the image itself, before and after the network."""
 AMPLE_BYTES = 2**14
 """Bytes per pixel that suffice for any network. Predicting takes a second, so it is left out then."""
+
+
+class LackOfMemoryError(PictureError):
+    """Images that do not fit in memory."""
 
 
 class Translator:
@@ -49,14 +52,19 @@ class Translator:
         *,
         full_precision: Forward | None = None,
         free_memory: Callable[[], int | None] = available_memory,
+        tile: Tile = "auto",
+        scratch_gib: float = SCRATCH_GIB,
     ) -> None:
         """``forward`` translates 8-bit images, ``full_precision`` deeper ones (by default ``forward``).
+
+        ``tile`` is the side of the tiles that an image is translated by: see ``TiledTranslation``. ``auto`` uses tiles
+        only for images that do not fit in memory; 0 never does. ``scratch_gib`` limits their scratch file.
 
         ``free_memory`` returns how many bytes there are for a translation on the CPU. If it returns None, nothing is
         checked.
         """
         self.forward, self.full_precision, self.free_memory = forward, full_precision or forward, free_memory
-        self.card, self.direction = card, direction
+        self.card, self.direction, self.tile, self.scratch_gib = card, direction, tile, scratch_gib
         self.channels_in, self.channels_out = card.channels.along(direction)
         self.encoding_in, self.encoding_out = card.encodings.along(direction)
         self.source, self.target = card.names.along(direction)
@@ -74,6 +82,8 @@ class Translator:
         *,
         device: DeviceName = "cpu",
         precision: Precision = "fp32",
+        tile: Tile = "auto",
+        scratch_gib: float = SCRATCH_GIB,
         trust_code: bool = False,
     ) -> "Translator":
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
@@ -86,11 +96,19 @@ class Translator:
             WeightsError: the file is missing, damaged, no model, or of a later version.
             OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
-        return cls.of(load_model(Path(path), trust_code=trust_code), direction, device=device, precision=precision)
+        model = load_model(Path(path), trust_code=trust_code)
+        return cls.of(model, direction, device=device, precision=precision, tile=tile, scratch_gib=scratch_gib)
 
     @classmethod
     def of(
-        cls, model: Model, direction: Direction, *, device: DeviceName = "cpu", precision: Precision = "fp32"
+        cls,
+        model: Model,
+        direction: Direction,
+        *,
+        device: DeviceName = "cpu",
+        precision: Precision = "fp32",
+        tile: Tile = "auto",
+        scratch_gib: float = SCRATCH_GIB,
     ) -> "Translator":
         """The translator for ``direction`` of a loaded model. Moves the network to the device.
 
@@ -107,9 +125,11 @@ class Translator:
             )
         target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
         network = model.networks[direction].eval()
+        check_tile(tile, network)
         target.to(network)
         exact = TorchForward(network, target, full_precision=True)
-        return cls(TorchForward(network, target), model.card, direction, full_precision=exact)
+        forward = TorchForward(network, target)
+        return cls(forward, model.card, direction, full_precision=exact, tile=tile, scratch_gib=scratch_gib)
 
     def __call__(self, image: AnyImage) -> AnyImage:
         """``image`` translated.
@@ -129,10 +149,10 @@ class Translator:
         alike: dict[object, list[int]] = defaultdict(list)
         for index, image in enumerate(decoded):
             alike[image.values.shape[:2], image.encoding.dtype].append(index)
-        outputs: dict[int, Array] = {}
+        outputs: dict[int, DecodedImage] = {}
         for indices in alike.values():
             outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
-        return [like_image(image, DecodedImage(outputs[i], decoded[i].alpha)) for i, image in enumerate(images)]
+        return [like_image(image, outputs[i]._replace(alpha=decoded[i].alpha)) for i, image in enumerate(images)]
 
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
@@ -148,23 +168,48 @@ class Translator:
         peak = predicted_peak(lambda: self.at_any_size(forward, torch.zeros(number, self.channels_in, height, width)))
         return "" if peak is None else shortage(MEMORY_MARGIN * peak + IMAGE_BYTES * num_pixels, free)
 
-    def _translate_alike(self, images: list[DecodedImage]) -> list[Array]:
+    def _translate_alike(self, images: list[DecodedImage]) -> list[DecodedImage]:
         """The translations of images of one size and depth."""
         height, width = images[0].values.shape[:2]
-        encoding = self.encoding_out if self.encoding_out.has_range else images[0].encoding
-        is_deep, several = encoding.is_deep or images[0].encoding.is_deep, len(images) > 1
+        encodings, forwards = zip(*(self.output_of(image.encoding) for image in images), strict=True)
+        forward, several = forwards[0], len(images) > 1
         what = f"{len(images)} images of {width}×{height} pixels" if several else f"{width}×{height} pixels"
         cure = "give fewer at a time" if several else "give a smaller image, or its training size (--size training)"
-        if lack := self.lacks_memory(width, height, number=len(images), is_deep=is_deep):
-            raise PictureError(f"{what} need {lack}", cure=cure)
-        forward = self.full_precision if is_deep else self.forward  # bf16 has only 8 significant bits
-        with memory_errors(lambda _: PictureError(f"{what} need more memory than there is", cure=cure)):
-            inputs = [self.encoding_in.normalised(with_channels(image.values, self.channels_in)) for image in images]
-            batch = to_network(stack(inputs))
-            outputs = from_network(self.at_any_size(forward, batch), encoding.dtype, limits=encoding.limits)
-        if self.channels_in != self.channels_out:
-            return list(outputs)
-        return [with_channels(output, image.encoding.channels) for output, image in zip(outputs, images, strict=True)]
+        if self.tile not in ("auto", 0):
+            return [translate_by_tiles(self, image) for image in images]
+        lack = self.lacks_memory(width, height, number=len(images), is_deep=forward is self.full_precision)
+        try:
+            if lack:
+                raise LackOfMemoryError(f"{what} need {lack}", cure=cure)
+            with memory_errors(lambda _: LackOfMemoryError(f"{what} need more memory than there is", cure=cure)):
+                batch = self.network_input([image.values for image in images])
+                outputs = self.output_values(self.at_any_size(forward, batch), encodings)
+        except LackOfMemoryError:
+            if self.tile == "auto" and several:
+                return [output for image in images for output in self._translate_alike([image])]
+            if self.tile == "auto" and can_be_tiled(forward):
+                return [translate_by_tiles(self, image) for image in images]
+            raise
+        return [DecodedImage(output) for output in outputs]
+
+    def output_of(self, encoding: Encoding) -> tuple[Encoding, Forward]:
+        """The encoding of the translation of an image with ``encoding``, and the network in the precision for it."""
+        like = self.encoding_out if self.encoding_out.has_range else encoding
+        channels = encoding.channels if self.channels_in == self.channels_out else self.channels_out
+        is_deep = like.is_deep or encoding.is_deep  # bf16 has only 8 significant bits
+        return replace(like, channels=channels), self.full_precision if is_deep else self.forward
+
+    def network_input(self, values: Sequence[Array]) -> Tensor:
+        """Images ``(H, W, C)`` of one size as ``(B, C, H, W)`` in [-1, 1]."""
+        return to_network(
+            stack([self.encoding_in.normalised(with_channels(each, self.channels_in)) for each in values])
+        )
+
+    def output_values(self, batch: Tensor, encodings: Sequence[Encoding]) -> list[Array]:
+        """The network's outputs ``(B, C, H, W)`` in [-1, 1] as images ``(H, W, C)``. ``encodings`` differ only in
+        channels."""
+        outputs = from_network(batch, encodings[0].dtype, limits=encodings[0].limits)
+        return [with_channels(output, each.channels) for output, each in zip(outputs, encodings, strict=True)]
 
     def at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
         """``forward(batch)`` for ``(B, C, H, W)`` of any height and width: padded before, cropped after."""
@@ -189,23 +234,3 @@ class Translator:
         height, width = picture.values.shape[:2]
         side: int = width if data.resize == "width" else min(height, width)
         return side / data.load_size
-
-
-def smallest_multiple(stride: int) -> int:
-    """The smallest k for which a side of k · ``stride`` pixels is large enough for networks: at least 8."""
-    return -(-MIN_SIDE // stride)
-
-
-def pad_to_stride(batch: Tensor, stride: int) -> Tensor:
-    """``(B, C, H, W)`` padded on all sides, to multiples of ``stride`` and at least 8.
-
-    By reflection; or by repeating the edge, if the image is smaller than the padding.
-    """
-    sides = []
-    for side in (batch.shape[3], batch.shape[2]):
-        extra = stride * max(smallest_multiple(stride), -(-side // stride)) - side
-        sides += [extra // 2, extra - extra // 2]
-    if not any(sides):
-        return batch
-    reaches = max(sides[:2]) < batch.shape[3] and max(sides[2:]) < batch.shape[2]
-    return F.pad(batch, sides, mode="reflect" if reaches else "replicate")

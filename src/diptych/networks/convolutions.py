@@ -44,6 +44,7 @@ class ResizeConv2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, mode: Upsampling, bias: bool) -> None:
         super().__init__()
+        self.mode = mode
         self.resize = nn.Upsample(scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
         self.pad = ReflectionPad2d(1)
         self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=bias)
