@@ -125,7 +125,7 @@ def test_a_network_whose_need_cannot_be_predicted_is_run():
     assert translator(ReadsValues(), free=100_000)(np.zeros((99, 99, 3), np.uint8)).shape == (99, 99, 3)
 
 
-def translator(network, *, free):
+def translator(network, *, free, tile=0):
     card = ModelCard(
         method="cyclegan",
         generator=ResnetConfig(width=64, num_blocks=1),
@@ -135,7 +135,7 @@ def translator(network, *, free):
         pictures=0,
         ema=False,
     )
-    return Translator(TorchForward(network), card, "a2b", free_memory=lambda: free)
+    return Translator(TorchForward(network), card, "a2b", free_memory=lambda: free, tile=tile)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +177,14 @@ def test_a_batch_that_is_too_large_is_refused_and_a_smaller_one_is_not(usual):
     assert len(translator(usual, free=2 * needed).translate_batch([image])) == 1
     with pytest.raises(PictureError, match=r"^3 images of 256×256 pixels need about 0.3 GiB .*: give fewer at a time"):
         translator(usual, free=2 * needed).translate_batch([image] * 3)
+
+
+def test_a_batch_that_is_too_large_is_translated_one_by_one_before_tiles_are_used(usual, monkeypatch):
+    monkeypatch.setattr("diptych.inference.translator.translate_by_tiles", None)
+    images, needed = list(np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), np.uint8)), 1000 * 256 * 256
+    found = translator(usual, free=2 * needed, tile="auto").translate_batch(images)
+    expected = [translator(usual, free=None)(image) for image in images]
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_enough_memory_is_not_measured(usual, monkeypatch):
