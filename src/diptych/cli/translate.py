@@ -135,8 +135,7 @@ class Translate:
 
         model = content_of(model_file(self.model)).sha256
         options = {"direction": direction, "size": self.size, "half": self.half or "", "precision": self.precision}
-        options["tile"] = self.tile
-        return {"model": model, **options}
+        return {"model": model, **options, "tile": self.tile}
 
 
 def parsed_tile(text: str) -> int | Literal["auto"]:
