@@ -146,14 +146,14 @@ world = ProcessGroup()
 for _ in range(2):
     world.set_device(torch.device("cuda"))
 hook, module = world.all_reduce_hook(nn.Linear(2, 1)), OnCuda(nn.BatchNorm2d(2))
-assert hook.process_group is world.gradients is not distributed.group.WORLD
+assert hook.process_group is world.gradient_group is not distributed.group.WORLD
 assert hook.device_ids is None
 world.convert_batch_norm(module)
 assert type(module[0]) is nn.SyncBatchNorm
-assert module[0].process_group is world.gradients
+assert module[0].process_group is world.gradient_group
 
 config = state_of({{}}, method=Pix2pixConfig(), generator=UnetConfig(width=2, num_levels=5, norm="batch"), ema=0.9).config
-world.convert_batch_norm = lambda module: nn.SyncBatchNorm.convert_sync_batchnorm(module, world.gradients)
+world.convert_batch_norm = lambda module: nn.SyncBatchNorm.convert_sync_batchnorm(module, world.gradient_group)
 world.all_reduce_hook = lambda module: None  # refuses such layers on the CPU
 state = State(config, world)
 kinds = [{{type(layer) for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}}
