@@ -38,8 +38,8 @@ class Export:
     )
     bits: Literal[8, 16] | None = option(
         None,
-        "Bits of the pictures' values, by default 8. Refused if the input's domain had a range in training, which sets "
-        "them. No effect with --raw.",
+        "Bits of the pictures' values, by default 8. Refused if the input's domain had a range in training: the range "
+        "decides. No effect with --raw.",
     )
     half: bool = option(
         False,

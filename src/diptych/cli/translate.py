@@ -129,7 +129,7 @@ class Translate:
         return EXIT_SOME_FAILED if outcome.failed else 0
 
     def _settings(self, direction: Direction) -> dict[str, str]:
-        """What the translations depend on, for their manifest; empty options are not given."""
+        """What the translations depend on, for their manifest. An empty text means that the option is not given."""
         from diptych.inference.manifest import content_of
         from diptych.model import model_file
 

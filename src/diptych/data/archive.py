@@ -60,7 +60,7 @@ def open_archive(path: Path) -> Archive:
 
 @lru_cache(maxsize=8)
 def _open(path: Path, changed: int, size: int) -> Archive:
-    del changed, size  # part of the cache key: if another file takes the name, it is opened
+    del changed, size  # part of the cache key: a file that replaced another is opened
     return Archive(path)
 
 

@@ -37,7 +37,7 @@ def name_of(source: Path) -> str:
 def locate(source: Path) -> tuple[Path, list[Path]]:
     """A folder, and the files that ``source`` names, relative to it, without hidden ones.
 
-    For a list or a zip, it is the deepest folder that holds all the files; in a zip, a path such as ``a.zip/sub``.
+    For a list or a zip, the folder is the deepest that holds all the files; in a zip, a path such as ``a.zip/sub``.
 
     Raises:
         PictureError: ``source`` is missing or cannot be read, or a line of a list is not the path of a picture.

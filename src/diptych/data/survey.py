@@ -44,7 +44,7 @@ def header_of(domain: Domain, file: Path) -> Header:
 
 
 def common_size(domains: Pair[Domain], index: int) -> tuple[int, int]:
-    """The size from which ``fit`` computes that of both pictures of pair ``index``: width and height of the one in B.
+    """Width and height of the picture in B of pair ``index``. ``fit`` computes the size of both pictures from it.
 
     Raises:
         PictureError: one cannot be read, or their aspect ratios differ.

@@ -31,7 +31,7 @@ CPU_PIXELS, DEVICE_PIXELS = 2**20, 2**22
 CPU_BATCH_PIXELS, DEVICE_BATCH_PIXELS = 2**17, 2**21
 """The most pixels in a batch. Larger batches are not faster: on a CPU, they leave its caches."""
 MIN_IO, MAX_IO = 4, 16
-"""Threads that read and write: more than one core needs, since network drives answer late."""
+"""Limits of the number of threads that read and write. Even one core has 4, since network drives respond slowly."""
 
 Stage = Literal["examining", "examined", "reading", "read", "translating", "writing", "finished"]
 
@@ -49,7 +49,7 @@ class Work:
     lines: list[str] = field(default_factory=list)
     """Notes for the user."""
     warnings: dict[Callable[..., str], str] = field(default_factory=dict)
-    """What to warn of, unless an earlier picture did."""
+    """Warnings by the function that gave them. Each is shown for the first picture only."""
     content: tuple[int, int, str] | None = None
     """Size, time of the last change and SHA-256 of ``source``, if a manifest records them."""
     is_skipped: bool = False

@@ -28,7 +28,7 @@ FOREIGN = {
     b"ftypmif1": "a HEIC picture", b"8BPS": "a Photoshop file", b"\x93NUMPY": "a NumPy array",
     b"jP  ": "a JPEG 2000 picture", b"JXL ": "a JPEG XL picture", b"%PDF": "a PDF file",
 }  # fmt: skip
-"""Bytes near the beginning of files in formats that are not read. They often have the suffix of another one."""
+"""Bytes near the beginning of files in formats that are not read, whatever the suffix."""
 
 
 def head_of(path: Path) -> bytes:
