@@ -48,7 +48,7 @@ class Manifest:
     def __init__(
         self, folder: Path, settings: Mapping[str, str], *, shard: Shard = WHOLE, overwrite: bool = False
     ) -> None:
-        """If ``overwrite``, this shard's manifest starts empty; without shards, the manifests of shards are removed too.
+        """If ``overwrite``, this shard's manifest starts empty; without shards, all manifests are removed.
 
         Raises:
             OptionError: the folder holds translations with other settings.
