@@ -224,7 +224,7 @@ def test_the_papers_networks_reach_84_and_60_pixels():
 def test_shares_of_the_cores_cover_every_norm_once(config):
     program = WindowProgram(build_generator(config, 3, 3), 3, 160, 224)
     for norm in program.norms:
-        shares = [program.share(core, norm) for core in tile_cores(160, 224, 96)]
+        shares = [program.core_at(core, norm) for core in tile_cores(160, 224, 96)]
         covered = np.zeros((shares[0].rows.size, shares[0].columns.size), int)
         for share in shares:
             covered[share.slices] += 1

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 GIB = 2**30
 MEMORY_MARGIN = 1.5
-"""``predicted_peak`` counts tensors. Kernels need more: up to 1.43 times as much, in a U-Net as AVX2."""
+"""``predicted_peak`` counts tensors. Kernels need more: up to 1.43 times as much was measured (U-Net, AVX2 kernels)."""
 LIMITS = (
     ("memory.max", "memory.current", ("inactive_file", "active_file")),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),

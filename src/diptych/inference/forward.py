@@ -42,7 +42,7 @@ class TorchForward:
 
     def __call__(self, batch: Tensor) -> Tensor:
         with self.computing():
-            return self.network(self.placed(batch)).float()  # type: ignore[no-any-return]
+            return self.network(self.to_device(batch)).float()  # type: ignore[no-any-return]
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -56,7 +56,7 @@ class TorchForward:
                 stack.enter_context(nullcontext() if self.full_precision else self.device.autocast())
             yield
 
-    def placed(self, tensor: Tensor) -> Tensor:
+    def to_device(self, tensor: Tensor) -> Tensor:
         """``tensor`` on the network's device and in its memory format."""
         if self.device is None:
             return tensor

@@ -35,7 +35,7 @@ USUAL_SIDE, PROBE_SIDE = 1024, 512
 TILE_FRACTION = 1 / 3
 """The fraction of the free memory that a tile may need."""
 MIN_SAMPLE, MAX_SAMPLE = 2, 64
-"""Numbers of tiles that statistics are taken of, if not of all."""
+"""Smallest and largest number of tiles in a sample."""
 FLOAT_BYTES = 4
 IN_MEMORY = GIB
 """Bytes of activations that are kept in memory, at most. The system keeps a scratch file in memory while it can."""
@@ -46,8 +46,8 @@ SCRATCH_GIB = 16.0
 class TiledTranslation:
     """The translation of one picture of ``height`` × ``width`` pixels by tiles.
 
-    ``encoding`` is that of the picture. ``keep`` says of an area of the picture if it is translated; the others are
-    left out, also of the statistics.
+    ``encoding`` is that of the picture. Areas of the picture for which ``keep``
+    returns False are not translated, and not counted in the statistics.
 
     Raises:
         OptionError: the network cannot be computed by tiles, or the scratch file is too small.
@@ -156,7 +156,7 @@ class TiledTranslation:
         return spread(self.cores, self.side)[: min(MAX_SAMPLE, capacity)]
 
     def _sampling_note(self, store: TileStore) -> str:
-        """What is said of statistics of a sample."""
+        """The note about statistics of a sample, with their expected error."""
         chosen = set(self.sample)
         others = [core for core in self.cores if core not in chosen]
         error = self.tiled.sampling_error(self.sample, others, store)

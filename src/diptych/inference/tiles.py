@@ -1,8 +1,9 @@
 """Translates a picture by tiles, with the instance-norm statistics of the whole picture.
 
-Tiles go through the network together, from norm to norm. Each norm takes its statistics over the cores of all tiles, so
-the result is that of the whole picture. Where the activations of all tiles are too large to keep, the statistics are
-those of a sample of tiles, spread over the picture.
+Tiles go through the network together, from norm to norm. The core of a tile is the part of the output that it computes;
+each tile reads a margin around it. Each norm takes its statistics over the cores of all tiles, so the result is that of
+the whole picture. Where the activations of all tiles are too large to keep, the statistics are those of a sample of
+tiles, spread over the picture.
 """
 
 import math
@@ -70,7 +71,7 @@ class TiledForward:
             for core in cores:
                 areas = self.program.areas(core)
                 stored = self._run(store.get(core), norm, areas, statistics)
-                moments.add(stored.windows[-1].crop(self.program.share(core, norm)).values)
+                moments.add(stored.windows[-1].crop(self.program.core_at(core, norm)).values)
                 store.put(core, stored)
             statistics.append(moments.statistics())
             yield statistics[-1]
@@ -84,11 +85,11 @@ class TiledForward:
     def _run(
         self, stored: Stored | None, step: int, areas: Sequence[Areas], statistics: Sequence[Statistics]
     ) -> Stored:
-        """``stored``, or the picture, after the steps before ``step``."""
+        """Runs the steps before ``step`` on ``stored``, or on the picture if ``stored`` is None."""
         if stored is None:
             stored = Stored(0, (Window(self.read(areas[0][0]), areas[0][0]),))
         with self.forward.computing():
-            windows = tuple(Window(self.forward.placed(window.values), window.area) for window in stored.windows)
+            windows = tuple(Window(self.forward.to_device(window.values), window.area) for window in stored.windows)
             return Stored(step, self.program.run(windows, stored.step, step, areas, statistics))
 
     def sampling_error(self, sample: Sequence[Area], others: Sequence[Area], store: TileStore) -> float:

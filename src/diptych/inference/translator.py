@@ -24,7 +24,7 @@ from diptych.model import Model, ModelCard, load_model
 IMAGE_BYTES = 24
 """Bytes per pixel for the image itself, before and after the network."""
 AMPLE_BYTES = 2**14
-"""Bytes per pixel that suffice for any network. Predicting takes a second, so it is left out then."""
+"""Bytes per pixel that suffice for any network. If more are free, no prediction is made (it takes 1 s)."""
 
 
 class LackOfMemoryError(PictureError):
@@ -157,7 +157,7 @@ class Translator:
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
 
-        Only on the CPU: other devices report it themselves, while the system kills a process without memory.
+        Only on the CPU, where the system would kill the process. On other devices, torch raises an error.
         """
         forward, free = self.full_precision if is_deep else self.forward, self.free_memory()
         num_pixels = number * width * height

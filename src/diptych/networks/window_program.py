@@ -39,7 +39,7 @@ class WindowProgram:
     def areas(self, core: Area) -> list[Areas]:
         """For each step, and for the end: the areas of its input that the output's ``core`` is computed from.
 
-        Before a norm they also contain the ``share`` of the core.
+        Before a norm they also contain ``core_at``.
         """
         needed: list[Areas] = [(core,)]
         for number in reversed(range(len(self.steps))):
@@ -52,12 +52,12 @@ class WindowProgram:
                 case _:
                     sizes = [axis[number][-1] for axis in self._sizes]
                     last = Area(*(step.needs(span, size) for span, size in zip(ahead[-1], sizes, strict=True)))
-                    last = _hull(last, self.share(core, number)) if isinstance(step, Normalisation) else last
+                    last = _hull(last, self.core_at(core, number)) if isinstance(step, Normalisation) else last
                     needed.insert(0, (*ahead[:-1], last))
         return needed
 
-    def share(self, core: Area, number: int) -> Area:
-        """The part of the input of step ``number`` that lies at ``core``. The shares of all cores cover it once."""
+    def core_at(self, core: Area, number: int) -> Area:
+        """``core`` as an area of the input of step ``number``. The cores of all tiles cover that input once."""
         sizes = [axis[number][-1] for axis in self._sizes]
         return Area(
             *(
@@ -74,7 +74,7 @@ class WindowProgram:
     def run(
         self, windows: Windows, first: int, last: int, areas: Sequence[Areas], statistics: Sequence[Statistics]
     ) -> Windows:
-        """``windows``, the input of step ``first``, after the steps before ``last``, cropped to their ``areas``.
+        """Runs the steps ``first`` to ``last`` − 1 on ``windows``; returns the windows, cropped to their ``areas``.
 
         ``statistics`` are those of the norms, in order.
         """
@@ -94,7 +94,7 @@ class WindowProgram:
 
 
 def receptive_radius(network: nn.Module, stride: int) -> int:
-    """How far from an output pixel the pixels of the input lie that it depends on, beside the statistics of norms."""
+    """Largest distance of an output pixel from an input pixel that it depends on, other than by statistics of norms."""
     centre, size = stride << 12, stride << 13
     program = WindowProgram(network, 1, size, size)
     pixels = [Span(centre + phase, centre + phase + 1, size) for phase in range(stride)]

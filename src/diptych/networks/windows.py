@@ -57,7 +57,7 @@ class Area(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A tensor ``(B, C, h, w)`` and the area of the whole one that it is."""
+    """A tensor ``(B, C, h, w)``, and its area in the tensor of the whole picture."""
 
     values: Tensor
     area: Area
