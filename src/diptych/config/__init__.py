@@ -37,6 +37,7 @@ from diptych.config.training import (
     ScheduleUnit,
     SourceConfig,
     TrainConfig,
+    ValueType,
 )
 from diptych.pair import Direction
 
@@ -70,4 +71,5 @@ __all__ = [
     "TrainConfig",
     "UnetConfig",
     "Upsampling",
+    "ValueType",
 ]

@@ -27,7 +27,6 @@ ADJUSTABLE = "adjustable"
 Positive = Annotated[Number, Range(lambda value: value > 0, "more than 0")]
 NotNegative = Annotated[Number, Range(lambda value: value >= 0, "0 or more")]
 Fraction = Annotated[float, Range(lambda value: 0 <= value < 1, "at least 0 and less than 1")]
-GreyOrColour = Annotated[int, Range(lambda value: value in (1, 3), "1 (grey) or 3 (RGB)")]
 PositiveFraction = Annotated[float, Range(lambda value: 0 < value <= 1, "more than 0 and at most 1")]
 REQUIRED: Any = MISSING
 """The default of an option that must be given."""

@@ -7,7 +7,6 @@ from typing import Literal
 from diptych.config.constraints import (
     Adjustable,
     Fraction,
-    GreyOrColour,
     NotNegative,
     Positive,
     PositiveFraction,
@@ -19,6 +18,8 @@ from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, Patchg
 
 Resize = Literal["square", "shorter", "width", "none"]
 Interpolation = Literal["bicubic", "nearest"]
+ValueType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
+"""Types of the values in files."""
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -58,20 +59,24 @@ class DataConfig:
         "smaller.",
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
-    channels_a: GreyOrColour | None = option(
-        None, "Channels of domain A: 1 (grey) or 3 (RGB). By default 1 if every picture is stored as grey."
+    channels_a: Positive[int] | None = option(
+        None,
+        "Channels of domain A: 1 (grey), 3 (RGB), or the number of bands. By default those of the files: 1 if every "
+        "picture is stored as grey.",
     )
-    channels_b: GreyOrColour | None = option(
-        None, "Channels of domain B: 1 (grey) or 3 (RGB). By default 1 if every picture is stored as grey."
-    )
+    channels_b: Positive[int] | None = option(None, "The same for domain B.")
     range_a: str | None = option(
         None,
         "The value of domain A that becomes black and the one that becomes white, such as 0 4095. Values outside are "
-        "clipped. auto measures both once (0.1 to 99.9 % of the values) and stores them. By default the whole range of "
-        "the file's type.",
+        "clipped. auto measures both once (0.1 to 99.9 % of the values) and stores them. By default 0 to 255 for files "
+        "of 8 bits and 0 to 65535 for files of 16 bits; files of other types, such as int16 or float32, need a range.",
         "LOW HIGH",
     )
     range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
+    type_a: ValueType | None = option(
+        None, "Type of the values that translations into domain A are written with. By default that of its files."
+    )
+    type_b: ValueType | None = option(None, "The same for domain B.")
     interpolation_a: Interpolation = option(
         "bicubic", "How pictures of domain A are resized; nearest mixes no values, for label maps."
     )

@@ -5,20 +5,23 @@ The only file that knows 255, 65535 and [-1, 1]. Networks use float32 in [-1, 1]
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diptych.config import DataConfig, Interpolation
-from diptych.errors import OptionError
+from diptych.config import DataConfig, Interpolation, ValueType
+from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 
 Array = NDArray[Any]
-Depth = Literal["uint8", "uint16"]
+TYPES: tuple[ValueType, ...] = get_args(ValueType)
+UNSIGNED: tuple[ValueType, ...] = ("uint8", "uint16")
+"""Types whose whole range is that of brightness. All others need a range."""
 
+LIKE_TRAINING = "give pictures like those of training"
 PEAK = 255
 """The largest value of the 8-bit view, in which images are scored and shown."""
 LEVEL = 2 / PEAK
@@ -31,12 +34,12 @@ GREY, RGB = 1, 3
 class Encoding:
     """Channels, type and range of an image's values, and how it is resized.
 
-    Without a range, values use the whole range of the type, from 0 to ``peak``. A domain's encoding then has 8 bits,
-    but its 16-bit images keep their depth in training and translation.
+    Without a range, values use the whole range of the type, from 0 to ``peak``: only uint8 and uint16 can be without.
+    Images of 8 and of 16 bits then keep their own depth in training and translation.
     """
 
     channels: int
-    dtype: Depth = "uint8"
+    dtype: ValueType = "uint8"
     low: float | None = None
     high: float | None = None
     """The values that become -1 and 1; others are clipped. Both are None if there is no range."""
@@ -44,8 +47,8 @@ class Encoding:
 
     @classmethod
     def of(cls, values: Array) -> "Encoding":
-        """The encoding of ``(H, W, C)``, uint8 or uint16."""
-        return cls(values.shape[2], cast(Depth, values.dtype.name))
+        """The encoding of ``(H, W, C)``."""
+        return cls(values.shape[2], cast(ValueType, values.dtype.name))
 
     @property
     def peak(self) -> int:
@@ -53,9 +56,14 @@ class Encoding:
         return int(np.iinfo(self.dtype).max)
 
     @property
+    def needs_range(self) -> bool:
+        """Whether the type has no range of brightness of its own."""
+        return self.dtype not in UNSIGNED
+
+    @property
     def is_deep(self) -> bool:
         """Whether values have more than 8 bits."""
-        return self.peak > PEAK
+        return self.dtype != "uint8"
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -67,10 +75,19 @@ class Encoding:
         return self.high is not None
 
     def normalised(self, values: Array) -> Array:
-        """``values`` of a file, uint8 or uint16, with ``limits`` mapped to the whole range of the returned type."""
+        """``values`` of a file with ``limits`` mapped to the whole range of the returned type: uint8, uint16, or, if
+        either type needs a range, float32 in [0, 255].
+
+        Raises:
+            PictureError: the values need a range, and there is none.
+        """
         if not self.has_range:
+            if Encoding.of(values).needs_range:
+                raise PictureError(f"values of {values.dtype} need a range, and the model has none", cure=LIKE_TRAINING)
             return narrowed(values)
         low, high = self.limits
+        if self.needs_range or Encoding.of(values).needs_range:
+            return ((values.astype(np.float64) - low) * (PEAK / (high - low))).clip(0, PEAK).astype(np.float32)
         peak = np.iinfo(np.uint16).max
         scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(peak / (high - low))
         return narrowed(np.rint(scaled).clip(0, peak).astype(np.uint16))
@@ -91,7 +108,7 @@ def with_checked_ranges(data: DataConfig) -> DataConfig:
 
 def range_text(limits: tuple[float, float]) -> str:
     """``limits`` as in the options ``--range-a`` and ``--range-b``."""
-    return " ".join(f"{value:.10g}" for value in limits)
+    return " ".join(f"{value:.10g}" if float(f"{value:.10g}") == value else repr(float(value)) for value in limits)
 
 
 def _parsed(text: str, option: str) -> tuple[float, float]:
@@ -99,8 +116,8 @@ def _parsed(text: str, option: str) -> tuple[float, float]:
         low, high = map(float, text.split())
     except ValueError:
         low = high = math.nan
-    if not 0 <= low < high <= np.iinfo(np.uint16).max:
-        cure = "give two numbers from 0 to 65535, the lower one first, or auto"
+    if not -math.inf < low < high < math.inf:
+        cure = "give two numbers, the lower one first, or auto"
         raise OptionError(f"{option} is {text!r}", cure=cure)
     return low, high
 
@@ -108,23 +125,39 @@ def _parsed(text: str, option: str) -> tuple[float, float]:
 def encodings_of(data: DataConfig) -> Pair[Encoding]:
     """The encodings of the two domains; ``data`` is resolved."""
 
-    def of(channels: int | None, text: str | None, interpolation: Interpolation) -> Encoding:
-        if text is None:
-            return Encoding(channels or 0, interpolation=interpolation)
-        low, high = _parsed(text, "range")
-        return Encoding(channels or 0, "uint8" if high <= PEAK else "uint16", low, high, interpolation)
+    def of(channels: int | None, dtype: ValueType | None, text: str | None, interpolation: Interpolation) -> Encoding:
+        low, high = (None, None) if text is None else _parsed(text, "range")
+        usual: ValueType = "uint8" if high is None or high <= PEAK else "uint16"
+        return Encoding(channels or 0, dtype or usual, low, high, interpolation)
 
     return Pair(
-        of(data.channels_a, data.range_a, data.interpolation_a), of(data.channels_b, data.range_b, data.interpolation_b)
+        of(data.channels_a, data.type_a, data.range_a, data.interpolation_a),
+        of(data.channels_b, data.type_b, data.range_b, data.interpolation_b),
     )
 
 
+def output_encoding(target: Encoding, image: Encoding) -> Encoding:
+    """The type and the range of a translation of ``image`` into the ``target`` domain: the image's own without a range,
+    and its own precision if both are floats."""
+    if not target.has_range:
+        return target if image.needs_range else image
+    are_floats = all(np.dtype(each.dtype).kind == "f" for each in (target, image))
+    return replace(target, dtype=image.dtype) if are_floats else target
+
+
 def eight_bits(values: Array) -> Array:
-    """uint8 or uint16 as uint8, scaled and rounded to the nearest: 257 becomes 1, and 65535 becomes 255."""
+    """uint8, uint16, or float32 in [0, 255], as uint8, scaled and rounded to the nearest: of uint16, 257 becomes 1."""
     if values.dtype == np.uint8:
         return values
+    if values.dtype == np.float32:
+        return np.rint(values).astype(np.uint8)
     rounded: Array = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return rounded
+
+
+def sixteen_bits(values: Array) -> Array:
+    """uint8 or uint16 as uint16: 255 becomes 65535."""
+    return values if values.dtype == np.uint16 else values.astype(np.uint16) * 257
 
 
 def narrowed(values: Array) -> Array:
@@ -135,7 +168,9 @@ def narrowed(values: Array) -> Array:
 
 
 def scaled_to_eight_bits(values: Array) -> Array:
-    """uint8 or uint16 as float32 in [0, 255], scaled but not rounded."""
+    """uint8, uint16, or float32 in [0, 255], as float32 in [0, 255], scaled but not rounded."""
+    if values.dtype == np.float32:
+        return values
     return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max / PEAK)
 
 
@@ -150,11 +185,20 @@ def to_network(
     return (moved / (PEAK / 2) - 1).contiguous(memory_format=memory_format)
 
 
-def from_network(batch: Tensor, dtype: Depth = "uint8", *, limits: tuple[float, float] | None = None) -> Array:
-    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, clamped to ``limits`` (by default the type's) and
-    rounded to the nearest; NaN gives the lower one."""
-    values = to_levels(batch.float().nan_to_num(-1), limits or (0, np.iinfo(dtype).max))
-    return values.permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+def from_network(batch: Tensor, dtype: ValueType = "uint8", *, limits: tuple[float, float] | None = None) -> Array:
+    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, clamped to ``limits`` (by default the type's) and,
+    if they are integers, rounded to the nearest; NaN gives the lower one."""
+    batch = batch.float().nan_to_num(-1)
+    if dtype in UNSIGNED:
+        peak = int(np.iinfo(dtype).max)
+        values = to_levels(batch, limits or (0, peak)).clamp_(0, peak)
+        return values.permute(0, 2, 3, 1).cpu().numpy().astype(dtype)
+    assert limits is not None
+    low, high = limits
+    wide = ((batch.cpu().double().numpy() + 1) * ((high - low) / 2) + low).clip(low, high)
+    kind = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else np.finfo(dtype)
+    wide = np.rint(wide) if isinstance(kind, np.iinfo) else wide
+    return np.asarray(np.moveaxis(wide, 1, 3).clip(float(kind.min), float(kind.max)).astype(dtype))
 
 
 def to_levels(batch: Tensor, limits: tuple[float, float]) -> Tensor:

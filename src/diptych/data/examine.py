@@ -89,6 +89,7 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
         mode, frames, is_rotated = file.mode, file.num_frames, file.orientation != 1
         image = file.decode()
     values = half_of(image.values, domain.half)
+    is_transparent = image.alpha is not None and bool((image.alpha < np.iinfo(image.alpha.dtype).max).any())
     return PictureFacts(
         path=path,
         width=values.shape[1],
@@ -96,8 +97,8 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
         mode=mode,
         num_frames=frames,
         is_rotated=is_rotated,
-        is_transparent=image.alpha is not None and bool((image.alpha < PEAK).any()),
-        num_bits=16 if image.encoding.is_deep else 8,
+        is_transparent=is_transparent,
+        num_bits=8 * image.values.dtype.itemsize,
         content=content_hash(values),
         thumbnail=thumbnail(values),
     )

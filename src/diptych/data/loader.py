@@ -18,7 +18,7 @@ from diptych.data.cache import PictureCache
 from diptych.data.encoding import Array, Encoding
 from diptych.data.files import Domain
 from diptych.data.formats.reading import open_picture
-from diptych.data.image import with_channels
+from diptych.data.image import prepared
 from diptych.data.sampling import draw_paired, draw_unpaired
 from diptych.data.survey import USABLE, common_size, or_skip
 from diptych.data.transforms import crop_and_flip, fit, fitted_size, half_of, random_crop, stack
@@ -57,7 +57,7 @@ class Reader:
         self.lock = threading.Lock()
 
     def __call__(self, index: int) -> Array:
-        """``(H, W, C)``, uint8 or uint16 over the whole range of the type, of the fitted size.
+        """``(H, W, C)`` of the fitted size: uint8 or uint16 over the whole range of the type, or float32 in [0, 255].
 
         Raises:
             PictureError: it cannot be read.
@@ -93,10 +93,10 @@ class Reader:
             if self.data.draft and file.can_be_reduced and interpolation == "bicubic":
                 width, height = file.size
                 target = fitted_size(*(size or (width // columns, height)), self.data, stride=self.stride)
-            image = file.decode(target, columns=columns)
+            image = file.decode(target, columns=columns, bands=self.encoding.channels)
         if image.note:
             self._report_once(image.note)
-        values = self.encoding.normalised(with_channels(half_of(image.values, half), self.encoding.channels))
+        values = prepared(image.map(partial(half_of, half=half)), self.encoding)
         draft = self.data.draft
         return fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
 

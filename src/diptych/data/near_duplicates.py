@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from diptych.data.encoding import PEAK, RGB, Array, scaled_to_eight_bits
-from diptych.data.image import LUMA, with_channels
+from diptych.data.encoding import PEAK, RGB, UNSIGNED, Array, scaled_to_eight_bits
+from diptych.data.image import LUMA, displayed, with_channels
 
 SIDE = 16
 """Side of a thumbnail, in pixels."""
@@ -48,13 +48,24 @@ def thumbnail(values: Array) -> Thumbnail:
     """The thumbnail of ``(H, W, C)``: each of its pixels is the mean of a part of the image."""
     small, variances = [], []
     step = max(1, min(values.shape[:2]) // LARGE)
-    values = values[::step, ::step]
+    values = displayed(values[::step, ::step])
+    levels = np.iinfo(values.dtype).max if values.dtype.name in UNSIGNED else PEAK
+    if values.dtype.name not in UNSIGNED:
+        values = _between_extremes(values)
     for plane in map(scaled_to_eight_bits, np.moveaxis(values, 2, 0)):
         small.append(np.asarray(Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BOX)))
         variances.append(max(0.0, float(plane.var() - small[-1].var())))
     error = (np.mean(variances) / max(1.0, values[..., 0].size / SIDE**2)) ** 0.5
-    rounding = PEAK / np.iinfo(values.dtype).max / 20
+    rounding = PEAK / levels / 20
     return Thumbnail(with_channels(np.stack(small, axis=2), RGB), float(np.clip(NOISE * error, rounding, MAX_FLAT)))
+
+
+def _between_extremes(values: Array) -> Array:
+    """Values of a type without a range of its own as float32 in [0, 255], black and white at their extremes."""
+    finite = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+    low, high = finite.min(), finite.max()
+    scaled: Array = ((finite - low) * (PEAK / max(high - low, 1e-300))).astype(np.float32)
+    return scaled
 
 
 def similar(pictures: Sequence[Thumbnail]) -> list[list[int]]:

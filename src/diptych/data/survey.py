@@ -14,7 +14,7 @@ from diptych.errors import PictureError
 from diptych.pair import Pair
 
 MAX_SURVEYED = 2000
-USABLE = "give grey or RGB pictures of 8 or 16 bits"
+USABLE = "give pictures in a format that diptych reads"
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,21 @@ class Survey:
     num_pictures: int
     shorter_side: float
     """Median over pictures, in pixels."""
-    channels: int
-    """1 if every picture is stored as grey, else 3."""
+    all_channels: frozenset[int]
+    """The numbers of channels that the pictures have."""
+    folder: Path
+
+    @property
+    def channels(self) -> int:
+        """Those of all pictures; 3 if some are grey and some have colour.
+
+        Raises:
+            PictureError: the pictures have different bands.
+        """
+        if len(self.all_channels) > 1 and self.all_channels != {GREY, RGB}:
+            listed = " and ".join(map(str, sorted(self.all_channels)))
+            raise PictureError(f"{self.folder} has pictures of {listed} channels", cure="give pictures of equal bands")
+        return max(self.all_channels)
 
 
 def or_skip(error: PictureError, file: Path | None = None) -> PictureError:
@@ -88,5 +101,6 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
     return Survey(
         num_pictures=len(domain),
         shorter_side=median(min(header.width, header.height) for header in headers),
-        channels=GREY if all(header.is_grey for header in headers) else RGB,
+        all_channels=frozenset(header.channels for header in headers),
+        folder=domain.folder,
     )

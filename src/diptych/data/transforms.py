@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.config import DataConfig, Interpolation
-from diptych.data.encoding import Array, Encoding, scaled_to_eight_bits
+from diptych.data.encoding import GREY, RGB, UNSIGNED, Array, Encoding, scaled_to_eight_bits
 from diptych.data.files import Half
 from diptych.data.image import to_pillow
 from diptych.rng import Stream, generator
@@ -54,7 +54,7 @@ def resize(
         return values
     if interpolation == "nearest":
         return nearest_resized(values, height, width)
-    if values.dtype == np.uint8:
+    if values.dtype == np.uint8 and (draft or values.shape[2] in (GREY, RGB)):
         if draft:
             whole = torch.from_numpy(np.require(values, requirements=["C", "W"])).permute(2, 0, 1)[None]
             resized = F.interpolate(whole, size=(height, width), mode="bicubic", antialias=True)
@@ -64,8 +64,13 @@ def resize(
         )
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(values, 2, 0)]
     deep = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
-    rounded: Array = np.rint(np.stack(deep, axis=2)).clip(0, Encoding.of(values).peak).astype(values.dtype)
-    return rounded
+    resized_values = np.stack(deep, axis=2)
+    if values.dtype.name in UNSIGNED:
+        low, high = 0, Encoding.of(values).peak
+    else:  # the filter overshoots at edges
+        low, high = values.min(), values.max()
+    rounded = resized_values if values.dtype.kind == "f" else np.rint(resized_values)
+    return np.asarray(rounded.clip(low, high).astype(values.dtype))
 
 
 def nearest_resized(values: Array, height: int, width: int) -> Array:
@@ -139,7 +144,7 @@ def crop_and_flip(values: Array, crop: Crop, crop_size: int) -> Array:
 
 
 def stack(images: list[Array]) -> Tensor:
-    """``(H, W, C)`` of one size to ``(B, C, H, W)`` in [0, 255]: uint8, or float32 where any image has 16 bits."""
+    """``(H, W, C)`` of one size to ``(B, C, H, W)`` in [0, 255]: uint8, or float32 if any image is deeper."""
     if any(Encoding.of(image).is_deep for image in images):
         images = [scaled_to_eight_bits(image) for image in images]
     return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))

@@ -9,7 +9,7 @@ from diptych.config import SourceConfig
 from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.files import Domain, find_domain
 from diptych.data.formats.reading import read_picture
-from diptych.data.image import with_channels
+from diptych.data.image import filled, with_channels
 from diptych.data.layouts import find_held_out, own_parts
 from diptych.data.pairing import pair_up
 from diptych.data.sources import domain_names, source_folders
@@ -50,8 +50,8 @@ class Pictures:
 
     def original(self, index: int) -> Array:
         """The picture at its own size and channels, in 8 bits."""
-        values = half_of(read_picture(self.domain.path(index)).values, self.domain.half)
-        return eight_bits(self.encoding.normalised(values))
+        picture = read_picture(self.domain.path(index), bands=self.encoding.channels)
+        return eight_bits(self.encoding.normalised(half_of(filled(picture, self.encoding), self.domain.half)))
 
     @property
     def contents_sha256(self) -> str:

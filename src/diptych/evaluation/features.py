@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diptych.cuda import exact_float32
 from diptych.data.encoding import RGB, Array, to_unit_range
-from diptych.data.image import with_channels
+from diptych.data.image import displayed, with_channels
 from diptych.data.transforms import resize
 from diptych.errors import OptionError, first_line
 from diptych.inference.forward import is_out_of_memory
@@ -46,12 +46,13 @@ class FeatureNetwork:
         return metric if self.is_standard else f"{metric} ({self.name})"
 
     def __call__(self, pictures: Iterable[Array]) -> Features:
-        """The features of ``pictures``, each ``(H, W, 1 or 3)`` uint8 of any size, in batches of 4.
+        """The features of ``pictures``, each ``(H, W, C)`` uint8 of any size, in batches of 4. The network sees
+        their ``displayed`` channels as RGB.
 
         Raises:
             OptionError: the network fails, or returns something other than finite ``(B, D)``.
         """
-        inputs = (resize(with_channels(picture, RGB), self.size, self.size) for picture in pictures)
+        inputs = (resize(with_channels(displayed(picture), RGB), self.size, self.size) for picture in pictures)
         return np.concatenate([self._features(batch) for batch in iter(lambda: list(islice(inputs, BATCH_SIZE)), [])])
 
     @torch.no_grad()

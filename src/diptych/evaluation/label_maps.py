@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diptych.data.encoding import RGB, Array
-from diptych.data.image import with_channels
+from diptych.data.image import displayed, with_channels
 from diptych.errors import OptionError, PictureError
 
 MAX_CLASSES = 64
@@ -28,7 +28,7 @@ def find_palette(pictures: Iterable[Array]) -> Array:
     """
     colours: set[tuple[int, ...]] = set()
     for picture in pictures:
-        colours |= set(map(tuple, np.unique(with_channels(picture, RGB).reshape(-1, 3), axis=0).tolist()))
+        colours |= set(map(tuple, np.unique(with_channels(displayed(picture), RGB).reshape(-1, 3), axis=0).tolist()))
         if len(colours) > MAX_CLASSES:
             raise PictureError(
                 f"the label maps have more than {MAX_CLASSES} colours (JPEG compression adds colours)",
@@ -60,7 +60,7 @@ def read_palette(file: Path) -> Array:
 
 def labels_of(picture: Array, palette: Array) -> Labels:
     """The class of each pixel of ``(H, W, 1 or 3)`` uint8: the index of the nearest colour in ``palette``."""
-    pixels, colours = with_channels(picture, RGB).reshape(-1, 3).astype(np.int32), palette.astype(np.int32)
+    pixels, colours = with_channels(displayed(picture), RGB).reshape(-1, 3).astype(np.int32), palette.astype(np.int32)
     chunks = (pixels[start : start + CHUNK, None] for start in range(0, len(pixels), CHUNK))
     return np.concatenate([((c - colours) ** 2).sum(2).argmin(1) for c in chunks]).reshape(picture.shape[:2])
 

@@ -12,9 +12,9 @@ import torch
 from torch.export import ExportedProgram
 
 from diptych.atomic import atomic_write
-from diptych.config import Direction
+from diptych.config import Direction, ValueType
 from diptych.config_json import to_json
-from diptych.data.encoding import Depth, Encoding
+from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
 from diptych.export.check import Difference, ExportedFunction, compare
 from diptych.export.graph import Graph, Interface, trace
@@ -23,7 +23,7 @@ from diptych.inference.translator import Translator
 from diptych.model import ModelCard, load_model, versions
 
 Bits = Literal[8, 16]
-DTYPES: dict[Bits, Depth] = {8: "uint8", 16: "uint16"}
+DTYPES: dict[Bits, ValueType] = {8: "uint8", 16: "uint16"}
 OTHER_VERSIONS = "install the versions in constraints.txt"
 
 
@@ -72,6 +72,9 @@ def export_model(
     direction = direction or model.default_direction
     translator = Translator.of(model, direction)
     interface = Interface(*_encodings(translator, bits), raw)
+    if not raw and (interface.source.needs_range or interface.target.needs_range):
+        problem = f"{source} translates {interface.source.dtype} to {interface.target.dtype}"
+        raise OptionError(f"{problem}, and exported files only uint8 and uint16", cure="add --raw")
     network, dtype = model.networks[direction], torch.float32
     if half:
         network, dtype = copy.deepcopy(network).half(), torch.float16

@@ -2,10 +2,9 @@
 
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
-from diptych.data.encoding import Array
+from diptych.data.encoding import GREY, RGB, TYPES, UNSIGNED, Array
 from diptych.data.image import DecodedImage, from_pillow, to_pillow
 from diptych.errors import PictureError
 
@@ -23,18 +22,24 @@ def decoded_image(image: Image.Image | Array | DecodedImage) -> DecodedImage:
     if isinstance(image, Image.Image):
         return from_pillow(image)
     values = image[:, :, None] if image.ndim == 2 else image
-    if image.dtype not in (np.uint8, np.uint16) or values.ndim != 3 or values.shape[2] not in (1, 3) or not image.size:
-        raise PictureError(
-            f"an array {image.shape} of {image.dtype} is not an image",
-            cure="give (H, W) or (H, W, 1 or 3) of uint8 or uint16",
-        )
-    return DecodedImage(values)
+    if image.dtype.name not in TYPES or values.ndim != 3 or not image.size:
+        problem = f"an array {image.shape} of {image.dtype} is not an image"
+        raise PictureError(problem, cure=f"give (H, W) or (H, W, C) of {', '.join(TYPES)}")
+    return DecodedImage(values).with_missing()
 
 
 def like_image(image: AnyImage, decoded: DecodedImage) -> AnyImage:
-    """``decoded`` in the type of ``image``."""
+    """``decoded`` in the type of ``image``.
+
+    Raises:
+        PictureError: Pillow has no image of such channels and type.
+    """
     if isinstance(image, DecodedImage):
         return decoded
     if isinstance(image, Image.Image):
+        (height, width, channels), dtype = decoded.values.shape, decoded.values.dtype
+        if channels not in (GREY, RGB) or (channels == RGB and dtype.name not in UNSIGNED):
+            problem = f"Pillow has no image of {width}×{height} pixels with {channels} channels of {dtype}"
+            raise PictureError(problem, cure="give an array instead of a Pillow image")
         return to_pillow(decoded.values, decoded.alpha)
     return decoded.values[:, :, 0] if image.ndim == 2 and decoded.values.shape[2] == 1 else decoded.values

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diptych.atomic import remove_leftovers
-from diptych.data.encoding import Encoding, eight_bits
 from diptych.data.files import Half
-from diptych.data.formats.pillow import storable, write_picture
 from diptych.data.formats.reading import read_header, read_picture
+from diptych.data.formats.writing import not_kept, storable, write_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError, disk_errors
@@ -75,14 +74,14 @@ def translate_files(
     for folder in {target.parent for _, target in pairs}:
         with suppress(OSError):  # not there yet, or writing says what is wrong
             remove_leftovers(folder)
-    outcome, warned = Outcome(), set[Callable[..., str]]()
+    outcome, warned = Outcome(), set[object]()
     started = time.perf_counter()
     steps = FileSteps(translator, size, half, manifest)
     with Pipeline(pairs, steps, is_on_cpu=translator.is_on_cpu) as pipeline:
         for work in pipeline.finished():
-            for warning, words in work.warnings.items():
-                if warning not in warned:
-                    warned.add(warning)
+            for kind, words in work.warnings.items():
+                if kind not in warned:
+                    warned.add(kind)
                     report(words)
             for line in work.lines:
                 report(line)
@@ -124,7 +123,7 @@ class FileSteps:
     def read(self, work: Work) -> None:
         if self.manifest:
             work.content = content_of(work.source)
-        picture = _half_of(read_picture(work.source), self.half)
+        picture = _half_of(read_picture(work.source, bands=self.translator.channels_in), self.half)
         for warning in WARNINGS:
             if words := warning(self.translator, picture, work.source, self.size, self.half):
                 work.warnings[warning] = words
@@ -140,8 +139,9 @@ class FileSteps:
 
     def write(self, work: Work) -> None:
         assert work.image is not None
-        image = _range_to_eight_bits(work.image, self.translator.encoding_out, work.target)
-        translation = storable(image, work.target)
+        if dropped := not_kept(work.image, work.target):
+            work.warnings[dropped] = f"{work.target}: {dropped}"
+        translation = storable(work.image, work.target, self.translator.encoding_out)
         if translation.note:
             work.lines.append(translation.note)
         with disk_errors(work.target, name_error=PictureError):
@@ -149,14 +149,7 @@ class FileSteps:
 
 
 def _half_of(picture: DecodedImage, half: Half | None) -> DecodedImage:
-    alpha = None if picture.alpha is None else half_of(picture.alpha, half)
-    return picture._replace(values=half_of(picture.values, half), alpha=alpha)
-
-
-def _range_to_eight_bits(image: DecodedImage, encoding: Encoding, path: Path) -> DecodedImage:
-    """``image`` with its 16-bit range mapped to 0..255 if the format of ``path`` holds only 8 bits."""
-    if not (encoding.has_range and encoding.is_deep) or not storable(image, path).note:
-        return image
-    low, high = encoding.limits
-    note = f"{path} cannot hold values from {low:g} to {high:g}: they are written as 0 to 255"
-    return image._replace(values=eight_bits(encoding.normalised(image.values)), note=note)
+    if half is None:
+        return picture
+    metadata = picture.metadata.of_other_pixels()
+    return picture.map(lambda array: half_of(array, half))._replace(metadata=metadata)

@@ -48,8 +48,8 @@ class Work:
     """Before or after the network."""
     lines: list[str] = field(default_factory=list)
     """Notes for the user."""
-    warnings: dict[Callable[..., str], str] = field(default_factory=dict)
-    """Warnings by the function that gave them. Each is shown for the first picture only."""
+    warnings: dict[object, str] = field(default_factory=dict)
+    """Warnings by kind. Each is shown for the first picture only."""
     content: tuple[int, int, str] | None = None
     """Size, time of the last change and SHA-256 of ``source``, if a manifest records them."""
     is_skipped: bool = False

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from diptych.data.encoding import Array, Encoding, levels_in
-from diptych.data.image import DecodedImage
+from diptych.data.image import DecodedImage, filled
 from diptych.errors import OptionError, PictureError
 from diptych.inference.forward import Forward, TorchForward
 from diptych.inference.padding import Padding
@@ -176,9 +176,10 @@ def translate_by_tiles(translator: "Translator", image: DecodedImage) -> Decoded
         PictureError: no tile fits in memory.
     """
     (height, width, _), notes = image.values.shape, list[str]()
-    tiled = TiledTranslation(translator, height, width, lambda area: image.values[area.slices], image.encoding)
+    values = filled(image, translator.encoding_in)
+    tiled = TiledTranslation(translator, height, width, lambda area: values[area.slices], image.encoding)
     output = np.empty((height, width, tiled.encoding.channels), tiled.encoding.dtype)
-    tiled.run(lambda area, values: output.__setitem__(area.slices, values), report=notes.append)
+    tiled.run(lambda area, part: output.__setitem__(area.slices, part), report=notes.append)
     return DecodedImage(output, note=notes[0] if notes else None)
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, EngineConfig, Precision
-from diptych.data.encoding import Array, Encoding, from_network, to_network
-from diptych.data.image import DecodedImage, with_channels
-from diptych.data.transforms import fit_whole, resize, stack
+from diptych.data.encoding import Array, Encoding, from_network, output_encoding, to_network
+from diptych.data.image import DecodedImage, filled, with_channels
+from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
 from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
@@ -35,11 +35,11 @@ class Translator:
     """Translates images of one domain to the other, each at its own size.
 
     ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
-    ``(H, W, 1 or 3)`` of uint8 or uint16. Size, bit depth and number of channels are kept. If A and B
+    ``(H, W, C)``, of integers of up to 32 bits or of floats. Size, type and number of channels are kept. If A and B
     differ in channels, the result has those of the target domain. If the target domain has a range, the result has its
-    values, in uint8 if they fit, else in uint16. Pillow images in colour have 8 bits. Transparency
-    is kept; the network sees a transparent image on white. Other Pillow modes become the nearest of L, LA, RGB and
-    RGBA.
+    values, in its type. Pillow images in colour have 8 bits. Transparency is kept; the network sees a transparent
+    image on white. NaN and infinities, which are no data, stay where they are. Other Pillow modes become the nearest
+    of L, LA, RGB and RGBA.
 
     Threads may share a translator.
     """
@@ -117,12 +117,6 @@ class Translator:
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
-        if set(model.card.channels) - {1, 3}:
-            a, b = model.card.channels
-            raise OptionError(
-                f"images have 1 or 3 channels, but this model's domains have {a} and {b}",
-                cure="use its networks in Python: diptych.model.load_model",
-            )
         target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
         network = model.networks[direction].eval()
         check_tile(tile, network)
@@ -152,7 +146,10 @@ class Translator:
         outputs: dict[int, DecodedImage] = {}
         for indices in alike.values():
             outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
-        return [like_image(image, outputs[i]._replace(alpha=decoded[i].alpha)) for i, image in enumerate(images)]
+        return [
+            like_image(image, one.translated(outputs[i].values)._replace(note=outputs[i].note))
+            for i, (image, one) in enumerate(zip(images, decoded, strict=True))
+        ]
 
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
@@ -182,7 +179,7 @@ class Translator:
             if lack:
                 raise LackOfMemoryError(f"{what} need {lack}", cure=cure)
             with memory_errors(lambda _: LackOfMemoryError(f"{what} need more memory than there is", cure=cure)):
-                batch = self.network_input([image.values for image in images])
+                batch = self.network_input([filled(image, self.encoding_in) for image in images])
                 outputs = self.output_values(self.at_any_size(forward, batch), encodings)
         except LackOfMemoryError:
             if self.tile == "auto" and several:
@@ -194,7 +191,7 @@ class Translator:
 
     def output_of(self, encoding: Encoding) -> tuple[Encoding, Forward]:
         """The encoding of the translation of an image with ``encoding``, and the network in the precision for it."""
-        like = self.encoding_out if self.encoding_out.has_range else encoding
+        like = output_encoding(self.encoding_out, encoding)
         channels = encoding.channels if self.channels_in == self.channels_out else self.channels_out
         is_deep = like.is_deep or encoding.is_deep  # bf16 has only 8 significant bits
         return replace(like, channels=channels), self.full_precision if is_deep else self.forward
@@ -221,10 +218,13 @@ class Translator:
     def at_training_size(self, picture: DecodedImage) -> DecodedImage:
         """``picture`` and its transparency at the size that training saw: see ``fit_whole``."""
         stride, interpolation = self.card.generator.stride, self.encoding_in.interpolation
-        values = fit_whole(picture.values, self.card.data, stride=stride, interpolation=interpolation)
+        whole = filled(picture, self.encoding_in)
+        values = fit_whole(whole, self.card.data, stride=stride, interpolation=interpolation)
         height, width = values.shape[:2]
         alpha = None if picture.alpha is None else resize(picture.alpha[:, :, None], width, height)[:, :, 0]
-        return DecodedImage(values, alpha, picture.note)
+        missing = None if picture.missing is None else nearest_resized(picture.missing, height, width)
+        metadata = picture.metadata if values is whole else picture.metadata.of_other_pixels()
+        return DecodedImage(values, alpha, picture.note, missing, metadata)
 
     def scale_of(self, picture: DecodedImage) -> float:
         """The size of ``picture`` divided by that of training; 1 if training did not resize."""

@@ -37,11 +37,10 @@ def pair_warning(translator: Translator, picture: DecodedImage, source: Path, si
     return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"
 
 
-def georeference_warning(
-    translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None
-) -> str:
+def profile_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
     del translator, size, half
-    return f"{source} is georeferenced: translations are not" if picture.is_georeferenced else ""
+    name = picture.metadata.profile_name
+    return f"{source} has the colour profile {name}: values are not converted" if name else ""
 
 
 def range_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
@@ -51,10 +50,10 @@ def range_warning(translator: Translator, picture: DecodedImage, source: Path, s
     trained = f"training saw values from {low:g} to {high:g}"
     if not encoding.has_range:
         return ""
-    if high > picture.encoding.peak:
+    if picture.encoding.dtype == "uint8" and high > picture.encoding.peak:
         return f"{source} has 8 bits, but {trained}: give pictures like those of training"
     outside = np.mean((picture.values < low) | (picture.values > high))
     return f"{source}: {outside:.0%} of the values are clipped, since {trained}" if outside > NOTABLE else ""
 
 
-WARNINGS = (scale_warning, pair_warning, georeference_warning, range_warning)
+WARNINGS = (scale_warning, pair_warning, profile_warning, range_warning)

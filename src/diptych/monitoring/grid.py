@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from diptych.data.encoding import Array
-from diptych.data.image import to_pillow
+from diptych.data.image import displayed, to_pillow
 
 MIN_TILE, MAX_TILE = 96, 256
 GAP, MARGIN = 6, 12
@@ -15,7 +15,7 @@ INK, QUIET, PAPER = "#1c1c1c", "#6b6b6b", "#ffffff"
 
 @dataclass(frozen=True)
 class Row:
-    """A caption and the pictures beside it, each ``(H, W, 1 or 3)`` uint8."""
+    """A caption and the pictures beside it, each ``(H, W, C)`` uint8, of which ``displayed`` channels are shown."""
 
     caption: str
     pictures: Sequence[Array]
@@ -62,7 +62,7 @@ def _tile_size(pictures: Sequence[Array]) -> int:
 
 
 def _paste(sheet: Image.Image, picture: Array, x: int, y: int, tile: int) -> None:
-    image = to_pillow(picture).convert("RGB")
+    image = to_pillow(displayed(picture)).convert("RGB")
     factor = tile / max(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS)

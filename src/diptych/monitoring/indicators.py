@@ -25,9 +25,9 @@ INVISIBLE = LEVEL / 2
 
 
 def luminance(pictures: Tensor) -> Tensor:
-    """``(B, H, W)``: the luma of colour, or the grey channel."""
-    if pictures.shape[1] == 1:
-        return pictures[:, 0]
+    """``(B, H, W)``: the luma of colour; of other numbers of channels, their mean."""
+    if pictures.shape[1] != len(LUMA):
+        return pictures.mean(dim=1)
     weights = torch.tensor(LUMA, dtype=pictures.dtype, device=pictures.device)
     return torch.einsum("bchw,c->bhw", pictures, weights)
 

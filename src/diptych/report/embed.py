@@ -12,7 +12,7 @@ from typing import TypeVar
 from PIL import Image
 
 from diptych.data.encoding import Array
-from diptych.data.image import to_pillow
+from diptych.data.image import displayed, to_pillow
 
 MAX_GRIDS = 12
 MAX_COMPARED = 6
@@ -71,8 +71,8 @@ def _embed_file(path: Path, _changed: int, size: tuple[int, int], limit: int) ->
 
 
 def embed_array(values: Array) -> Embedded:
-    """``(H, W, 1 or 3)`` uint8."""
-    picture = to_pillow(values).convert("RGB")
+    """``(H, W, C)`` uint8, of which ``displayed`` channels are shown."""
+    picture = to_pillow(displayed(values)).convert("RGB")
     picture.thumbnail(COMPARED_SIZE, Image.Resampling.LANCZOS)
     return embed(picture, COMPARED_BYTES)
 

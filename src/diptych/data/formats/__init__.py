@@ -6,9 +6,9 @@ from diptych.data.archive import open_file
 
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF",
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".npy": "NPY",
 }  # fmt: skip
-"""Pillow's name of the format of each suffix. A file is read by its content and written by its suffix."""
+"""The format of each suffix, in Pillow's words. A file is read by its content and written by its suffix."""
 SUFFIXES = frozenset(FORMATS)
 COMPANIONS = frozenset({
     "", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".xmp", ".aae", ".md", ".html", ".yaml", ".yml", ".log",
@@ -20,12 +20,12 @@ UNREAD_CURE = "save them as JPEG or PNG to use them"
 HEAD_SIZE = 16
 MAGICS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF",
-    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+    b"\x93NUMPY": "NPY", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
 }  # fmt: skip
 """The first bytes of files. BMP has only two, too few to recognise it."""
 FOREIGN = {
     b"ftypavif": "an AVIF picture", b"ftyphei": "a HEIC picture", b"ftyphev": "a HEIC picture",
-    b"ftypmif1": "a HEIC picture", b"8BPS": "a Photoshop file", b"\x93NUMPY": "a NumPy array",
+    b"ftypmif1": "a HEIC picture", b"8BPS": "a Photoshop file",
     b"jP  ": "a JPEG 2000 picture", b"JXL ": "a JPEG XL picture", b"%PDF": "a PDF file",
 }  # fmt: skip
 """Bytes near the beginning of files in formats that are not read, whatever the suffix."""

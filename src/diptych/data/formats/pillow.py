@@ -1,4 +1,4 @@
-"""The formats that Pillow reads and writes. It writes 8 bits of grey or colour, and 16 bits of grey."""
+"""The formats that Pillow reads."""
 
 import io
 import re
@@ -6,17 +6,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from diptych.atomic import atomic_write
 from diptych.data.archive import open_file, readable
-from diptych.data.encoding import PEAK, Array, eight_bits
-from diptych.data.formats import FORMATS
+from diptych.data.encoding import GREY, PEAK, RGB, Array
+from diptych.data.formats.exif import read_metadata
 from diptych.data.image import (
     SIDEWAYS,
     DecodedImage,
@@ -26,12 +25,10 @@ from diptych.data.image import (
     keyed,
     num_frames,
     orientation,
-    to_pillow,
     with_alpha,
 )
-from diptych.errors import PictureError
 
-READ = tuple(dict.fromkeys(FORMATS.values()))
+READ = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are read. Pillow knows more, some of which start other programs (EPS)."""
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 JPEGS = ("JPEG", "MPO")
@@ -45,17 +42,8 @@ GREY_SCALES = {"L;2": 85, "L;4": 17}
 DEEP_COLOUR = re.compile(r"(RGB|RGBA|RGBa|LA);16[BLN]")
 """Pillow's names of 16 bits of colour, or of grey with transparency."""
 PNG_SIGNATURE_SIZE, PNG_CRC_SIZE = 8, 4
+WEBP_HEADER_SIZE = 12
 PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-    "TIFF": {"compression": "tiff_deflate"},
-}
-DEEP = ("PNG", "TIFF")
-"""Formats that hold 16 bits of grey."""
-OPAQUE = ("JPEG", "BMP")
-"""Formats without transparency."""
 
 # Pillow warns of things that it reads correctly: large pictures, and unknown bytes outside of the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -77,9 +65,9 @@ class PillowFile:
         self.can_be_reduced = image.format in JPEGS
 
     @property
-    def is_grey(self) -> bool:
-        """Whether the format has no colour."""
-        return self.raw_mode == "LA;16B" or is_grey(self.image)
+    def channels(self) -> int:
+        """1 if the format has no colour, else 3."""
+        return GREY if self.raw_mode == "LA;16B" or is_grey(self.image) else RGB
 
     @cached_property
     def orientation(self) -> int:
@@ -101,12 +89,23 @@ class PillowFile:
         width, height = self.image.size
         return (height, width) if self.orientation in SIDEWAYS else (width, height)
 
-    def decode(self, target: tuple[int, int] | None = None, *, columns: int = 1) -> DecodedImage:
-        """The first frame, upright.
+    def decode(
+        self, target: tuple[int, int] | None = None, *, columns: int = 1, bands: int | None = None
+    ) -> DecodedImage:
+        """The first frame, upright; ``bands`` does nothing.
 
         ``target`` is the width and height that the image will be resized to; a much larger JPEG is then decoded at a
         lower resolution. ``columns`` is the number of images side by side in the file; ``target`` is the size of one.
         """
+        del bands
+        decoded = self._decode(target, columns)
+        has_exif = self.image.format != "PNG" or has_metadata(self.path)
+        metadata = read_metadata(self.image, is_sideways=self.orientation in SIDEWAYS, has_exif=has_exif)
+        if self.image.format == "WEBP":
+            metadata = replace(metadata, is_lossless=is_lossless_webp(self.path))
+        return decoded._replace(metadata=metadata.for_channels(decoded.values.shape[2]))
+
+    def _decode(self, target: tuple[int, int] | None, columns: int) -> DecodedImage:
         key = self.image.info.get("transparency")
         if DEEP_COLOUR.fullmatch(self.raw_mode):
             values = stored_samples(self.path)
@@ -115,6 +114,8 @@ class PillowFile:
             else:
                 decoded = DecodedImage(values) if key is None else keyed(values, key)
             note = frames_note(self.num_frames, self.path)
+            if has_metadata(self.path):
+                self.image.load()  # it may come after the pixels
             return decoded.upright(self.orientation)._replace(note=note)
         if key is not None and self.raw_mode in GREY_SCALES:
             self.image.info["transparency"] = key * GREY_SCALES[self.raw_mode]
@@ -133,6 +134,18 @@ def has_metadata(path: Path) -> bool:
             if head[4:] in PNG_METADATA:
                 return True
             file.seek(int.from_bytes(head[:4], "big") + PNG_CRC_SIZE, io.SEEK_CUR)
+    return False
+
+
+def is_lossless_webp(path: Path) -> bool:
+    """Whether the still picture in the WebP file ``path`` is compressed without loss."""
+    with open_file(path) as file:
+        file.seek(WEBP_HEADER_SIZE)
+        while len(head := file.read(8)) == 8:
+            if head[:3] == b"VP8" and head[:4] != b"VP8X":
+                return head[:4] == b"VP8L"
+            size = int.from_bytes(head[4:], "little")
+            file.seek(size + size % 2, io.SEEK_CUR)
     return False
 
 
@@ -193,41 +206,3 @@ def reduction(size: tuple[int, int], target: tuple[int, int], *, columns: int = 
         if is_large and width % factor == height % factor == 0:
             return factor
     return 1
-
-
-def storable(image: DecodedImage, path: Path) -> DecodedImage:
-    """``image``, converted to what the format of ``path`` can hold. Its note says if 16 bits become 8.
-
-    Formats without transparency get the image on white. In GIF, a pixel is fully transparent or fully opaque.
-    """
-    (values, alpha, note), kind = image[:3], FORMATS.get(path.suffix.lower())
-    has_colour, has_alpha = values.shape[2] > 1, alpha is not None and kind not in OPAQUE
-    if image.encoding.is_deep and (has_colour or has_alpha or kind not in DEEP):
-        deep = "colour of 16 bits" if has_colour else "16 bits with transparency" if has_alpha else "16 bits"
-        values, note = eight_bits(values), f"{path} cannot hold {deep}: it is written with 8"
-    if alpha is not None and kind == "GIF":
-        alpha = np.where(alpha < 128, 0, PEAK).astype(np.uint8)
-    return DecodedImage(values, None if kind in OPAQUE else alpha, note)
-
-
-def write_picture(path: Path, image: DecodedImage) -> None:
-    """Writes ``image`` to ``path`` in the format of its suffix, converted by ``storable``; atomically.
-
-    Raises:
-        PictureError: the format cannot hold the image.
-        OSError: the disk is full or not writable; ``path`` is unchanged.
-    """
-    values, alpha = storable(image, path)[:2]
-    content = io.BytesIO()
-    try:
-        kind = FORMATS[path.suffix.lower()]
-        made = to_pillow(values, alpha)
-        if kind == "GIF" and made.mode == "LA":  # Pillow drops the alpha of LA in a GIF
-            made = made.convert("RGBA")
-        made.save(content, format=kind, **SAVE_OPTIONS.get(kind, {}))
-    except (OSError, ValueError, KeyError) as error:
-        height, width, _ = values.shape
-        problem = f"{path} cannot be written in this format ({width}×{height} pixels; {error})"
-        raise PictureError(problem, cure="give a name that ends in .png") from None
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content.getvalue())

@@ -1,16 +1,17 @@
 """Reads a picture file of any format, and turns everything that goes wrong into one line."""
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from PIL import Image, UnidentifiedImageError
 
 from diptych.data.archive import file_size, open_file
-from diptych.data.formats import foreign_name, format_of, head_of
-from diptych.data.formats.pillow import MAX_PIXELS, READ, PillowFile, open_with_pillow
+from diptych.data.formats import FORMATS, foreign_name, format_of, head_of
+from diptych.data.formats.numpy_file import NumpyFile, open_numpy
+from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, open_with_pillow
 from diptych.data.formats.tiff import TiffPicture, open_tiff
 from diptych.data.image import DecodedImage
 from diptych.errors import PictureError, UserError, first_line, os_cure, os_problem
@@ -19,15 +20,20 @@ REMOVE = "replace or remove it"
 PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
 """Numbers of the ``OSError``s that parsers raise on damaged files. Others are the system's."""
 
-PictureFile = PillowFile | TiffPicture
+PictureFile = PillowFile | TiffPicture | NumpyFile
+OPENERS: dict[str | None, Callable[[Path], AbstractContextManager[PictureFile]]] = {
+    "TIFF": open_tiff,
+    "NPY": open_numpy,
+}
+"""By format; Pillow opens all others."""
 
 
 class Header(NamedTuple):
-    """Size in pixels after EXIF orientation, and whether the format has no colour."""
+    """Size in pixels after EXIF orientation, and channels without transparency."""
 
     width: int
     height: int
-    is_grey: bool
+    channels: int
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
     size, head = 0, b""
     try:
         size, head = _num_bytes(path), head_of(path)
-        with open_tiff(path) if format_of(head) == "TIFF" else open_with_pillow(path) as file:
+        with OPENERS.get(format_of(head), open_with_pillow)(path) as file:
             yield file
     except UserError:
         raise
@@ -54,14 +60,16 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
         raise PictureError(problem, cure=REMOVE) from None
 
 
-def read_picture(path: Path) -> DecodedImage:
+def read_picture(path: Path, *, bands: int | None = None) -> DecodedImage:
     """Reads ``path``: upright (EXIF orientation applied), the first of several frames.
+
+    ``bands`` is how many channels are wanted: transparency of a TIFF counts as one if that makes as many.
 
     Raises:
         PictureError: not a picture, damaged, too large, of a kind that is not used, or no permission to read it.
     """
     with open_picture(path) as file:
-        return file.decode()
+        return file.decode(bands=bands)
 
 
 def read_header(path: Path) -> Header:
@@ -71,7 +79,7 @@ def read_header(path: Path) -> Header:
         PictureError: as ``read_picture``, for what the header shows.
     """
     with open_picture(path) as file:
-        return Header(*file.size, file.is_grey)
+        return Header(*file.size, file.channels)
 
 
 def _num_bytes(path: Path) -> int:
@@ -95,7 +103,8 @@ def _unidentified(path: Path, head: bytes) -> PictureError:
     if name := foreign_name(head):
         return PictureError(f"{path} is {name}, despite its name", cure="save it as JPEG or PNG to use it")
     if (kind := format_of(head)) is None:
-        return PictureError(f"{path} is not a picture ({', '.join(READ)}), despite its name", cure=REMOVE)
+        kinds = ", ".join(dict.fromkeys(FORMATS.values()))
+        return PictureError(f"{path} is not a picture ({kinds}), despite its name", cure=REMOVE)
     reason = "unknown"
     try:
         with open_file(path) as file:

@@ -12,9 +12,10 @@ from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage
 
 from diptych.data.archive import readable
-from diptych.data.encoding import GREY, RGB, Array, Encoding
+from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, stored_samples
-from diptych.data.image import SIDEWAYS, USABLE_TYPES, DecodedImage, frames_note, with_alpha
+from diptych.data.formats.tiff_tags import ORIENTATION, read_metadata
+from diptych.data.image import SIDEWAYS, DecodedImage, frames_note, with_alpha
 from diptych.errors import PictureError
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8
@@ -28,7 +29,8 @@ ASSOCIATED, UNASSOCIATED = (1,), (2,)
 """Extra samples that are transparency. All others are bands."""
 OPAQUE_FRACTION = 0.5
 """Where a sample is transparency, at least this fraction of the pixels that are visible at all is fully opaque."""
-ORIENTATION, INK_SET = 274, 332
+INK_SET = 332
+USABLE = "save it as grey, RGB or bands of " + ", ".join(TYPES)
 
 BY_PILLOW = {
     *((photometric, bits, ()) for photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE) for bits in (1, 2, 4, 8)),
@@ -66,11 +68,14 @@ class TiffPicture:
         self.path, self.file, self.page = path, file, page
         self.photometric, self.bits, self.samples = int(page.photometric), page.bitspersample, page.samplesperpixel
         self.extra = tuple(map(int, page.extrasamples))
-        self.has_alpha = self.extra in (ASSOCIATED, UNASSOCIATED) and self.photometric != WHITE_IS_ZERO
+        is_unsigned = page.sampleformat == UNSIGNED and self.bits <= 16
+        self.has_alpha = is_unsigned and self.extra in (ASSOCIATED, UNASSOCIATED) and self.photometric != WHITE_IS_ZERO
         """Whether the file says that its only extra sample is transparency."""
-        is_three_bands = (self.photometric, self.samples) == (BLACK_IS_ZERO, RGB) and not any(self.extra)
-        self.channels = RGB if is_three_bands else GREY if NUM_COLOURS.get(self.photometric) == 1 else RGB
-        """1 or 3. Three bands without a name are read as red, green and blue."""
+        self.is_raw = self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR)
+        """Whether the samples are the values."""
+        colours = GREY if NUM_COLOURS.get(self.photometric) == 1 else RGB
+        self.num_colours = self.samples - self.has_alpha if self.is_raw else colours
+        """Channels. Three bands without a name are read as red, green and blue."""
         self.orientation = int(page.tags.valueof(ORIENTATION, default=1))
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise Image.DecompressionBombError
@@ -101,14 +106,10 @@ class TiffPicture:
     def _refuse_unusable(self) -> None:
         """Refuses what tifffile may read, but diptych cannot use."""
         page = self.page
-        is_usable = (
-            self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR)
-            and (page.sampleformat, self.bits) in ((UNSIGNED, 8), (UNSIGNED, 16))
-            and self.samples == self.channels + self.has_alpha
-            and page.imagedepth == 1
-        )
-        if not is_usable:
-            raise PictureError(f"{self.path} holds {self.kind}, which diptych cannot use yet", cure=USABLE_TYPES)
+        dtype = f"{SAMPLE_FORMATS.get(page.sampleformat or 0)}{self.bits}"
+        is_inverted = self.photometric == WHITE_IS_ZERO and (self.samples > 1 or page.sampleformat != UNSIGNED)
+        if not self.is_raw or dtype not in TYPES or page.imagedepth > 1 or is_inverted:
+            raise PictureError(f"{self.path} holds {self.kind}, which diptych cannot use", cure=USABLE)
         if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
             problem = f"{self.path} is compressed by {getattr(page.compression, 'name', page.compression)}"
             if find_spec("imagecodecs"):
@@ -121,24 +122,26 @@ class TiffPicture:
         kind = f"{SAMPLE_FORMATS.get(self.page.sampleformat or 0, 'samples of bits ')}{self.bits}"
         if self.page.imagedepth > 1:
             return f"a volume of {kind}"
+        if self.photometric == WHITE_IS_ZERO:
+            return f"{f'{self.samples} bands of ' if self.samples > 1 else ''}{kind} with white as zero"
         if self.has_other_inks or self.samples != NUM_COLOURS.get(self.photometric, self.samples):
             return f"{self.samples} bands of {kind}"
-        if self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO):
+        if self.photometric == BLACK_IS_ZERO:
             return kind
         return f"{NAMES.get(self.photometric, f'photometric interpretation {self.photometric}')} of {kind}"
 
     @property
     def mode(self) -> str:
         """The nearest of Pillow's modes."""
-        return MODES.get(self.photometric, f"{'L' if self.is_grey else 'RGB'}{'A' * self.has_alpha}")
+        return MODES.get(self.photometric, f"{'L' if self.num_colours == GREY else 'RGB'}{'A' * self.has_alpha}")
 
     @property
-    def is_grey(self) -> bool:
-        """Whether the format has no colour."""
+    def channels(self) -> int:
+        """How many there are without transparency; of a palette, as many as its colours need."""
         if self.photometric != PALETTE:
-            return self.channels == GREY
+            return self.num_colours
         with Image.open(readable(self.path), formats=["TIFF"]) as image:
-            return PillowFile(self.path, image).is_grey
+            return PillowFile(self.path, image).channels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -152,31 +155,35 @@ class TiffPicture:
         slices = (self.file.imagej_metadata or {}).get("images", 1)
         return max(len(self.file.pages), slices if isinstance(slices, int) else 1)
 
-    def decode(self, target: tuple[int, int] | None = None, *, columns: int = 1) -> DecodedImage:
-        """The first page, upright; ``target`` and ``columns`` do nothing.
+    def decode(
+        self, target: tuple[int, int] | None = None, *, columns: int = 1, bands: int | None = None
+    ) -> DecodedImage:
+        """The first page, upright; ``target`` and ``columns`` do nothing. Transparency is a band if that makes
+        ``bands``.
 
         Raises:
             PictureError: a sample that is called transparency, but is not like it.
         """
         del target, columns
-        if self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR):
+        metadata = read_metadata(self.file, self.page, self.orientation)
+        if self.is_raw:
             samples = stored_samples(self.path) if self.is_by_pillow else self._by_tifffile()
-            values, is_associated = samples[:, :, : self.channels], self.extra == ASSOCIATED
-            decoded = DecodedImage(values)
-            if self.has_alpha:
-                alpha = samples[:, :, self.channels]
-                self._refuse_band(values, alpha, is_associated=is_associated)
-                decoded = with_alpha(values, alpha, associated=is_associated)
+            if self.has_alpha and bands != self.samples:
+                values, alpha = samples[:, :, :-1], samples[:, :, -1]
+                self._refuse_band(values, alpha, is_associated=self.extra == ASSOCIATED)
+                decoded = with_alpha(values, alpha, associated=self.extra == ASSOCIATED)
+            else:
+                decoded = DecodedImage(samples).with_missing(metadata.nodata)
             decoded = decoded if self.is_by_pillow else decoded.upright(self.orientation)  # Pillow has turned it
         else:
             with Image.open(readable(self.path), formats=["TIFF"]) as image:
                 decoded = PillowFile(self.path, image).decode()
             if decoded.alpha is not None:
                 self._refuse_band(decoded.values, decoded.alpha, is_associated=False)
-        bands = f"{self.path} has 3 bands without a name: they are read as red, green and blue"
-        note = bands if self.channels == RGB and self.photometric == BLACK_IS_ZERO else None
+        unnamed = f"{self.path} has 3 bands without a name: they are read as red, green and blue"
+        note = unnamed if self.num_colours == RGB and self.photometric == BLACK_IS_ZERO else None
         note = frames_note(self.num_frames, self.path) or note
-        return decoded._replace(note=note, is_georeferenced=self.page.is_geotiff)
+        return decoded._replace(note=note, metadata=metadata.for_channels(decoded.values.shape[2]))
 
     def _by_tifffile(self) -> Array:
         """``(H, W, C)``: the samples as they are stored, grey with white as the highest value."""
@@ -201,7 +208,8 @@ class TiffPicture:
         if not behaves_as_alpha(values, alpha, is_associated=is_associated):
             raise PictureError(
                 f"{self.path} holds {self.kind}: the last is called transparency, but few of its pixels are opaque",
-                cure="save it without the last band; or as PNG, if it is transparency",
+                cure=f"train with --channels-a {self.samples} (or -b) to use it as a band, or save it without it; as "
+                "PNG, if it is transparency",
             )
 
 

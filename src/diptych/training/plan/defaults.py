@@ -83,7 +83,7 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     load_size = chosen(data.load_size, round((crop_size or CROP_SIZES[0]) * LOAD_OVER_CROP))
     if data.resize != "none" and load_size < crop_size:
         raise OptionError(f"load-size {load_size} is less than crop-size {crop_size}", cure="give a larger load-size")
-    channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: chosen(given, survey.channels), surveys)
+    channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: given or survey.channels, surveys)
     return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
 
 

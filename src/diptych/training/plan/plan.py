@@ -8,7 +8,7 @@ from typing import NamedTuple
 from diptych.config import TrainConfig
 from diptych.config.constraints import check_ranges
 from diptych.data.cache import PictureCache
-from diptych.data.encoding import encodings_of, with_checked_ranges
+from diptych.data.encoding import GREY, RGB, encodings_of, with_checked_ranges
 from diptych.data.formats import UNREAD_CURE
 from diptych.data.identity import Identity, fingerprints
 from diptych.data.loader import Loader, Reader
@@ -193,6 +193,11 @@ def describe(plan: Plan) -> list[str]:
     crop = f"crops of {data.crop_size}" if data.crop_size else "whole pictures"
     resize = "not resized" if data.resize == "none" else f"resized to {data.load_size} ({data.resize})"
     channels = f"{data.channels_a} and {data.channels_b} channels"
+    shown = [
+        f"grids and scores show {'the first three channels' if number > RGB else 'the first channel'} of {name}"
+        for name, number in zip(plan.names, (data.channels_a or 0, data.channels_b or 0), strict=True)
+        if number not in (GREY, RGB)
+    ]
     ranges = zip(plan.names, (data.range_a, data.range_b), strict=True)
     epochs = plan.total / plan.epoch_size
     on_each = f" on each of {plan.world.size} processes" if plan.world.size > 1 else ""
@@ -202,6 +207,7 @@ def describe(plan: Plan) -> list[str]:
         f"{kind_of(config.method)}, {kind_of(config.generator)}: {resize}, {crop}, {channels}, {batch}",
         f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
         *(f"values of {name}: {text.replace(' ', ' to ')} become -1 to 1" for name, text in ranges if text),
+        *shown,
         *config.method.remarks((data.channels_a or 0, data.channels_b or 0)),
     ]
 

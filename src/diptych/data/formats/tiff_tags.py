@@ -1,0 +1,70 @@
+"""The metadata of a TIFF file, and how it is written."""
+
+from contextlib import suppress
+
+from tifffile import TiffFile, TiffPage
+
+from diptych.data.metadata import GDAL_METADATA, Metadata, Resolution, Tag
+
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, ICC, EXIF = 274, 282, 283, 296, 700, 34675, 34665
+NODATA = 42113
+"""GDAL's tag for the value of pixels without data, as a text."""
+GEO = (33550, 33922, 34264, 34735, 34736, 34737, GDAL_METADATA)
+"""Pixel scale, tie points, transformation, the keys of GeoTIFF and their numbers and texts; and GDAL's metadata."""
+DESCRIPTION = 270
+TEXTS = (DESCRIPTION, 269, 271, 272, 305, 306, 315, 316, 33432)
+"""Description, document, make, model, software, date, artist, computer, copyright."""
+ASCII = 2
+
+
+def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
+    """The metadata of ``page``, for its pixels turned upright."""
+
+    def tags(codes: tuple[int, ...]) -> tuple[Tag, ...]:
+        found = [page.tags[code] for code in codes if code in page.tags]
+        return tuple(Tag(tag.code, int(tag.dtype), tag.count, tag.value) for tag in found)
+
+    texts, geo = tags(TEXTS), tags(GEO)
+    lost = ["EXIF data of a TIFF file"] * (EXIF in page.tags)
+    if file.is_shaped or file.is_imagej or file.is_ome:  # the description is of all pages, and of their layout
+        texts = tuple(tag for tag in texts if tag.code != DESCRIPTION)
+        lost += ["the description of all pages"] * (file.is_imagej or file.is_ome)
+    if geo and orientation != 1:
+        geo, lost = (), [*lost, "the georeference of a rotated picture"]
+    return Metadata(
+        icc=_bytes(page, ICC),
+        xmp=_bytes(page, XMP),
+        resolution=_resolution(page, is_sideways=orientation > 4),
+        nodata=_nodata(page),
+        texts=tuple(tag for tag in texts if tag.dtype == ASCII),
+        geo=geo,
+        is_planar=page.planarconfig == 2 and page.samplesperpixel > 1,
+        is_big=file.is_bigtiff,
+        is_unnamed=page.photometric != 2,
+        lost=tuple(lost),
+    )
+
+
+def _bytes(page: TiffPage, code: int) -> bytes | None:
+    value = page.tags.valueof(code)
+    return bytes(value) if isinstance(value, bytes) and value else None
+
+
+def _resolution(page: TiffPage, *, is_sideways: bool) -> Resolution | None:
+    with suppress(TypeError, ZeroDivisionError, KeyError):
+        x, y = (page.tags[code].value for code in (X_RESOLUTION, Y_RESOLUTION))
+        numbers = (x[0] / x[1], y[0] / y[1])
+        return Resolution(*(numbers[::-1] if is_sideways else numbers), int(page.tags.valueof(RESOLUTION_UNIT, 2)))
+    return None
+
+
+def _nodata(page: TiffPage) -> float | None:
+    with suppress(TypeError, ValueError):
+        return float(str(page.tags[NODATA].value).strip("\0 ")) if NODATA in page.tags else None
+    return None
+
+
+def nodata_tag(nodata: float) -> Tag:
+    """The tag for ``nodata``."""
+    text = f"{nodata:.17g}" if nodata % 1 else f"{nodata:.0f}" if abs(nodata) < 1e15 else repr(nodata)
+    return Tag(NODATA, ASCII, 0, text)

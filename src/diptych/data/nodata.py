@@ -1,0 +1,34 @@
+"""Pixels without data: numbers that stand for nothing, as the metadata of a file names them."""
+
+from typing import Any
+
+import numpy as np
+
+from diptych.data.encoding import Array
+
+
+def is_value_of(number: float, dtype: "np.dtype[Any]") -> bool:
+    """Whether ``dtype`` holds ``number``; a float, up to rounding."""
+    if dtype.kind == "f":
+        return bool(np.isnan(number) or abs(number) <= np.finfo(dtype).max)
+    return bool(number == np.floor(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
+
+
+def in_type(number: float, dtype: "np.dtype[Any]") -> Array:
+    """The value of ``dtype`` that is nearest to ``number``."""
+    kind = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    nearest = np.clip(number if dtype.kind == "f" else np.rint(number), float(kind.min), float(kind.max))
+    return np.asarray(nearest).astype(dtype)
+
+
+def apart_from(values: Array, nodata: float) -> Array:
+    """``values`` without the number ``nodata``, since pixels with data must not look as if they had none: its
+    neighbour instead."""
+    found = values == nodata
+    if not found.any():
+        return values
+    if values.dtype.kind == "f":
+        beside = np.nextafter(np.asarray(nodata, values.dtype), np.asarray(0 if nodata else 1, values.dtype))
+    else:
+        beside = np.asarray(nodata - 1 if nodata == np.iinfo(values.dtype).max else nodata + 1, values.dtype)
+    return np.where(found, beside, values)
