@@ -234,11 +234,11 @@ def test_each_planted_fault_is_found_with_its_files_and_nothing_else(root, capsy
 def test_files_of_other_formats_are_counted_by_kind(root, capsys):
     for index in range(3):
         (root / "trainA" / f"{index}.ppm").touch()
-    (root / "trainA" / "mask.npy").touch()
+    (root / "trainA" / "mask.exr").touch()
     code, said = check(capsys, "--root", root)
     (finding,) = said["findings"]
     assert (code, finding["kind"]) == (1, "unsupported-format")
-    assert finding["problem"].endswith("trainA has 4 files in formats that diptych does not read (3 .ppm, 1 .npy)")
+    assert finding["problem"].endswith("trainA has 4 files in formats that diptych does not read (3 .ppm, 1 .exr)")
 
 
 def test_many_faults_at_once_are_each_found_and_nothing_else(root, capsys):

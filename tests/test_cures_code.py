@@ -220,9 +220,9 @@ def test_the_cure_of(desk, monkeypatch, name):
 @pytest.mark.parametrize(
     ("picture", "words", "cured"),
     [
-        (np.zeros((32, 32)), r"give \(H, W\) or \(H, W, 1 or 3\) of uint8 or uint16", np.zeros((32, 32), np.uint8)),
-        (np.zeros((32, 32, 5), np.uint8), r"give \(H, W\) or \(H, W, 1 or 3\)", np.zeros((32, 32, 3), np.uint8)),
-        (Image.new("F", (32, 32)), "save it as grey or RGB", Image.new("F", (32, 32)).convert("L")),
+        (np.zeros((32, 32), np.int64), r"give \(H, W\) or \(H, W, C\) of uint8, int8, ", np.zeros((32, 32), np.uint8)),
+        (np.zeros((32, 32, 5), np.uint8), "give pictures like those of training", np.zeros((32, 32, 3), np.uint8)),
+        (Image.new("F", (32, 32)), "give pictures like those of training", Image.new("F", (32, 32)).convert("L")),
     ],
 )
 def test_the_cure_of_a_picture_in_python(desk, picture, words, cured):

@@ -111,7 +111,7 @@ CASES = {
     "a PNG without rows": (lambda: PICTURE.write_bytes(png(0, 7)), NEW, "replace it by a PNG, or remove it", good, NEW),
     "a thumbnail": (tiff_with_thumbnail, NEW, "save the picture itself as TIFF or PNG", lambda: tiff(np.ones((32, 32, 3), np.uint8), photometric="rgb"), NEW),
     "five bands": (
-        lambda: tiff(np.ones((32, 32, 5), np.uint8), photometric="separated"), NEW, "save it as grey or RGB of uint8 or uint16",
+        lambda: tiff(np.ones((32, 32, 5), np.uint8), photometric="separated"), NEW, "save it as grey, RGB or bands of uint8, int8, uint16, int16",
         lambda: tiff(np.ones((32, 32, 3), np.uint16), photometric="rgb"), NEW),
     "another compression": (tiff_of_unknown_compression, NEW, "save it with another compression", lambda: tiff(np.ones((32, 32, 3), np.uint8), photometric="rgb"), NEW),
     "a band called transparency": (
@@ -132,7 +132,7 @@ CASES = {
     "a list of bytes": (lambda: Path("list.txt").write_bytes(b"\xff\xfe\0"), LIST, "give a text file with one path a line", all_listed, LIST),
     "a list of missing files": (lambda: listed("0.png", "1.png"), LIST, "give paths relative to", all_listed, LIST),
     "a list of other files": (
-        lambda: (listed("photos/0.png", "notes.npy"), Path("notes.npy").write_bytes(b"x")), LIST, "remove the line", all_listed, LIST),
+        lambda: (listed("photos/0.png", "notes.exr"), Path("notes.exr").write_bytes(b"x")), LIST, "remove the line", all_listed, LIST),
     "a list with a file twice": (lambda: listed("photos/0.png", "photos/0.png"), LIST, "remove one of the lines", all_listed, LIST),
     "an empty list": (lambda: listed(""), LIST, "give one path a line", all_listed, LIST),
     "a root that is a zip": (

@@ -38,7 +38,7 @@ def here(tmp_path, monkeypatch):
         (tmp_path / folder / "sub").mkdir(parents=True)
         for index in range(8):
             square(index, colour).save(tmp_path / folder / ("sub" if index == 3 else ".") / f"{index}.png")
-        (tmp_path / folder / "notes.npy").touch()
+        (tmp_path / folder / "notes.exr").touch()
         (tmp_path / folder / ".hidden.png").touch()
     return Path()
 
@@ -71,7 +71,7 @@ def test_each_names_the_pictures_of_the_folder(here, kind):
     for index in range(8):
         assert np.array_equal(read_picture(found.path(index)).values, read_picture(expected.path(index)).values)
         assert read_header(found.path(index)) == read_header(expected.path(index))
-    unread = f"{source} has 1 file in formats that diptych does not read (1 .npy)"
+    unread = f"{source} has 1 file in formats that diptych does not read (1 .exr)"
     assert found.unread == (unread if kind == "zip" else "")
     assert domain_names(SourceConfig(a=source, b=here / "paintings")) == ("photos", "paintings")
 
@@ -131,7 +131,7 @@ def test_check_and_translate_take_them(here, capsys, kind):
     assert stop.value.code == 1
     said = capsys.readouterr().out
     assert re.search(r"^pictures +8 +8 *$", said, re.MULTILINE)
-    assert ("(1 .npy)" in said) == (kind == "zip")
+    assert ("(1 .exr)" in said) == (kind == "zip")
     with pytest.raises(SystemExit) as stop:
         main(["train", *sources, *SMALL.split(), "--pictures", "2", "--run", "run"])
     assert stop.value.code == 0
@@ -192,7 +192,7 @@ def refused(source):
         ("photos/0.png\nphotoz/1.png", "list.txt, line 2: photoz/1.png does not exist: did you mean "),
         ("photos/0.png\n\nphotos/../photos/0.png", "line 3: photos/../photos/0.png is in line 1 too: remove one of the lines"),
         ("photos", "list.txt, line 1: photos is not a file: give paths"),
-        ("photos/notes.npy", "list.txt, line 1: photos/notes.npy is not a picture that diptych reads: remove the line"),
+        ("photos/notes.exr", "list.txt, line 1: photos/notes.exr is not a picture that diptych reads: remove the line"),
         ("\n", "list.txt lists no picture: give one path a line"),
         (b"\xff\xfe\x00", "list.txt cannot be read ("),
     ],
@@ -214,7 +214,7 @@ def test_a_list_may_have_absolute_paths_and_the_line_ends_of_windows(here):
     [
         ("photos/*.jpg", "no file matches photos/*.jpg: give a pattern in quotes, such as 'photos/*.png'"),
         ("photoz/*.png", "no file matches photoz/*.png: did you mean photos?"),
-        ("photos/*.npy", "photos/*.npy has 1 file in formats that diptych does not read (1 .npy): put pictures there"),
+        ("photos/*.exr", "photos/*.exr has 1 file in formats that diptych does not read (1 .exr): put pictures there"),
         ("photos/0.png", "photos/0.png is not a folder: give a folder of pictures, a zip, a .txt of paths, or a pattern"),
         ("photos.zip", "photos.zip does not exist: did you mean photos?"),
     ],

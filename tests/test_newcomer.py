@@ -108,7 +108,7 @@ def test_swapped_arguments(desk, words, line):
 def test_one_empty_folder(desk):
     Path("empty").mkdir()
     before = files()
-    line = "diptych: empty holds no picture: put pictures there (.bmp .gif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp)"
+    line = "diptych: empty holds no picture: put pictures there (.bmp .gif .jfif .jpe .jpeg .jpg .npy .png .tif .tiff .webp)"
     assert diptych("train photos empty") == (2, [line])
     assert files() == before
 
@@ -178,7 +178,9 @@ def test_a_model_of_another_version(desk, monkeypatch, younger_format):
 def test_a_picture_of_another_mode(desk):
     Image.fromarray(np.zeros((32, 32), np.float32)).save("photos/scan.tif")
     square(1, ORANGE).convert("CMYK").save("photos/print.jpg")  # which can be read
-    said = "photos/scan.tif holds float32, which diptych cannot use yet: save it as grey or RGB of uint8 or uint16"
+    said = (
+        "photos/scan.tif: values of float32 need a range, and the model has none: give pictures like those of training"
+    )
     assert diptych(f"translate {RUN} photos painted") == (
         1,
         ["a2b: photos to paintings", said, "7 translated, 1 failed"],
@@ -188,7 +190,9 @@ def test_a_picture_of_another_mode(desk):
     ]
     command = f"{TRAIN} --pictures 4 --run runs/new"
     code, lines = diptych(command)
-    assert (code, lines[-1]) == (2, f"diptych: {said}, or pass --skip-unreadable")
+    cure = "give one (--range-a, --range-b), or save it as uint8 or uint16, or pass --skip-unreadable"
+    said = f"photos/scan.tif holds float32, which needs a range, beside pictures of 8 or 16 bits: {cure}"
+    assert (code, lines[-1]) == (2, f"diptych: {said}")
     assert diptych(f"{command} --skip-unreadable")[0] == 0
 
 

@@ -23,6 +23,7 @@ from diptych.config import (
 )
 from diptych.data.encoding import Encoding, with_checked_ranges
 from diptych.data.files import find_domain
+from diptych.data.formats.reading import read_picture
 from diptych.data.loader import Reader
 from diptych.data.transforms import resize
 from diptych.errors import OptionError, RunError, WeightsError
@@ -132,9 +133,9 @@ def test_a_run_with_a_range_is_the_run_of_the_8_bit_pictures(tmp_path, method):
 # -- giving and measuring a range
 
 
-@pytest.mark.parametrize("text", ["5", "5 2", "3 3", "-1 9", "0 70000", "a b", "nan 5", "1 2 3", "lots"])
+@pytest.mark.parametrize("text", ["5", "5 2", "3 3", "-9 -10", "0 inf", "a b", "nan 5", "1 2 3", "lots"])
 def test_a_range_that_is_none_is_refused(text):
-    with pytest.raises(OptionError, match=r"range-b is '.*': give two numbers from 0 to 65535, the lower one first"):
+    with pytest.raises(OptionError, match=r"range-b is '.*': give two numbers, the lower one first"):
         with_checked_ranges(DataConfig(range_b=text))
 
 
@@ -226,8 +227,9 @@ def test_transparent_parts_and_the_8_bit_pictures_of_a_16_bit_folder_do_not_coun
     source = SourceConfig(a=tmp_path / "a", b=tmp_path / "b")
     said = said_of(source, tmp_path, range_a="auto")
     assert (
-        "a has pictures of 8 and of 16 bits, and --range-a means the values of both: convert them to one depth" in said
-    )
+        "a has pictures of several types, such as 8 and 16 bits, and --range-a means the values of all: convert them "
+        "to one type"
+    ) in said
     assert "values of a: 3000 to 3007 become -1 to 1" in said
 
 
@@ -292,8 +294,8 @@ def test_translate_says_what_is_clipped_and_what_a_format_cannot_hold(tmp_path, 
     tifffile.imwrite(tmp_path / "in.tif", opaque, photometric="minisblack", extrasamples=["unassalpha"])
     with pytest.raises(SystemExit):
         main(["translate", str(run.folder), str(tmp_path / "in.tif"), str(tmp_path / "alpha.png")])
-    assert "alpha.png cannot hold values from 0 to 4080" in capsys.readouterr().err  # grey with transparency
-    assert abs(np.asarray(Image.open(tmp_path / "alpha.png"))[..., 0] - deep / 16).max() <= 1
+    assert "alpha.png" not in capsys.readouterr().err
+    np.testing.assert_array_equal(read_picture(tmp_path / "alpha.png").values[..., 0], deep)
     assert (
         "in.png: 50% of the values are clipped, since training saw values from 0 to 4080"
         in translated(np.repeat(np.array([[0, 9000]], np.uint16), 20, axis=0), "out.png")[1]

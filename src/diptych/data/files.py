@@ -14,6 +14,7 @@ from diptych.data.locations import locate
 from diptych.errors import PictureError
 
 Half = Literal["left", "right"]
+ARRAY = ".npy"
 MAX_KINDS = 8
 """How many kinds of files that are not read are listed."""
 
@@ -62,14 +63,20 @@ class PictureFiles(NamedTuple):
 
 
 def find_files(source: Path) -> PictureFiles:
-    """The pictures that ``source`` names, without hidden files and folders; see ``locate``.
+    """The pictures that ``source`` names, without hidden files and folders; see ``locate``. Arrays are left out beside
+    other pictures: there they are masks or features.
 
     Raises:
         PictureError: ``source`` is missing, or cannot be read.
     """
     folder, files = locate(source)
     pictures = sorted((file for file in files if is_picture_file(folder / file)), key=Path.as_posix)
-    return PictureFiles(folder, tuple(pictures), _describe_unread(source, files))
+    others = [file for file in pictures if file.suffix.lower() != ARRAY]
+    unread = _describe_unread(source, files)
+    if 0 < len(others) < len(pictures):
+        beside = f"{source} has {len(pictures) - len(others):,} arrays ({ARRAY}) beside pictures, which are left out"
+        unread = f"{unread}; {beside}" if unread else beside
+    return PictureFiles(folder, tuple(others or pictures), unread)
 
 
 def find_domain(name: str, source: Path, *, may_be_empty: bool = False) -> Domain:

@@ -96,7 +96,10 @@ class Reader:
             image = file.decode(target, columns=columns, bands=self.encoding.channels)
         if image.note:
             self._report_once(image.note)
-        values = prepared(image.map(partial(half_of, half=half)), self.encoding)
+        try:
+            values = prepared(image.map(partial(half_of, half=half)), self.encoding)
+        except PictureError as error:
+            raise PictureError(f"{self.domain.path(index)}: {error.problem}", cure=error.cure) from None
         draft = self.data.draft
         return fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
 

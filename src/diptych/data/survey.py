@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from diptych.data.encoding import GREY, RGB
+from diptych.data.encoding import GREY, RGB, UNSIGNED
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.reading import Header, read_header
 from diptych.data.pairing import shapes_agree, shapes_differ
@@ -74,8 +74,16 @@ def nothing_usable(domain: Domain, first: PictureError) -> PictureError:
     return PictureError(f"no picture in {domain.folder} can be read; the first: {first.problem}", cure=first.cure)
 
 
-def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], None] = lambda _: None) -> Survey:
+def survey(
+    domain: Domain,
+    *,
+    skip_unreadable: bool,
+    has_range: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Survey:
     """Reads the headers of at most 2000 pictures, chosen by hash of their names.
+
+    Without a range for the domain (``has_range``), a picture that needs one beside others that do not is unreadable.
 
     Raises:
         PictureError: one cannot be read and ``skip_unreadable`` is off, or none can be read.
@@ -90,6 +98,8 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
     files = by_hash(domain.files)[:MAX_SURVEYED]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(header, files))
+    if not has_range and any(isinstance(one, Header) and one.dtype in UNSIGNED for one in found):
+        found = [_usable(one, domain.folder / file) for one, file in zip(found, files, strict=True)]
     errors = [error for error in found if isinstance(error, PictureError)]
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
@@ -104,3 +114,11 @@ def survey(domain: Domain, *, skip_unreadable: bool, report: Callable[[str], Non
         all_channels=frozenset(header.channels for header in headers),
         folder=domain.folder,
     )
+
+
+def _usable(header: Header | PictureError, path: Path) -> Header | PictureError:
+    """``header``, or the error for a picture that needs a range, beside others that do not."""
+    if isinstance(header, PictureError) or header.dtype in UNSIGNED:
+        return header
+    problem = f"{path} holds {header.dtype}, which needs a range, beside pictures of 8 or 16 bits"
+    return PictureError(problem, cure="give one (--range-a, --range-b), or save it as uint8 or uint16")

@@ -73,10 +73,11 @@ def measure(data: DataConfig, domains: Pair[Domain]) -> Pair[UsedValues]:
         PictureError: no picture of a domain can be read.
     """
     numbers = Pair(data.range_a, data.range_b).map(lambda text: MAX_SURVEYED if text == "auto" else MAX_MEASURED)
-    return domains.map(_measure, numbers, Pair(data.channels_a, data.channels_b))
+    has_range = Pair(data.range_a is not None, data.range_b is not None)
+    return domains.map(_measure, numbers, Pair(data.channels_a, data.channels_b), has_range)
 
 
-def _measure(domain: Domain, number: int, bands: int | None) -> UsedValues:
+def _measure(domain: Domain, number: int, bands: int | None, has_range: bool) -> UsedValues:
     counts: dict[ValueType, Array] = {}
     values: dict[ValueType, list[Array]] = {}
     profiles = Counter[str]()
@@ -91,6 +92,8 @@ def _measure(domain: Domain, number: int, bands: int | None) -> UsedValues:
                 values.setdefault(sample.dtype, []).append(sample.values)
     if not counts and not values:
         raise _without_values(domain)
+    if counts and not has_range:  # the others are unreadable
+        values = {}
     deepest = max([*counts, *values], key=TYPES.index)
     if deepest in counts:
         used = np.flatnonzero(counts[deepest])

@@ -114,7 +114,9 @@ def inspect(
     train, test = _examine(split)
     config, needs = None, None
     try:
-        surveys = train.map(lambda part: survey(part.domain, skip_unreadable=True))
+        has_range = ranges.map(lambda text: text is not None)
+        read = partial(survey, skip_unreadable=True)
+        surveys = train.map(lambda part, ranged: read(part.domain, has_range=ranged), has_range)
         used = measure(data, split.train)
         data = resolve_data(with_measured_ranges(data, used), surveys)
         found += range_findings(data, used)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from diptych.config import ValueType
 from diptych.data.archive import readable
 from diptych.data.encoding import TYPES, Array
 from diptych.data.image import DecodedImage
@@ -46,6 +48,11 @@ class NumpyFile:
     def channels(self) -> int:
         """How many there are."""
         return int(self.values.shape[2])
+
+    @property
+    def dtype(self) -> ValueType:
+        """The type of the values."""
+        return cast(ValueType, self.values.dtype.name)
 
     @property
     def size(self) -> tuple[int, int]:

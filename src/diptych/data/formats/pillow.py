@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
+from diptych.config import ValueType
 from diptych.data.archive import open_file, readable
 from diptych.data.encoding import GREY, PEAK, RGB, Array
 from diptych.data.formats.exif import read_metadata
@@ -68,6 +69,11 @@ class PillowFile:
     def channels(self) -> int:
         """1 if the format has no colour, else 3."""
         return GREY if self.raw_mode == "LA;16B" or is_grey(self.image) else RGB
+
+    @property
+    def dtype(self) -> ValueType:
+        """The type of the values."""
+        return "uint16" if "16" in self.mode or DEEP_COLOUR.fullmatch(self.raw_mode) else "uint8"
 
     @cached_property
     def orientation(self) -> int:

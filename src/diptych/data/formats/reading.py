@@ -8,6 +8,7 @@ from typing import IO, NamedTuple, cast
 
 from PIL import Image, UnidentifiedImageError
 
+from diptych.config import ValueType
 from diptych.data.archive import file_size, open_file
 from diptych.data.formats import FORMATS, foreign_name, format_of, head_of
 from diptych.data.formats.numpy_file import NumpyFile, open_numpy
@@ -29,11 +30,12 @@ OPENERS: dict[str | None, Callable[[Path], AbstractContextManager[PictureFile]]]
 
 
 class Header(NamedTuple):
-    """Size in pixels after EXIF orientation, and channels without transparency."""
+    """Size in pixels after EXIF orientation, channels without transparency, and the type of the values."""
 
     width: int
     height: int
     channels: int
+    dtype: ValueType
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def read_header(path: Path) -> Header:
         PictureError: as ``read_picture``, for what the header shows.
     """
     with open_picture(path) as file:
-        return Header(*file.size, file.channels)
+        return Header(*file.size, file.channels, file.dtype)
 
 
 def _num_bytes(path: Path) -> int:

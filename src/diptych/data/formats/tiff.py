@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage
 
+from diptych.config import ValueType
 from diptych.data.archive import readable
 from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, stored_samples
@@ -106,9 +108,8 @@ class TiffPicture:
     def _refuse_unusable(self) -> None:
         """Refuses what tifffile may read, but diptych cannot use."""
         page = self.page
-        dtype = f"{SAMPLE_FORMATS.get(page.sampleformat or 0)}{self.bits}"
         is_inverted = self.photometric == WHITE_IS_ZERO and (self.samples > 1 or page.sampleformat != UNSIGNED)
-        if not self.is_raw or dtype not in TYPES or page.imagedepth > 1 or is_inverted:
+        if not self.is_raw or self.dtype not in TYPES or page.imagedepth > 1 or is_inverted:
             raise PictureError(f"{self.path} holds {self.kind}, which diptych cannot use", cure=USABLE)
         if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
             problem = f"{self.path} is compressed by {getattr(page.compression, 'name', page.compression)}"
@@ -129,6 +130,12 @@ class TiffPicture:
         if self.photometric == BLACK_IS_ZERO:
             return kind
         return f"{NAMES.get(self.photometric, f'photometric interpretation {self.photometric}')} of {kind}"
+
+    @property
+    def dtype(self) -> ValueType:
+        """The type of the values."""
+        name = f"{SAMPLE_FORMATS.get(self.page.sampleformat or 0)}{self.bits}" if self.is_raw else "uint8"
+        return cast(ValueType, "uint8" if self.is_by_pillow and self.bits < 8 else name)
 
     @property
     def mode(self) -> str:

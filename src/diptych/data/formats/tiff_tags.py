@@ -12,8 +12,8 @@ NODATA = 42113
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, GDAL_METADATA)
 """Pixel scale, tie points, transformation, the keys of GeoTIFF and their numbers and texts; and GDAL's metadata."""
 DESCRIPTION = 270
-TEXTS = (DESCRIPTION, 269, 271, 272, 305, 306, 315, 316, 33432)
-"""Description, document, make, model, software, date, artist, computer, copyright."""
+TEXTS = (DESCRIPTION, 269, 271, 272, 306, 315, 316, 33432)
+"""Description, document, make, model, date, artist, computer, copyright."""
 ASCII = 2
 
 

@@ -214,8 +214,10 @@ def describe(plan: Plan) -> list[str]:
 
 def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
     engine = resolve_engine(config.engine)
-    survey_domain = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
-    config = resolve(replace(config, engine=engine), split.train.map(survey_domain))
+    has_range = Pair(config.data.range_a, config.data.range_b).map(lambda text: text is not None)
+    inspect = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
+    surveys = split.train.map(lambda domain, ranged: inspect(domain, has_range=ranged), has_range)
+    config = resolve(replace(config, engine=engine), surveys)
     return replace(config, data=resolve_ranges(config.data, split.train, display.note))
 
 
