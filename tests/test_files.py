@@ -63,9 +63,9 @@ def test_a_picture_without_a_suffix_is_known_by_its_content(tmp_path, kind):
 
 
 def test_files_that_are_not_read_are_counted_by_kind(tmp_path):
-    touch(tmp_path, *(f"{index}.ppm" for index in range(30)), *(f"deep/{index}.NPY" for index in range(12)))
+    touch(tmp_path, *(f"{index}.ppm" for index in range(30)), *(f"deep/{index}.NPZ" for index in range(12)))
     touch(tmp_path, "0.png", "notes.txt", "labels.json", "README", ".hidden.npz", "one.exr")
-    counts = "(30 .ppm, 12 .npy, 1 .exr)"
+    counts = "(30 .ppm, 12 .npz, 1 .exr)"
     assert find_files(tmp_path).unread == f"{tmp_path} has 43 files in formats that diptych does not read {counts}"
     for index in range(9):
         touch(tmp_path, f"x.{index}")

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from tifffile import TiffFile, TiffPage
 
+from diptych.data.encoding import RGB
 from diptych.data.metadata import GDAL_METADATA, Metadata, Resolution, Tag
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, ICC, EXIF = 274, 282, 283, 296, 700, 34675, 34665
@@ -14,7 +15,7 @@ GEO = (33550, 33922, 34264, 34735, 34736, 34737, GDAL_METADATA)
 DESCRIPTION = 270
 TEXTS = (DESCRIPTION, 269, 271, 272, 306, 315, 316, 33432)
 """Description, document, make, model, date, artist, computer, copyright."""
-ASCII = 2
+ASCII, BLACK_IS_ZERO = 2, 1
 
 
 def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
@@ -40,7 +41,7 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
         geo=geo,
         is_planar=page.planarconfig == 2 and page.samplesperpixel > 1,
         is_big=file.is_bigtiff,
-        is_unnamed=page.photometric != 2,
+        is_unnamed=page.photometric == BLACK_IS_ZERO and page.samplesperpixel >= RGB,
         lost=tuple(lost),
     )
 
