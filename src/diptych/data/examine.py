@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from diptych.data.encoding import PEAK
+from diptych.config import ValueType
+from diptych.data.encoding import PEAK, UNSIGNED
 from diptych.data.files import Domain
 from diptych.data.formats.reading import open_picture
 from diptych.data.image import LUMA
 from diptych.data.near_duplicates import Thumbnail, content_hash, thumbnail
+from diptych.data.survey import out_of_place
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError
 
@@ -36,11 +38,16 @@ class PictureFacts:
     """EXIF orientation is not upright."""
     is_transparent: bool
     """Some pixel is not opaque."""
-    num_bits: int
-    """Bits per channel in the file."""
+    dtype: ValueType
+    """Type of the values."""
     content: bytes
     """Hash of the pixels."""
     thumbnail: Thumbnail
+
+    @property
+    def num_bits(self) -> int:
+        """Bits per channel."""
+        return 8 * np.dtype(self.dtype).itemsize
 
     @property
     def shorter_side(self) -> int:
@@ -61,8 +68,11 @@ class Examined:
     unreadable: dict[Path, PictureError] = field(default_factory=dict)
 
 
-def examine(domain: Domain, *, advance: Callable[[], object] = lambda: None) -> Examined:
-    """Reads every picture of ``domain``, in threads; ``advance`` is called after each."""
+def examine(domain: Domain, *, has_range: bool = False, advance: Callable[[], object] = lambda: None) -> Examined:
+    """Reads every picture of ``domain``, in threads; ``advance`` is called after each.
+
+    Without a range for the domain (``has_range``), a picture that needs one beside others that do not is unreadable.
+    """
 
     def facts(index: int) -> PictureFacts | PictureError:
         try:
@@ -74,6 +84,8 @@ def examine(domain: Domain, *, advance: Callable[[], object] = lambda: None) -> 
 
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(facts, range(len(domain))))
+    if not has_range and any(isinstance(one, PictureFacts) and one.dtype in UNSIGNED for one in found):
+        found = [out_of_place(one.path, one.dtype) or one if isinstance(one, PictureFacts) else one for one in found]
     unreadable = {domain.path(index): error for index, error in enumerate(found) if isinstance(error, PictureError)}
     return Examined(domain, [one for one in found if isinstance(one, PictureFacts)], unreadable)
 
@@ -98,7 +110,7 @@ def read_facts(domain: Domain, index: int) -> PictureFacts:
         num_frames=frames,
         is_rotated=is_rotated,
         is_transparent=is_transparent,
-        num_bits=8 * image.values.dtype.itemsize,
+        dtype=image.encoding.dtype,
         content=content_hash(values),
         thumbnail=thumbnail(values),
     )

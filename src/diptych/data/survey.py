@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from diptych.config import ValueType
 from diptych.data.encoding import GREY, RGB, UNSIGNED
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.reading import Header, read_header
@@ -99,7 +100,10 @@ def survey(
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(header, files))
     if not has_range and any(isinstance(one, Header) and one.dtype in UNSIGNED for one in found):
-        found = [_usable(one, domain.folder / file) for one, file in zip(found, files, strict=True)]
+        found = [
+            out_of_place(domain.folder / file, one.dtype) or one if isinstance(one, Header) else one
+            for one, file in zip(found, files, strict=True)
+        ]
     errors = [error for error in found if isinstance(error, PictureError)]
     headers = [header for header in found if isinstance(header, Header)]
     if not headers:
@@ -116,9 +120,9 @@ def survey(
     )
 
 
-def _usable(header: Header | PictureError, path: Path) -> Header | PictureError:
-    """``header``, or the error for a picture that needs a range, beside others that do not."""
-    if isinstance(header, PictureError) or header.dtype in UNSIGNED:
-        return header
-    problem = f"{path} holds {header.dtype}, which needs a range, beside pictures of 8 or 16 bits"
+def out_of_place(path: Path, dtype: ValueType) -> PictureError | None:
+    """The error for a picture that needs a range, beside others that do not; None if it needs none."""
+    if dtype in UNSIGNED:
+        return None
+    problem = f"{path} holds {dtype}, which needs a range, beside pictures of 8 or 16 bits"
     return PictureError(problem, cure="give one (--range-a, --range-b), or save it as uint8 or uint16")

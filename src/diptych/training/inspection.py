@@ -111,10 +111,10 @@ def inspect(
     paired = requested.method.paired
     split, found = _find(source, paired=paired)
     pairs_fit = paired and all(finding.kind != "unpaired" for finding in found)
-    train, test = _examine(split)
+    has_range = ranges.map(lambda text: text is not None)
+    train, test = _examine(split, has_range)
     config, needs = None, None
     try:
-        has_range = ranges.map(lambda text: text is not None)
         read = partial(survey, skip_unreadable=True)
         surveys = train.map(lambda part, ranged: read(part.domain, has_range=ranged), has_range)
         used = measure(data, split.train)
@@ -148,12 +148,15 @@ def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:
     return split, found + [Finding("note", "layout", line, "none needed, if this is what you mean") for line in said]
 
 
-def _examine(split: Split) -> tuple[Pair[Examined], Pair[Examined]]:
+def _examine(split: Split, has_range: Pair[bool]) -> tuple[Pair[Examined], Pair[Examined]]:
     parts = (*split.train, *split.test)
     console = Console(file=sys.stderr)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("reading", total=sum(map(len, parts)))
-        a, b, test_a, test_b = (examine(part, advance=partial(progress.advance, task)) for part in parts)
+        a, b, test_a, test_b = (
+            examine(part, has_range=ranged, advance=partial(progress.advance, task))
+            for part, ranged in zip(parts, has_range * 2, strict=True)
+        )
     return Pair(a, b), Pair(test_a, test_b)
 
 
