@@ -114,7 +114,7 @@ def test_grey_of_16_bits_keeps_its_whole_range(tmp_path, suffix):
     picture = read_picture(path)
     assert picture.values.dtype == np.uint16
     np.testing.assert_array_equal(picture.values, DEEP[:, :, None])
-    assert read_header(path).is_grey
+    assert read_header(path).channels == 1
 
 
 def test_big_endian_tiff_of_16_bits_has_the_same_values(tmp_path):

@@ -87,8 +87,6 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
     notes += [note for network in networks.values() for note in network.notes]
     if any(network.path.name.startswith("D__") for network in discriminators.values()):
         notes.append("the final LeakyReLU of the discriminators (D__A, D__B) is left out: only training needs it")
-    if set(channels) - {1, 3}:
-        notes.append("diptych translate needs 1 or 3 channels: use diptych.interop.load_original in Python")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         built = {role: network.build() for role, network in discriminators.items()}
