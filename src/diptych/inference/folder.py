@@ -66,7 +66,7 @@ def translate_files(
     ``half`` translates only that half of each image. ``manifest`` records each image, and skips those that it has
     already. ``report`` gets a line for each failure and each note (such
     as ignored frames), and one for the first image that differs much from training in scale or in its range of values,
-    that looks like a pair, or that has a georeference. ``advance`` gets the outcome so far after each image.
+    that looks like a pair, or that has another colour profile than sRGB. ``advance`` gets the outcome so far after each image.
 
     Raises:
         UserError: the disk is full or read-only.
