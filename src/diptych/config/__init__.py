@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` answers at once. An option th
 the pictures and the machine when the run starts; ``config.json`` holds the resolved value.
 """
 
+from diptych.config.data import DataConfig, Interpolation, Resize, SourceConfig, ValueType
 from diptych.config.methods import (
     CutConfig,
     CycleganConfig,
@@ -24,20 +25,15 @@ from diptych.config.networks import (
     Upsampling,
 )
 from diptych.config.training import (
-    DataConfig,
     DeviceName,
     EngineConfig,
-    Interpolation,
     LengthConfig,
     OptimiserConfig,
     OutputConfig,
     Precision,
-    Resize,
     ScheduleKind,
     ScheduleUnit,
-    SourceConfig,
     TrainConfig,
-    ValueType,
 )
 from diptych.pair import Direction
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from diptych.config import DataConfig, Direction
-from diptych.config.training import Resize
+from diptych.config.data import Resize
 from diptych.errors import WeightsError, os_cure, os_problem
 
 NAMES = ("train_opt.txt", "opt.txt")
