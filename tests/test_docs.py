@@ -115,7 +115,7 @@ def test_commands_in_the_documentation_work(document, command, tmp_path, monkeyp
         config = asked.options
         if config.source == SourceConfig():  # resumes a run, which is not here
             config = replace(config, source=SourceConfig(a=Path("photos"), b=Path("paintings")))
-        photographs = Survey(num_pictures=400, shorter_side=512.0, channels=3)
+        photographs = Survey(num_pictures=400, shorter_side=512.0, all_channels=frozenset({3}), folder=Path("photos"))
         resolve(config, Pair(photographs, photographs))
 
 
