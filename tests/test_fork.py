@@ -107,7 +107,7 @@ def another(config, name):
     hint, constraints = unwrap(typing.get_type_hints(type(owner), include_extras=True)[key])
     ranges = [constraint for constraint in constraints if isinstance(constraint, Range)]
     if choices := typing.get_args(hint):
-        candidates = [choice for choice in choices if choice not in ("auto", "fp16")]
+        candidates = [choice for choice in choices if choice not in ("auto", "fp16", "tf32")]
     elif hint is bool:
         candidates = [not value]
     else:

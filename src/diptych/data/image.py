@@ -105,7 +105,7 @@ def prepared(image: DecodedImage, encoding: Encoding) -> Array:
 
 
 def filled(image: DecodedImage, encoding: Encoding) -> Array:
-    """The values, where there is no data the lowest one of ``encoding``."""
+    """The values; pixels without data get the lowest value of ``encoding``."""
     if image.missing is None:
         return image.values
     return np.where(image.missing, in_type(encoding.low or 0, image.values.dtype), image.values)

@@ -79,7 +79,7 @@ class Metadata:
         return "a profile that cannot be read"
 
     def parts(self) -> Iterator[tuple[str, str]]:
-        """What there is: the field, and its name for a user."""
+        """The fields that are set, each with its name for a user."""
         names = {
             "icc": "the colour profile",
             "exif": "EXIF data",
@@ -92,16 +92,16 @@ class Metadata:
         yield from ((field, name) for field, name in names.items() if getattr(self, field) not in (None, ()))
 
     def of_other_pixels(self) -> "Metadata":
-        """That of a part of the picture, or of another size: without resolution and georeference."""
+        """The metadata of a part of the picture, or of another size: without resolution and georeference."""
         return replace(self, resolution=None, geo=())
 
     def of_other_channels(self, channels: int) -> "Metadata":
-        """That of a translation with another number of channels: without what describes each channel."""
+        """The metadata of a translation with another number of channels: without what describes each channel."""
         geo = tuple(tag for tag in self.geo if tag.code != GDAL_METADATA)
         return replace(self.for_channels(channels), geo=geo, is_unnamed=False)
 
     def for_channels(self, channels: int) -> "Metadata":
-        """Without a colour profile that is for another number of ``channels``."""
+        """The metadata without a colour profile for another number of channels than ``channels``."""
         if self.icc is None or self.icc[16:20] == COLOUR_SPACES.get(channels):
             return self
         return replace(self, icc=None, lost=(*self.lost, "the colour profile, which is for other channels"))

@@ -1,4 +1,4 @@
-"""Pixels without data: numbers that stand for nothing, as the metadata of a file names them."""
+"""Pixels without data, which a file marks by a number that its metadata names."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ def in_type(number: float, dtype: "np.dtype[Any]") -> Array:
 
 
 def apart_from(values: Array, nodata: float) -> Array:
-    """``values`` without the number ``nodata``, since pixels with data must not look as if they had none: its
-    neighbour instead."""
+    """``values`` with the number ``nodata`` replaced by the number next to it: pixels with data must not be marked as
+    without."""
     found = values == nodata
     if not found.any():
         return values

@@ -31,7 +31,7 @@ class Survey:
 
     @property
     def channels(self) -> int:
-        """Those of all pictures; 3 if some are grey and some have colour.
+        """The number of channels of all pictures; 3 if some are grey and some have colour.
 
         Raises:
             PictureError: the pictures have different bands.

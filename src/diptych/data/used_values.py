@@ -115,7 +115,7 @@ def _without_values(domain: Domain) -> PictureError:
 
 
 class Sample(NamedTuple):
-    """What one picture uses."""
+    """The values that one picture uses, and its colour profile."""
 
     dtype: ValueType
     profile: str
@@ -124,7 +124,7 @@ class Sample(NamedTuple):
 
 
 def _sample(domain: Domain, file: Path, *, bands: int | None) -> Sample | None:
-    """What the visible parts with data of a picture use; None if there are none, or it cannot be read."""
+    """The values in the visible parts of a picture that have data; None if there are none, or it cannot be read."""
     try:
         with open_picture(domain.folder / file) as picture:
             image = picture.decode(ENOUGH, columns=1 if domain.half is None else 2, bands=bands)

@@ -14,12 +14,12 @@ from diptych.data.image import DecodedImage
 from diptych.errors import PictureError
 
 MAX_CHANNELS = 64
-"""More in the last place are probably columns: the channels come first, or the array is something else."""
+"""A larger last dimension is probably a width: the channels come first, or the array is something else."""
 
 
 @contextmanager
 def open_numpy(path: Path) -> Iterator["NumpyFile"]:
-    """Opens ``path``; the errors of ``NumpyFile``."""
+    """Opens ``path``. Raises what ``NumpyFile`` raises, and errors of NumPy; ``open_picture`` converts them."""
     source = readable(path)
     with nullcontext() if isinstance(source, Path) else source:
         yield NumpyFile(path, np.load(source, mmap_mode="r" if isinstance(source, Path) else None, allow_pickle=False))
@@ -46,7 +46,7 @@ class NumpyFile:
 
     @property
     def channels(self) -> int:
-        """How many there are."""
+        """The number of channels."""
         return int(self.values.shape[2])
 
     @property

@@ -144,7 +144,7 @@ class TiffPicture:
 
     @property
     def channels(self) -> int:
-        """How many there are without transparency; of a palette, as many as its colours need."""
+        """The number of channels without transparency; of a palette, as many as its colours need."""
         if self.photometric != PALETTE:
             return self.num_colours
         with Image.open(readable(self.path), formats=["TIFF"]) as image:

@@ -50,8 +50,9 @@ OTHER_NAME = "give a name that ends in .tif or .npy"
 def storable(image: DecodedImage, path: Path, encoding: Encoding | None = None) -> DecodedImage:
     """``image``, converted to what the format of ``path`` can hold. Its note says if values change.
 
-    If the format does not hold the type, the range of ``encoding``, which is that of the values, becomes that of the
-    format. Formats without transparency get the image on white. In GIF, a pixel is fully transparent or fully opaque.
+    ``encoding`` is that of the values. If the format does not hold their type, its range is mapped to the whole range
+    of a type that the format holds. Formats without transparency get the image on white. In GIF, a pixel is fully
+    transparent or fully opaque.
 
     Raises:
         PictureError: the format does not hold so many channels, or values of a type that has no range.
