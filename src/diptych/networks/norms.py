@@ -31,26 +31,19 @@ def needs_bias(norm: Norm) -> bool:
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Instance norm: ``(B, C, H, W)`` to the same, each channel of each image with mean 0 and variance 1.
 
-    Works around a wrong gradient on the CPU (torch 2.13, eager): torch's backward assumes contiguous tensors if the
-    batch size is 1. Other devices, compiled and exported graphs use torch's own layer.
-    Source: Ulyanov et al. 2016, equation 3.
+    On a CPU, torch's own layer copies channels-last tensors, and its gradient is wrong if the batch size is 1 and the
+    gradient is channels-last (torch 2.13). Here each channels-last image is a batch for batch norm, and contiguous
+    images are rows for layer norm: the same numbers without copies, with statistics in float32 or float64. Other
+    devices, compiled and exported graphs use torch's own layer. Source: Ulyanov et al. 2016, equation 3.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or torch.compiler.is_compiling() or is_exporting():
             return F.instance_norm(x, eps=self.eps)
-        if is_channels_last(x):
-            exact = x if x.dtype == torch.float64 else x.float()
-            variance, mean = torch.var_mean(exact, (2, 3), keepdim=True, correction=0)
-            return self.normalise(exact, variance, mean).to(x.dtype)
-        output = F.instance_norm(x, eps=self.eps)
-        if output.requires_grad:
-            output.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
-        return output
-
-    def normalise(self, x: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
-        """``x`` normalised by given statistics, each ``(B, C, 1, 1)``, in their dtype."""
-        return (x - mean) * torch.rsqrt(variance + self.eps)
+        if not is_channels_last(x):
+            return F.layer_norm(x, x.shape[2:], eps=self.eps)
+        images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
+        return images[0] if len(images) == 1 else torch.cat(images)
 
 
 def is_channels_last(x: Tensor) -> bool:
