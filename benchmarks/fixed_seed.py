@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rounds import machine
 
 from diptych.config import (
     CycleganConfig,
@@ -72,5 +73,6 @@ def trajectory(method: MethodConfig, generator: GeneratorConfig, norm: Any, engi
 if __name__ == "__main__":
     found = {name: trajectory(*case) for name, case in CASES.items()}
     Path(sys.argv[1]).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(machine())
     for name, result in found.items():
         print(f"{name}: {result['state'][:16]}")

@@ -4,7 +4,6 @@ Machines are shared and noisy, so compare only ratios within one run.
 """
 
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+
+from diptych.processor import describe_processor
 
 SECONDS = Mapping[str, Sequence[float]]
 """The durations of each variant, one per round."""
@@ -78,7 +79,7 @@ def machine() -> str:
     )
     return (
         f"commit {commit.stdout.strip() or 'unknown'}, torch {torch.__version__}, {torch.get_num_threads()} threads of "
-        f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}, {platform.machine()}"
+        f"{os.cpu_count()} cores of {describe_processor()}"
     )
 
 

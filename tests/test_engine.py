@@ -152,8 +152,6 @@ RELATIVE_ERROR_BF16 = 0.45
     ],
 )
 def test_gradients_in_bf16_differ_from_those_in_fp32_by_less_than_half(engine, two_cores):
-    if not torch.cpu._is_avx512_bf16_supported():
-        pytest.skip("this processor has no bf16")
     real = noise()
     exact, rounded = (gradients(state_of(choice, width=16), real) for choice in ({}, engine | {"precision": "bf16"}))
     for module in ("generators", "discriminators"):

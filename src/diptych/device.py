@@ -11,6 +11,7 @@ from torch import nn
 from diptych.config import DeviceName, EngineConfig, Precision
 from diptych.cuda import deterministic_kernels, exact_float32
 from diptych.errors import OptionError
+from diptych.processor import abilities
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -99,7 +100,8 @@ def resolve_engine(config: EngineConfig) -> EngineConfig:
     precision = resolve_precision(config.precision, device)
     channels_last = config.channels_last
     if channels_last is None:
-        channels_last = device == "cpu" and config.compile  # on CUDA it was never measured
+        # On CUDA it was never measured.
+        channels_last = device == "cpu" and (config.compile or _cpu_prefers_channels_last(precision))
     if config.compile and device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise OptionError("--compile needs a C++ compiler", cure="install g++, or leave --compile out")
     if device != "cuda" and (config.deterministic or config.cuda_graphs):
@@ -133,4 +135,12 @@ def _has_bf16(device: DeviceName) -> bool:
     """Whether ``device`` has bf16 arithmetic, instead of converting to float32 and back."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return device == "cpu" and "AVX512-BF16" in abilities()
+
+
+def _cpu_prefers_channels_last(precision: Precision) -> bool:
+    """Whether channels-last was measured to be faster on processors like this one (docs/performance.md).
+
+    With AVX2 only, the gradients of weights take twice as long; with AVX512-BF16 but without AMX, nothing is gained.
+    """
+    return ("AMX" if precision == "bf16" else "AVX-512") in abilities()

@@ -1,4 +1,4 @@
-"""What a run records of its start: options, pictures, versions and the command."""
+"""What a run records of its start: options, pictures, versions, the processor and the command."""
 
 import os
 import shlex
@@ -14,6 +14,7 @@ from diptych.data.identity import Identity, read_identity, summary, write_identi
 from diptych.errors import PictureError
 from diptych.model import versions
 from diptych.pair import Pair
+from diptych.processor import describe_processor
 from diptych.training.plan.plan import Plan
 
 
@@ -65,9 +66,10 @@ def _record_unreadable(plan: Plan, file: Path) -> None:
 
 
 def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """Versions and numbers of processes that trained the run, each with the number of pictures at which it began."""
+    """Versions, processors and numbers of processes that trained the run, each with the number of pictures at which
+    it began."""
     earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
-    now = versions() | {"processes": plan.world.size}
+    now = versions() | {"processor": describe_processor(), "processes": plan.world.size}
     if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:
         return earlier
     return [*earlier, {"from_pictures": plan.done} | now]
