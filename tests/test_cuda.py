@@ -20,7 +20,7 @@ from diptych.evaluation.features import FeatureNetwork
 from diptych.inference.forward import TorchForward
 from diptych.methods import Execution
 from diptych.monitoring import indicators
-from diptych.networks.convolutions import ReflectionPad2d, reflected
+from diptych.networks.convolutions import Reflection, ReflectionPad2d
 from diptych.pair import Pair
 from diptych.presets import paper
 from diptych.training.state import State
@@ -265,9 +265,9 @@ def test_only_a_copy_from_pinned_memory_is_asynchronous(pinned):
 def test_the_deterministic_reflection_has_the_values_and_both_gradients_of_torchs(padding, size):
     layer = ReflectionPad2d(padding)
     x = torch.randn(2, 1, *size, dtype=torch.float64, requires_grad=True)
-    assert torch.equal(reflected(x, layer.padding), F.pad(x, layer.padding, mode="reflect"))
-    assert torch.autograd.gradcheck(partial(reflected, padding=layer.padding), x)
-    assert torch.autograd.gradgradcheck(partial(reflected, padding=layer.padding), x)
+    assert torch.equal(Reflection.apply(x, layer.padding[0]), F.pad(x, layer.padding, mode="reflect"))
+    assert torch.autograd.gradcheck(lambda x: Reflection.apply(x, layer.padding[0]), x)
+    assert torch.autograd.gradgradcheck(lambda x: Reflection.apply(x, layer.padding[0]), x)
 
 
 METHODS = {

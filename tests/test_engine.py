@@ -162,15 +162,15 @@ def test_gradients_in_bf16_differ_from_those_in_fp32_by_less_than_half(engine, t
         assert 0 < (one - other).norm() / one.norm() < RELATIVE_ERROR_BF16
 
 
-LAYOUTS = list(itertools.product([1, 2], itertools.product(["first", "last"], repeat=2)))
+LAYOUT_NAMES = {"first": torch.contiguous_format, "last": torch.channels_last}
+LAYOUTS = list(itertools.product([1, 2], itertools.product(LAYOUT_NAMES, repeat=2)))
 
 
 @pytest.mark.parametrize(("batch", "layouts"), LAYOUTS)
 def test_the_gradient_of_instance_norm_is_its_closed_form_in_every_layout(batch, layouts):
-    formats = {"first": torch.contiguous_format, "last": torch.channels_last}
     draw = torch.Generator().manual_seed(0)
     x, gradient = (
-        torch.randn(batch, 5, 6, 7, generator=draw).contiguous(memory_format=formats[layout]) for layout in layouts
+        torch.randn(batch, 5, 6, 7, generator=draw).contiguous(memory_format=LAYOUT_NAMES[layout]) for layout in layouts
     )
     x.requires_grad_()
     InstanceNorm2d(5)(x).backward(gradient)
@@ -224,6 +224,26 @@ def test_reflection_keeps_bf16_as_it_is():
         padded = ReflectionPad2d(2)(x)
     assert padded.dtype == torch.bfloat16
     assert torch.equal(padded, nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"))
+
+
+@pytest.mark.parametrize(("size", "pad"), [((8, 5), 1), ((7, 4), 3), ((2, 9), 1)])
+@pytest.mark.parametrize("layouts", list(itertools.product(LAYOUT_NAMES, repeat=2)))
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_gradient_of_reflection_padding_is_torchs(size, pad, layouts, batch):
+    given, gradient_format = (LAYOUT_NAMES[name] for name in layouts)
+    torch.manual_seed(0)
+    x = torch.randn(batch, 3, *size, dtype=torch.float64).contiguous(memory_format=given)
+    padded = nn.functional.pad(x, (pad,) * 4, mode="reflect")
+    gradient = torch.randn_like(padded).contiguous(memory_format=gradient_format)
+    found = []
+    for module in (ReflectionPad2d(pad), nn.ReflectionPad2d(pad)):
+        real = x.clone().requires_grad_()
+        made = module(real)
+        assert torch.equal(made, padded)
+        made.backward(gradient)
+        found.append(real.grad)
+    assert torch.allclose(*found, rtol=1e-12)
+    assert torch.autograd.gradgradcheck(ReflectionPad2d(pad), x.requires_grad_())
 
 
 def test_activation_checkpointing_updates_running_statistics_once():

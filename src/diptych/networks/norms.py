@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diptych.config import Norm
 from diptych.networks.exporting import is_exporting
+from diptych.networks.layout import is_channels_last
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -44,11 +45,6 @@ class InstanceNorm2d(nn.InstanceNorm2d):
             return F.layer_norm(x, x.shape[2:], eps=self.eps)
         images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
         return images[0] if len(images) == 1 else torch.cat(images)
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether ``(B, C, H, W)`` is channels-last but not contiguous (a tensor of one channel is both)."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def running_statistics_kept(
