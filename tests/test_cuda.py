@@ -3,7 +3,6 @@
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -265,9 +264,9 @@ def test_only_a_copy_from_pinned_memory_is_asynchronous(pinned):
 def test_the_deterministic_reflection_has_the_values_and_both_gradients_of_torchs(padding, size):
     layer = ReflectionPad2d(padding)
     x = torch.randn(2, 1, *size, dtype=torch.float64, requires_grad=True)
-    assert torch.equal(Reflection.apply(x, layer.padding[0]), F.pad(x, layer.padding, mode="reflect"))
-    assert torch.autograd.gradcheck(lambda x: Reflection.apply(x, layer.padding[0]), x)
-    assert torch.autograd.gradgradcheck(lambda x: Reflection.apply(x, layer.padding[0]), x)
+    assert torch.equal(Reflection.apply(x, layer.padding), F.pad(x, layer.padding, mode="reflect"))
+    assert torch.autograd.gradcheck(lambda x: Reflection.apply(x, layer.padding), x)
+    assert torch.autograd.gradgradcheck(lambda x: Reflection.apply(x, layer.padding), x)
 
 
 METHODS = {

@@ -14,8 +14,8 @@ from diptych.networks.layout import is_channels_last
 class ReflectionPad2d(nn.ReflectionPad2d):
     """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
 
-    Without autocast, which would convert bf16 to float32 and back on a CPU. Torch's gradient of contiguous tensors takes
-    two to three times as long on a CPU as that of ``Reflection``, and on CUDA it sums in any order.
+    Without autocast, which would convert bf16 to float32 and back on a CPU. On a CPU, torch's gradient of contiguous
+    tensors takes two to three times as long as that of ``Reflection``. On CUDA, it sums in any order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,21 +24,21 @@ class ReflectionPad2d(nn.ReflectionPad2d):
         with torch.autocast(x.device.type, enabled=False):
             is_slow = x.device.type == "cpu" and not is_channels_last(x) and not torch.compiler.is_compiling()
             if is_slow or (x.is_cuda and torch.are_deterministic_algorithms_enabled()):
-                return Reflection.apply(x, self.padding[0])  # type: ignore[no-any-return, no-untyped-call]
+                return Reflection.apply(x, self.padding)  # type: ignore[no-any-return, no-untyped-call]
             return super().forward(x)
 
 
 class Reflection(torch.autograd.Function):
-    """Reflection padding by ``pad`` on each side; its gradient is computed by slices, in a fixed order."""
+    """Reflection padding (left, right, top, bottom). Its gradient is computed by slices, in a fixed order."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pad: int) -> Tensor:
-        ctx.pad = pad
-        return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+    def forward(ctx: Any, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+        ctx.padding = padding
+        return F.pad(x, padding, mode="reflect")
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return FoldedEdges.apply(gradients[0], ctx.pad), None  # type: ignore[no-untyped-call]
+        return FoldedEdges.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
 
 
 class FoldedEdges(torch.autograd.Function):
@@ -48,19 +48,19 @@ class FoldedEdges(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pad: int) -> Tensor:
-        ctx.pad = pad
-        for dim in (2, 3):
-            inside = x.narrow(dim, pad, x.shape[dim] - 2 * pad).clone(memory_format=torch.contiguous_format)
-            last = x.shape[dim] - pad
-            inside.narrow(dim, 1, pad).add_(x.narrow(dim, 0, pad).flip(dim))
-            inside.narrow(dim, inside.shape[dim] - 1 - pad, pad).add_(x.narrow(dim, last, pad).flip(dim))
+    def forward(ctx: Any, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+        ctx.padding = padding
+        for dim, (before, after) in ((2, padding[2:]), (3, padding[:2])):
+            size = x.shape[dim] - before - after
+            inside = x.narrow(dim, before, size).clone(memory_format=torch.contiguous_format)
+            inside.narrow(dim, 1, before).add_(x.narrow(dim, 0, before).flip(dim))
+            inside.narrow(dim, size - 1 - after, after).add_(x.narrow(dim, before + size, after).flip(dim))
             x = inside
         return x
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return Reflection.apply(gradients[0], ctx.pad), None  # type: ignore[no-untyped-call]
+        return Reflection.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
 
 
 class ResizeConv2d(nn.Module):

@@ -43,7 +43,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
             return F.instance_norm(x, eps=self.eps)
         if not is_channels_last(x):
             return F.layer_norm(x, x.shape[2:], eps=self.eps)
-        images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
+        images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in torch.split(x, 1)]
         return images[0] if len(images) == 1 else torch.cat(images)
 
 
