@@ -26,6 +26,7 @@ from diptych.config import (
 from diptych.errors import OptionError, PictureError, RunError
 from diptych.model import load_model
 from diptych.monitoring.progress import Silent, Terminal
+from diptych.processor import describe_processor
 from diptych.run import Run
 from diptych.training.config_file import write_config
 from diptych.training.fit_time import Pace, fit_to_time, images_in_time, measure_pace
@@ -212,7 +213,7 @@ def test_versions_are_a_history(squares, tmp_path, monkeypatch):
         run = train(replace(config, length=LengthConfig(pictures=pictures)), tmp_path / "run")
     first, second = run.about()["versions"]
     assert (first["from_pictures"], first["torch"], first["processes"]) == (0, torch.__version__, 1)
-    assert second == {"from_pictures": 2, "torch": "9.9", "processes": 1}
+    assert second == {"from_pictures": 2, "torch": "9.9", "processor": describe_processor(), "processes": 1}
 
 
 def test_the_fork_of_a_run_that_is_over_is_refused_unless_it_is_longer(squares, tmp_path):
