@@ -46,6 +46,10 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in torch.split(x, 1)]
         return images[0] if len(images) == 1 else torch.cat(images)
 
+    def normalise(self, x: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
+        """``x`` normalised by given statistics, each ``(B, C, 1, 1)``, in their dtype."""
+        return (x - mean) * torch.rsqrt(variance + self.eps)
+
 
 def running_statistics_kept(
     network: nn.Module,
