@@ -181,6 +181,31 @@ def test_the_gradient_of_instance_norm_is_its_closed_form_in_every_layout(batch,
     assert (x.grad - expected).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("layout", LAYOUT_NAMES)
+@pytest.mark.parametrize(("dtype", "side", "limit"), [(torch.float32, 512, 1e-6), (torch.bfloat16, 300, 4e-3)])
+def test_instance_norm_of_a_large_image_has_the_precision_of_its_dtype(layout, dtype, side, limit):
+    x = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(0)).relu().to(dtype)
+    x = x.contiguous(memory_format=LAYOUT_NAMES[layout])
+    expected = nn.functional.instance_norm(x.double())
+    assert (InstanceNorm2d(4)(x) - expected).norm() < limit * expected.norm()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("side", [9, 300])  # batch norm, and what takes its place for more pixels
+def test_channels_last_instance_norm_in_bf16_is_that_of_contiguous_tensors(batch, side):
+    draw = torch.Generator().manual_seed(0)
+    x, gradient = (torch.randn(batch, 5, side, side + 1, generator=draw).bfloat16() for _ in range(2))
+    found = []
+    for layout in LAYOUT_NAMES.values():
+        given = x.contiguous(memory_format=layout).detach().requires_grad_()
+        made = InstanceNorm2d(5)(given)
+        made.backward(gradient.contiguous(memory_format=layout))
+        assert made.dtype == given.grad.dtype == torch.bfloat16
+        found.append((made.detach().float(), given.grad.float()))
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() < 8e-3 * one.norm()
+
+
 def test_fused_adam_resumes_as_unfused_adam_does(tmp_path):
     run = Run(tmp_path)
     run.create()
