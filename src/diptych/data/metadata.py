@@ -101,7 +101,7 @@ class Metadata:
         return replace(self.for_channels(channels), geo=geo, is_unnamed=False)
 
     def for_channels(self, channels: int) -> "Metadata":
-        """The metadata without a colour profile for another number of channels than ``channels``."""
+        """The metadata of a picture of ``channels``: a colour profile for another number of channels is dropped."""
         if self.icc is None or self.icc[16:20] == COLOUR_SPACES.get(channels):
             return self
         return replace(self, icc=None, lost=(*self.lost, "the colour profile, which is for other channels"))

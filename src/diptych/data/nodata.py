@@ -22,8 +22,8 @@ def in_type(number: float, dtype: "np.dtype[Any]") -> Array:
 
 
 def apart_from(values: Array, nodata: float) -> Array:
-    """``values`` with the number ``nodata`` replaced by the number next to it: pixels with data must not be marked as
-    without."""
+    """``values`` with the number ``nodata`` replaced by the number next to it, so that no pixel with data seems to be
+    missing."""
     found = values == nodata
     if not found.any():
         return values
