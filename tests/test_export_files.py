@@ -19,8 +19,8 @@ from diptych.data.encoding import Encoding
 from diptych.export import export as exporting
 from diptych.export.check import compare
 from diptych.export.export import export_model
-from diptych.export.graph import Graph, Interface
-from diptych.export.onnx_file import onnx_run
+from diptych.inference.graph import Graph, Interface
+from diptych.inference.onnx_file import onnx_run
 from diptych.model import Model, ModelCard, save_model
 from diptych.networks import build_generator
 from diptych.pair import Pair

@@ -9,7 +9,7 @@ from typing import Literal
 
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
-from diptych.config import DeviceName, Direction, Precision
+from diptych.config import DeviceName, Direction, InferenceEngine, Precision
 from diptych.config.constraints import REQUIRED, NotNegative, argument, option
 from diptych.errors import OptionError
 
@@ -55,6 +55,11 @@ class Translate:
         "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "
         "fp32. Pictures of 16 bits always use fp32.",
     )
+    engine: InferenceEngine = option(
+        "torch",
+        "What computes the network on a CPU: torch, openvino (extra: openvino), onnxruntime (extra: export), or auto, "
+        "the fastest that is installed, measured once. All but torch take seconds to start.",
+    )
     shard: str | None = option(
         None,
         "Translate only this part of the pictures, such as 1/8 for the first of 8. Start one process for each part, on "
@@ -98,6 +103,7 @@ class Translate:
             direction,
             device=self.device,
             precision=self.precision,
+            engine=self.engine,
             tile=parsed_tile(self.tile),
             scratch_gib=self.scratch_gib,
         )
@@ -134,8 +140,8 @@ class Translate:
         from diptych.model import model_file
 
         model = content_of(model_file(self.model)).sha256
-        options = {"direction": direction, "size": self.size, "half": self.half or "", "precision": self.precision}
-        return {"model": model, **options, "tile": self.tile}
+        options = {name: getattr(self, name) for name in ("size", "half", "precision", "engine", "tile")}
+        return {"model": model, "direction": direction} | {name: value or "" for name, value in options.items()}
 
 
 def parsed_tile(text: str) -> int | Literal["auto"]:

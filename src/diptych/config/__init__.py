@@ -27,6 +27,7 @@ from diptych.config.networks import (
 from diptych.config.training import (
     DeviceName,
     EngineConfig,
+    InferenceEngine,
     LengthConfig,
     OptimiserConfig,
     OutputConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "FastcutConfig",
     "GanLoss",
     "GeneratorConfig",
+    "InferenceEngine",
     "Initialisation",
     "Interpolation",
     "LengthConfig",

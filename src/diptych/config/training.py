@@ -19,6 +19,7 @@ from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, Patchg
 ScheduleKind = Literal["linear", "constant", "cosine", "step"]
 ScheduleUnit = Literal["epoch", "update"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+InferenceEngine = Literal["auto", "torch", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 

@@ -1,18 +1,15 @@
 """Compares an exported file with PyTorch before it is written."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from diptych.data.encoding import Array, levels_in
-from diptych.export.graph import Interface
+from diptych.data.encoding import levels_in
+from diptych.inference.graph import ExportedFunction, Interface
 from diptych.inference.translator import Translator
 
-ExportedFunction = Callable[[Array], Array]
-"""An exported file: images of one size to their translations."""
 TOLERANCE = 1e-4
 """Largest difference of an output in [-1, 1]: 1/78 of a level of 8 bits; rounding of float32 stays well below."""
 HALF_TOLERANCE = 0.02

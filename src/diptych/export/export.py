@@ -16,9 +16,9 @@ from diptych.config import Direction, ValueType
 from diptych.config_json import to_json
 from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
-from diptych.export.check import Difference, ExportedFunction, compare
-from diptych.export.graph import Graph, Interface, trace
-from diptych.export.onnx_file import onnx_run, require_onnx, to_onnx
+from diptych.export.check import Difference, compare
+from diptych.inference.graph import ExportedFunction, Graph, Interface, trace
+from diptych.inference.onnx_file import onnx_run, require_onnx, to_onnx
 from diptych.inference.translator import Translator
 from diptych.model import ModelCard, load_model, versions
 

@@ -1,17 +1,20 @@
 """Networks as functions for inference."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from diptych.cuda import exact_float32
+from diptych.data.encoding import Array
 from diptych.device import Device
 from diptych.errors import UserError
 
+T = TypeVar("T")
 Name = TypeVar("Name", bound=str)
 
 Forward = Callable[[Tensor], Tensor]
@@ -61,6 +64,36 @@ class TorchForward:
         if self.device is None:
             return tensor
         return tensor.to(self.device.torch_device, memory_format=self.device.memory_format)
+
+
+class Once(Generic[T]):
+    """A value that the first call builds. Threads may share it."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self.build, self.lock = build, threading.Lock()
+
+    def __call__(self) -> T:
+        with self.lock:
+            if not hasattr(self, "value"):
+                self.value = self.build()
+        return self.value
+
+
+class EngineForward:
+    """A network computed by another engine than torch, as a ``Forward``. Its first call takes seconds. Threads may
+    share it."""
+
+    def __init__(self, build: Callable[[], Callable[[Array], Array]], torch_forward: TorchForward) -> None:
+        """``torch_forward`` is the same network, for tiles and to predict memory."""
+        self.run, self.torch_forward = Once(build), torch_forward
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        return torch.from_numpy(self.run()(batch.float().contiguous().numpy()))
+
+
+def in_torch(forward: Forward) -> Forward:
+    """The same network computed by torch, if another engine computes ``forward``."""
+    return forward.torch_forward if isinstance(forward, EngineForward) else forward
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import nn
 from diptych.data.encoding import Array, Encoding, levels_in
 from diptych.data.image import DecodedImage, filled
 from diptych.errors import OptionError, PictureError
-from diptych.inference.forward import Forward, TorchForward
+from diptych.inference.forward import Forward, TorchForward, in_torch
 from diptych.inference.padding import Padding
 from diptych.inference.tile_store import TileStore, tile_store
 from diptych.inference.tiles import TiledForward, spread, tile_cores
@@ -65,7 +65,8 @@ class TiledTranslation:
         keep: Callable[[Area], bool] = lambda _: True,
     ) -> None:
         self.translator, self.read = translator, read
-        self.encoding, forward = translator.output_of(encoding)
+        self.encoding, engine_forward = translator.output_of(encoding)
+        forward = in_torch(engine_forward)
         if not isinstance(forward, TorchForward):
             raise OptionError("only PyTorch networks are computed by tiles", cure="give --tile 0")
         stride = translator.card.generator.stride

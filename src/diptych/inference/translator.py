@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diptych.config import DeviceName, Direction, EngineConfig, Precision
+from diptych.config import DeviceName, Direction, InferenceEngine, Precision
 from diptych.data.encoding import Array, Encoding, from_network, output_encoding, to_network
 from diptych.data.image import DecodedImage, filled, with_channels
 from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
-from diptych.device import Device, resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
-from diptych.inference.forward import Forward, TorchForward, memory_errors
+from diptych.inference.engine_choice import forwards_of
+from diptych.inference.forward import Forward, TorchForward, in_torch, memory_errors
 from diptych.inference.padding import pad_to_stride
 from diptych.inference.tiled_translation import SCRATCH_GIB, Tile, can_be_tiled, check_tile, translate_by_tiles
 from diptych.memory import MEMORY_MARGIN, available_memory, predicted_peak, shortage
@@ -72,7 +72,8 @@ class Translator:
     @property
     def is_on_cpu(self) -> bool:
         """Whether the network computes on the CPU."""
-        return not isinstance(self.forward, TorchForward) or self.forward.is_on_cpu
+        forward = in_torch(self.forward)
+        return not isinstance(forward, TorchForward) or forward.is_on_cpu
 
     @classmethod
     def load(
@@ -82,6 +83,7 @@ class Translator:
         *,
         device: DeviceName = "cpu",
         precision: Precision = "fp32",
+        engine: InferenceEngine = "torch",
         tile: Tile = "auto",
         scratch_gib: float = SCRATCH_GIB,
         trust_code: bool = False,
@@ -89,7 +91,8 @@ class Translator:
         """The translator in ``path``, a ``model.safetensors`` or a run folder.
 
         ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
-        that of 8-bit rounding. 16-bit images are always translated in fp32. ``trust_code``: see ``load_model``.
+        that of 8-bit rounding. 16-bit images are always translated in fp32. ``engine`` computes the network: see
+        ``engines.py``. ``trust_code``: see ``load_model``.
 
         Raises:
             UntrustedCodeError: the file names a class outside of diptych, without ``trust_code``.
@@ -97,7 +100,9 @@ class Translator:
             OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
         model = load_model(Path(path), trust_code=trust_code)
-        return cls.of(model, direction, device=device, precision=precision, tile=tile, scratch_gib=scratch_gib)
+        return cls.of(
+            model, direction, device=device, precision=precision, engine=engine, tile=tile, scratch_gib=scratch_gib
+        )
 
     @classmethod
     def of(
@@ -107,22 +112,20 @@ class Translator:
         *,
         device: DeviceName = "cpu",
         precision: Precision = "fp32",
+        engine: InferenceEngine = "torch",
         tile: Tile = "auto",
         scratch_gib: float = SCRATCH_GIB,
     ) -> "Translator":
         """The translator for ``direction`` of a loaded model. Moves the network to the device.
 
         Raises:
-            OptionError: the model lacks the direction, or the machine lacks the device or precision.
+            OptionError: the model lacks the direction, or the machine or the engine lacks the device or precision.
+        MissingExtraError: the engine is not installed.
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")
-        target = Device(resolve_engine(EngineConfig(device=device, precision=precision)))
-        network = model.networks[direction].eval()
-        check_tile(tile, network)
-        target.to(network)
-        exact = TorchForward(network, target, full_precision=True)
-        forward = TorchForward(network, target)
+        check_tile(tile, model.networks[direction])
+        forward, exact = forwards_of(model, direction, engine, device=device, precision=precision)
         return cls(forward, model.card, direction, full_precision=exact, tile=tile, scratch_gib=scratch_gib)
 
     def __call__(self, image: AnyImage) -> AnyImage:
@@ -156,7 +159,7 @@ class Translator:
 
         Only on the CPU, where the system would kill the process. On other devices, torch raises an error.
         """
-        forward, free = self.full_precision if is_deep else self.forward, self.free_memory()
+        forward, free = in_torch(self.full_precision if is_deep else self.forward), self.free_memory()
         num_pixels = number * width * height
         if free is None or num_pixels * AMPLE_BYTES < free or not isinstance(forward, TorchForward):
             return ""
@@ -184,7 +187,7 @@ class Translator:
         except LackOfMemoryError:
             if self.tile == "auto" and several:
                 return [output for image in images for output in self._translate_alike([image])]
-            if self.tile == "auto" and can_be_tiled(forward):
+            if self.tile == "auto" and can_be_tiled(in_torch(forward)):
                 return [translate_by_tiles(self, image) for image in images]
             raise
         return [DecodedImage(output) for output in outputs]

@@ -9,8 +9,7 @@ from torch.export import ExportedProgram
 from diptych import __version__
 from diptych.data.encoding import Array
 from diptych.errors import MissingExtraError
-from diptych.export.check import ExportedFunction
-from diptych.export.graph import Interface, quiet
+from diptych.inference.graph import ExportedFunction, Interface, quiet
 
 INPUT, OUTPUT = "input", "output"
 

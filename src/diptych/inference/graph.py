@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from diptych.config_json import to_json
-from diptych.data.encoding import Encoding, from_levels, to_levels
+from diptych.data.encoding import Array, Encoding, from_levels, to_levels
 from diptych.errors import WeightsError, first_line
 from diptych.inference.padding import smallest_multiple
+
+ExportedFunction = Callable[[Array], Array]
+"""An exported file: images of one size to their translations."""
 
 
 @dataclass(frozen=True)
