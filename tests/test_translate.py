@@ -294,6 +294,13 @@ def test_too_little_memory_is_a_mistake_with_a_cure(translator, error):
         failing(translator, error).translate_batch([noise(20, 10, 3)] * 2)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_output_that_is_not_finite_is_refused_and_not_written_as_black(translator, value):
+    overflowing = Translator(lambda batch: torch.where(batch == batch.max(), value, batch), translator.card, "a2b")
+    with pytest.raises(PictureError, match="output is not finite, as when fp16 overflows: give --precision fp32"):
+        overflowing(noise(20, 10, 3))
+
+
 def test_too_little_memory_is_recognised_by_the_cpu_allocators_own_error(translator):
     with pytest.raises(PictureError, match="need more memory than there is"):
         Translator(lambda batch: torch.empty(10**15), translator.card, "a2b")(noise(20, 10, 3))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from diptych.config import DeviceName, Direction, SourceConfig
+from diptych.config import DeviceName, Direction, InferenceEngine, SourceConfig
 from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.image import with_channels
 from diptych.data.pairing import common_names
@@ -63,6 +63,7 @@ def evaluate(
     label_maps: DomainName | None = None,
     colours: Path | str | None = None,
     device: DeviceName = "auto",
+    engine: InferenceEngine = "torch",
     seed: int = 0,
     report: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
@@ -71,7 +72,8 @@ def evaluate(
 
     ``pairs`` treats pictures of the same name as pairs; by default if the method needs pairs. ``features`` is as in
     ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
-    their colours; by default those of the real label maps. ``report`` is called with a line of text for each step.
+    their colours; by default those of the real label maps. ``engine`` computes the translations: see
+    ``inference/engines.py``. ``report`` is called with a line of text for each step.
 
     Raises:
         UserError: an argument cannot be used.
@@ -91,7 +93,7 @@ def evaluate(
         palettes = Pair(*(palette if label_maps == name else None for name in ("a", "b")))
         targets = pictures.map(partial(Target, paired=paired), pictures.map(network), palettes)
         scores = {
-            direction: _score_direction(loaded, direction, targets, network, seed, report)
+            direction: _score_direction(loaded, direction, targets, network, seed, engine, report)
             for direction in loaded.networks
         }
     colour_names = None if palette is None else [f"#{bytes(colour.tolist()).hex()}" for colour in palette]
@@ -100,7 +102,9 @@ def evaluate(
         scores=scores,
         names=card.names,
         remarks=list(_remarks(scores, card.names, pictures)),
-        protocol=protocol(loaded, file, pictures, network, paired=paired, seed=seed, palette=colour_names),
+        protocol=protocol(
+            loaded, file, pictures, network, paired=paired, seed=seed, palette=colour_names, engine=engine
+        ),
     )
     if not paired and pairs is None and (common := common_names(pictures.map(lambda domain: domain.domain))):
         hint = f"{common} pictures have the same name in both domains: if they are pairs, --pairs scores them as such"
@@ -121,6 +125,7 @@ def _score_direction(
     targets: Pair[Target],
     network: FeatureNetwork,
     seed: int,
+    engine: InferenceEngine,
     report: Callable[[str], None],
 ) -> dict[str, Score]:
     source, target = targets.along(direction)
@@ -130,7 +135,7 @@ def _score_direction(
 
     def translators(model: Model) -> dict[Direction, Translate]:
         device = cast(DeviceName, network.device.type)
-        return {way: Translator.of(model, way, device=device) for way in model.networks}
+        return {way: Translator.of(model, way, device=device, engine=engine) for way in model.networks}
 
     features, columns = {}, {}
     subjects: list[tuple[str, dict[Direction, Translate]]] = [

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from diptych.config import InferenceEngine
 from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.feature_networks import sha256_of
@@ -24,6 +25,7 @@ def protocol(
     paired: bool,
     seed: int,
     palette: list[str] | None,
+    engine: InferenceEngine,
 ) -> dict[str, Any]:
     """The protocol of an evaluation as JSON."""
     card, data = model.card, model.card.data
@@ -60,6 +62,7 @@ def protocol(
         "engine": {
             "device": str(network.device),
             "precision": "fp32",
+            "translations": engine,
             "threads": torch.get_num_threads(),
             "batch_size": BATCH_SIZE,
         },

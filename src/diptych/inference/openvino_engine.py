@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from diptych.data.encoding import Array
-from diptych.inference.graph import ExportedFunction
+from diptych.inference.graph import ExportedFunction, quiet
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of precisions."""
@@ -21,7 +21,7 @@ def openvino_model(network: nn.Module, channels: int, stride: int) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    with torch.no_grad():
+    with torch.no_grad(), quiet():
         decoder = TorchScriptPythonDecoder(network, example_input=torch.zeros(2, channels, 2 * stride, 3 * stride))
     frontend = FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))

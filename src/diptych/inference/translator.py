@@ -207,7 +207,14 @@ class Translator:
 
     def output_values(self, batch: Tensor, encodings: Sequence[Encoding]) -> list[Array]:
         """The network's outputs ``(B, C, H, W)`` in [-1, 1] as images ``(H, W, C)``. ``encodings`` differ only in
-        channels."""
+        channels.
+
+        Raises:
+            PictureError: an output is NaN or infinite.
+        """
+        if not batch.isfinite().all():
+            cure = "give --precision fp32, or a model that was trained without NaN"
+            raise PictureError("the network's output is not finite, as when fp16 overflows", cure=cure)
         outputs = from_network(batch, encodings[0].dtype, limits=encodings[0].limits)
         return [with_channels(output, each.channels) for output, each in zip(outputs, encodings, strict=True)]
 
