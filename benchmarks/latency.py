@@ -1,4 +1,4 @@
-"""Milliseconds of one picture in the network, by engine, precision, width and size, with the share of the machine's peak.
+"""Milliseconds of one picture in the network, by engine, precision, width and size, and the share of the peak.
 
 python benchmarks/latency.py [--sizes 256 512] [--networks 64x9 24x6 16x6] [--rounds N]
 """
@@ -16,6 +16,7 @@ from diptych.config import DataConfig, Precision, ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.device import resolve_precision
 from diptych.inference.engines import EngineName, is_installed
+from diptych.inference.forward import Forward
 from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
 from diptych.networks import build_generator
@@ -44,11 +45,16 @@ def model_of(network: str) -> Model:
     return Model({"a2b": build_generator(config, 3, 3)}, card)
 
 
+def forward_of(model: Model, engine: EngineName, precision: Precision) -> Forward:
+    """The network of ``model``, as ``translate`` computes it."""
+    return Translator.of(model, "a2b", engine=engine, precision=precision).forward
+
+
 def flops(model: Model, batch: torch.Tensor) -> int:
     """Floating-point operations of a forward pass; a multiplication and an addition are two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.networks["a2b"](batch)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diptych.cuda import exact_float32
 from diptych.data.encoding import Array
 from diptych.device import Device
-from diptych.errors import UserError
+from diptych.errors import PictureError, UserError
 
 T = TypeVar("T")
 Name = TypeVar("Name", bound=str)
@@ -94,6 +94,18 @@ class EngineForward:
 def in_torch(forward: Forward) -> Forward:
     """The same network computed by torch, if another engine computes ``forward``."""
     return forward.torch_forward if isinstance(forward, EngineForward) else forward
+
+
+def finite(batch: Tensor) -> Tensor:
+    """``batch``.
+
+    Raises:
+        PictureError: a value is NaN or infinite.
+    """
+    if batch.isfinite().all():
+        return batch
+    cure = "give --precision fp32, or a model that was trained without NaN"
+    raise PictureError("the network's output is not finite, as when fp16 overflows", cure=cure)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
 from diptych.inference.engine_choice import forwards_of
-from diptych.inference.forward import Forward, TorchForward, in_torch, memory_errors
+from diptych.inference.forward import Forward, TorchForward, finite, in_torch, memory_errors
 from diptych.inference.padding import pad_to_stride
 from diptych.inference.tiled_translation import SCRATCH_GIB, Tile, can_be_tiled, check_tile, translate_by_tiles
 from diptych.memory import MEMORY_MARGIN, available_memory, predicted_peak, shortage
@@ -212,10 +212,7 @@ class Translator:
         Raises:
             PictureError: an output is NaN or infinite.
         """
-        if not batch.isfinite().all():
-            cure = "give --precision fp32, or a model that was trained without NaN"
-            raise PictureError("the network's output is not finite, as when fp16 overflows", cure=cure)
-        outputs = from_network(batch, encodings[0].dtype, limits=encodings[0].limits)
+        outputs = from_network(finite(batch), encodings[0].dtype, limits=encodings[0].limits)
         return [with_channels(output, each.channels) for output, each in zip(outputs, encodings, strict=True)]
 
     def at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
