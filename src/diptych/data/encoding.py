@@ -203,8 +203,19 @@ def from_network(batch: Tensor, dtype: ValueType = "uint8", *, limits: tuple[flo
 
 def to_levels(batch: Tensor, limits: tuple[float, float]) -> Tensor:
     """Float32 in [-1, 1] as the nearest values within ``limits``, still float32; exported graphs end with it."""
+    return to_limits(batch, limits).round()
+
+
+def to_limits(batch: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Float32 in [-1, 1] to float32 from the first to the second of ``limits``."""
     low, high = limits
-    return ((batch + 1) * ((high - low) / 2) + low).clamp(low, high).round()
+    return ((batch + 1) * ((high - low) / 2) + low).clamp(low, high)
+
+
+def from_limits(batch: Tensor, limits: tuple[float, float]) -> Tensor:
+    """The inverse of ``to_limits``; values outside are clipped."""
+    low, high = limits
+    return ((batch - low) * (2 / (high - low)) - 1).clamp(-1, 1)
 
 
 def from_levels(values: Tensor, encoding: Encoding) -> Tensor:

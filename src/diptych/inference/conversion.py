@@ -3,15 +3,16 @@
 from typing import TypeVar
 
 from PIL import Image
+from torch import Tensor
 
 from diptych.data.encoding import GREY, RGB, TYPES, UNSIGNED, Array
 from diptych.data.image import DecodedImage, from_pillow, to_pillow
 from diptych.errors import PictureError
 
-AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage)
+AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage, Tensor)
 
 
-def decoded_image(image: Image.Image | Array | DecodedImage) -> DecodedImage:
+def decoded_image(image: Image.Image | Array | DecodedImage | Tensor) -> DecodedImage:
     """``image``, of any type that a translator takes.
 
     Raises:
@@ -19,6 +20,7 @@ def decoded_image(image: Image.Image | Array | DecodedImage) -> DecodedImage:
     """
     if isinstance(image, DecodedImage):
         return image
+    assert not isinstance(image, Tensor)  # see tensors.py
     if isinstance(image, Image.Image):
         return from_pillow(image)
     values = image[:, :, None] if image.ndim == 2 else image
@@ -36,6 +38,7 @@ def like_image(image: AnyImage, decoded: DecodedImage) -> AnyImage:
     """
     if isinstance(image, DecodedImage):
         return decoded
+    assert not isinstance(image, Tensor)
     if isinstance(image, Image.Image):
         (height, width, channels), dtype = decoded.values.shape, decoded.values.dtype
         if channels not in (GREY, RGB) or (channels == RGB and dtype.name not in UNSIGNED):

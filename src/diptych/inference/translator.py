@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from diptych.inference.conversion import AnyImage, decoded_image, like_image
 from diptych.inference.engine_choice import forwards_of
 from diptych.inference.forward import Forward, TorchForward, finite, in_torch, memory_errors
 from diptych.inference.padding import pad_to_stride
+from diptych.inference.tensors import translate_tensor
 from diptych.inference.tiled_translation import SCRATCH_GIB, Tile, can_be_tiled, check_tile, translate_by_tiles
 from diptych.memory import MEMORY_MARGIN, available_memory, predicted_peak, shortage
 from diptych.model import Model, ModelCard, load_model
@@ -39,7 +41,7 @@ class Translator:
     differ in channels, the result has those of the target domain. If the target domain has a range, the result has its
     values, in its type. Pillow images in colour have 8 bits. Transparency is kept; the network sees a transparent
     image on white. NaN and infinities, which are no data, stay where they are. Other Pillow modes become the nearest
-    of L, LA, RGB and RGBA.
+    of L, LA, RGB and RGBA. Tensors are ``(C, H, W)``: see ``translate_tensor``.
 
     Threads may share a translator.
     """
@@ -129,11 +131,15 @@ class Translator:
         return cls(forward, model.card, direction, full_precision=exact, tile=tile, scratch_gib=scratch_gib)
 
     def __call__(self, image: AnyImage) -> AnyImage:
-        """``image`` translated.
+        """``image``, or a batch in one array ``(B, H, W, C)`` or tensor, translated.
 
         Raises:
             PictureError: not an image, or too large for the memory.
         """
+        if isinstance(image, Tensor):
+            return translate_tensor(self, image)
+        if isinstance(image, np.ndarray) and image.ndim == 4 and image.size:
+            return np.stack(self.translate_batch(list(image)))
         return self.translate_batch([image])[0]
 
     def translate_batch(self, images: Sequence[AnyImage]) -> list[AnyImage]:
@@ -142,6 +148,8 @@ class Translator:
         Raises:
             PictureError: not an image, or too large for the memory.
         """
+        if any(isinstance(image, Tensor) for image in images):
+            return [self(image) for image in images]
         decoded = [decoded_image(image) for image in images]
         alike: dict[object, list[int]] = defaultdict(list)
         for index, image in enumerate(decoded):
@@ -232,12 +240,3 @@ class Translator:
         missing = None if picture.missing is None else nearest_resized(picture.missing, height, width)
         metadata = picture.metadata if values is whole else picture.metadata.of_other_pixels()
         return DecodedImage(values, alpha, picture.note, missing, metadata)
-
-    def scale_of(self, picture: DecodedImage) -> float:
-        """The size of ``picture`` divided by that of training; 1 if training did not resize."""
-        data = self.card.data
-        if data.resize == "none" or not data.load_size:
-            return 1.0
-        height, width = picture.values.shape[:2]
-        side: int = width if data.resize == "width" else min(height, width)
-        return side / data.load_size

@@ -18,10 +18,13 @@ SCALE_WARNING = 2.0
 
 def scale_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
     del half
-    if size == "training" or 1 / SCALE_WARNING <= translator.scale_of(picture) <= SCALE_WARNING:
-        return ""
     height, width, _ = picture.values.shape
-    trained = translator.card.data.load_size
+    data = translator.card.data
+    trained, side = data.load_size, width if data.resize == "width" else min(height, width)
+    if size == "training" or data.resize == "none" or not trained:
+        return ""
+    if 1 / SCALE_WARNING <= side / trained <= SCALE_WARNING:
+        return ""
     return (
         f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
         "try --size training if the translation looks wrong"
