@@ -13,6 +13,7 @@ from diptych.rng import Stream
 from diptych.run import Run
 from diptych.training.checkpoint import RankState, gather_rank_states, restore, save_checkpoint
 from diptych.training.image_pool import ImagePool
+from diptych.training.plan.length import Length
 from diptych.training.state import State
 from diptych.training.stepper import learning_rate_at, update
 from helpers.states import noise, state_of
@@ -60,9 +61,9 @@ def test_the_learning_rate_of_an_update_follows_the_schedule_in_its_unit(unit, f
     """19 images are 4 epochs of 5, or 10 updates of 2. After 10 images, the decay of the second half has begun."""
     config = state_of({}, width=2, batch_size=2).config
     state = State(replace(config, optimiser=replace(config.optimiser, learning_rate=1e-3, schedule_unit=unit)))
-    assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3)
+    assert learning_rate_at(state, Length.fixed(19), epoch_size=5) == pytest.approx(1e-3)
     state.pictures = 10
-    assert learning_rate_at(state, total=19, epoch_size=5) == pytest.approx(1e-3 * factor)
+    assert learning_rate_at(state, Length.fixed(19), epoch_size=5) == pytest.approx(1e-3 * factor)
 
 
 def test_each_domain_has_a_pool_with_its_own_draws():

@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears whole or not at all."""
+"""Atomic writes: a file or a line appears whole or not at all."""
 
 import contextlib
 import os
@@ -49,6 +49,24 @@ def _is_running(process: int) -> bool:
 def _host() -> str:
     """The name of this machine, short and without the characters that separate names."""
     return re.sub(r"\W", "", socket.gethostname())[:32]
+
+
+def append_line(path: Path, line: str, *, flush: bool = False) -> None:
+    """Appends ``line`` to the file ``path``, whole or not at all. ``flush`` waits until it is on the disk.
+
+    Raises:
+        OSError: the disk is full or read-only.
+    """
+    with path.open("ab") as file:
+        end = file.tell()
+        try:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def _umask() -> int:

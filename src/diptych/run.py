@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diptych import registry
-from diptych.atomic import atomic_write
+from diptych.atomic import append_line, atomic_write
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.archive import file_size
@@ -19,6 +19,7 @@ from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
 from diptych.registry import UntrustedCodeError
+from diptych.revisions import read_revisions
 
 CHECKPOINT_DIGITS = 9
 
@@ -53,6 +54,7 @@ class Run:
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
+        self.revisions_file = folder / "revisions.jsonl"
         self.scores_file = folder / "scores.json"
         self.pictures_file = folder / "pictures.json"
         self.report_file = folder / "report.html"
@@ -175,14 +177,7 @@ class Run:
         Raises:
             OSError: the disk is full or read-only.
         """
-        with self.metrics_file.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(json.dumps(record).encode() + b"\n")
-                file.flush()
-            except OSError:
-                file.truncate(end)
-                raise
+        append_line(self.metrics_file, json.dumps(record))
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The records of ``metrics.jsonl``; skips a last line cut off by a kill."""
@@ -197,6 +192,16 @@ class Run:
         with atomic_write(self.metrics_file) as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
+    def total(self) -> int:
+        """Pictures per domain at the end of the run, as planned last; 0 if unknown.
+
+        Raises:
+            RunError: ``config.json`` cannot be read.
+        """
+        about, revisions = self.about(), read_revisions(self.revisions_file)
+        is_timed = about["config"].get("length", {}).get("time") is not None
+        return revisions[-1].total if is_timed and revisions else int(about.get("total", 0))
+
     def facts(self) -> RunFacts:
         """Progress and size of the run.
 
@@ -209,7 +214,7 @@ class Run:
         reached = [last.get("pictures", 0), *(int(file.stem) for file in self.checkpoint_files())]
         return RunFacts(
             pictures=max(reached),
-            total=self.about().get("total", 0),
+            total=self.total(),
             changed=max((file.st_mtime for file in files), default=0.0),
             size=sum(file.st_size for file in files),
             losses=last.get("losses", {}),
@@ -219,23 +224,6 @@ class Run:
     def remove_temporary_files(self) -> None:
         """Removes temporary files that killed processes left."""
         remove(file for folder in (self.folder, self.checkpoints, self.samples) for file in folder.glob(".*.tmp"))
-
-
-def find_runs(folder: Path) -> list[Run]:
-    """All runs in ``folder`` and its sub-folders, and ``folder`` itself if it is one.
-
-    Raises:
-        RunError: no such folder.
-    """
-    if not folder.is_dir():
-        raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
-    runs: list[Run] = []
-    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
-        with suppress(RunError):  # another program's config.json
-            with suppress(UntrustedCodeError):
-                run.config()
-            runs.append(run)
-    return runs
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -1,5 +1,6 @@
 """``diptych demo``."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +24,14 @@ class Demo:
     """
 
     run: Path = option(Path("runs/demo"), "Folder of the run; the pictures are written beside it.")
-    time: str | None = option(None, "Training time, such as 20m. By default 5m15s.", "TIME")
+    time: str | None = option(None, "Time that everything may take, such as 20m. By default 5m15s.", "TIME")
     short: bool = option(False, "Train only a few updates: tests that everything works, and learns nothing.")
     open: bool = option(False, "Open the report in the browser at the end.")
 
     def __call__(self) -> int:
+        started = time.monotonic()
         from diptych.demo.pictures import unpack
-        from diptych.demo.show import describe, score_and_draw
+        from diptych.demo.show import COST, describe, score_and_draw
         from diptych.monitoring.progress import Terminal
         from diptych.report.report import write_report
         from diptych.training.loop import train
@@ -42,7 +44,7 @@ class Demo:
             config = replace(config, length=LengthConfig(pictures=SHORT_PICTURES))
         elif self.time is not None:
             config = replace(config, length=LengthConfig(time=self.time))
-        run = train(config, self.run, display=Terminal())
+        run = train(config, self.run, display=Terminal(), started=started, afterwards=COST)
         if not is_main():
             return 0
         scores, picture = score_and_draw(run)

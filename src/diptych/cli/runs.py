@@ -2,10 +2,16 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diptych.config.constraints import REQUIRED, argument
+from diptych.errors import RunError, did_you_mean_path
+
+if TYPE_CHECKING:
+    from diptych.run import Run
 
 HEADINGS = ("run", "pictures", "done", "last write", "size", "last score")
 
@@ -24,8 +30,6 @@ class Runs:
     def __call__(self) -> int:
         from rich.console import Console
         from rich.table import Table
-
-        from diptych.run import find_runs
 
         table = Table(*HEADINGS, box=None, header_style="bold", pad_edge=False)
         for run in find_runs(self.folder):
@@ -64,6 +68,7 @@ class Show:
     def _facts(self) -> Iterable[tuple[str, object]]:
         from diptych.config_json import flatten
         from diptych.model import read_card
+        from diptych.revisions import read_revisions
         from diptych.run import Run
 
         run = Run(self.path)
@@ -79,9 +84,32 @@ class Show:
         if about.get("parent"):
             yield "forked from", about["parent"]
         yield "pictures", f"{facts.pictures:,} of {facts.total:,}" if facts.total else f"{facts.pictures:,}"
+        if (time_given := about["config"].get("length", {}).get("time")) is not None:
+            used = max((revision.seconds for revision in read_revisions(run.revisions_file)), default=0.0)
+            yield "time", f"{used:,.0f} s of {time_given}"
         yield "size", f"{facts.size / 1e6:.0f} MB"
         yield "checkpoints", ", ".join(file.name for file in run.checkpoint_files()) or "none"
         if facts.score:
             yield "last score", facts.score
         yield "losses", "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in facts.losses.items())
         yield from flatten(about["config"]).items()  # as it is: no class that it names is imported
+
+
+def find_runs(folder: Path) -> "list[Run]":
+    """All runs in ``folder`` and its sub-folders, and ``folder`` itself if it is one.
+
+    Raises:
+        RunError: no such folder.
+    """
+    from diptych.registry import UntrustedCodeError
+    from diptych.run import Run
+
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
+    runs: list[Run] = []
+    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
+        with suppress(RunError):  # another program's config.json
+            with suppress(UntrustedCodeError):
+                run.config()
+            runs.append(run)
+    return runs

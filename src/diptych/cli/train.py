@@ -1,6 +1,7 @@
 """``diptych train``."""
 
 import shlex
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,10 +103,11 @@ class Train:
     def __call__(self) -> int:
         if self.dry_run:
             return self._show()
+        started = time.monotonic()
         from diptych.monitoring.progress import Terminal
         from diptych.training.loop import train
 
-        run = train(self.config(), self.run, fork=self.fork, display=Terminal())
+        run = train(self.config(), self.run, fork=self.fork, display=Terminal(), started=started)
         if is_main():
             print(run.folder)
         return 0
@@ -121,7 +123,7 @@ class Train:
 
         display = Terminal()
         plan = make_plan(self.config(), self.run, self.fork, display)
-        if plan.has_unresolved_length:
+        if plan.length is None:
             plan = fit_to_time(plan, display)
         print(*describe(plan), "", *(f"{name} = {value}" for name, value in flatten(plan.config).items()), sep="\n")
         print(flush=True)
@@ -129,7 +131,8 @@ class Train:
             print(f"{plan.run.folder} is complete: {plan.done:,} pictures")
         else:
             display.note("running some updates to estimate time and memory")
-            print(estimate(plan.config, plan.split.train.map(len), done=plan.done).words)
+            sizes = plan.split.train.map(len)
+            print(estimate(plan.config, sizes, done=plan.done, total=plan.total).words)
         return 0
 
 

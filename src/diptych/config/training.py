@@ -109,7 +109,7 @@ class EngineConfig:
 class LengthConfig:
     """How long to train.
 
-    If ``pictures`` is given, ``epochs`` is not used. With ``time``, ``pictures`` becomes the number that fits into it.
+    If ``pictures`` is given, ``epochs`` is not used. Neither may be given with ``time``.
     """
 
     epochs: Adjustable[Positive[float]] | None = option(
@@ -119,7 +119,8 @@ class LengthConfig:
     pictures: Adjustable[Positive[int]] | None = option(None, "Length in pictures per domain, instead of epochs.")
     time: Adjustable[str] | None = option(
         None,
-        "Length as a time, such as 40m or 2h30m, instead of epochs. Measures the speed once, at the start.",
+        "Length as a time, such as 40m or 2h30m, instead of epochs. Includes everything that the run does. The number "
+        "of pictures follows the measured speed.",
         "TIME",
     )
     patience: Adjustable[NotNegative[int]] = option(

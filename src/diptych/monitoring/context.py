@@ -20,6 +20,4 @@ class RunContext:
     names: Pair[str]
     split: Split
     """Training and held-out pictures; there may be no held-out ones."""
-    total: int
-    """Images per domain at the end of the run."""
     device: torch.device

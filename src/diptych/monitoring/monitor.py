@@ -55,9 +55,10 @@ class Monitor:
         generators: Mapping[Direction, Forward],
         discriminators: Mapping[DomainName, Forward],
         images_seen: int,
+        total: int,
     ) -> list[Alarm]:
-        """The alarms after ``images_seen`` images per domain. There are none before ``alarms_start_at``."""
-        if images_seen < alarms_start_at(self.context.total):
+        """The alarms after ``images_seen`` of ``total`` images per domain; none before ``alarms_start_at``."""
+        if images_seen < alarms_start_at(total):
             return []
         found = self._of_records()
         for direction in generators:

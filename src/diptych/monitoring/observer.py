@@ -33,8 +33,12 @@ class Observer:
         return sample_blocks(generators, self.pictures, self.context.names, self.context.device, paired=paired)
 
     def observe(
-        self, generators: Mapping[Direction, Forward], discriminators: Mapping[DomainName, Forward], images_seen: int
+        self,
+        generators: Mapping[Direction, Forward],
+        discriminators: Mapping[DomainName, Forward],
+        images_seen: int,
+        total: int,
     ) -> tuple[list[Block], list[Alarm], dict[str, Any] | None]:
-        """Samples, alarms and the score, if there is one, after ``images_seen`` images per domain."""
-        alarms = self.monitor.check(generators, discriminators, images_seen)
+        """Samples, alarms and the score, if there is one, after ``images_seen`` of ``total`` images per domain."""
+        alarms = self.monitor.check(generators, discriminators, images_seen, total)
         return self.sample(generators), alarms, self.evaluation.score(generators)

@@ -23,6 +23,9 @@ class Display(Protocol):
     def start(self, pictures: int, total: int) -> None:
         """Training starts, or resumes, after ``pictures`` of ``total``."""
 
+    def revise(self, total: int) -> None:
+        """Training is to end after ``total`` pictures."""
+
     def advance(self, pictures: int) -> None:
         """``pictures`` have been seen."""
 
@@ -41,6 +44,7 @@ class Silent:
 
     def note(self, message: str) -> None: ...
     def start(self, pictures: int, total: int) -> None: ...
+    def revise(self, total: int) -> None: ...
     def advance(self, pictures: int) -> None: ...
     def show(
         self, pictures: int, pictures_per_second: float, losses: Mapping[str, float], *, waiting_fraction: float
@@ -77,6 +81,9 @@ class Terminal:
         if self.console.is_terminal:
             self.live = Live(Group(self.progress, self.losses), console=self.console, refresh_per_second=4)
             self.live.start()
+
+    def revise(self, total: int) -> None:
+        self.progress.update(self.task, total=total)
 
     def advance(self, pictures: int) -> None:
         self.progress.update(self.task, completed=pictures, speed=self.speed)

@@ -14,6 +14,7 @@ from diptych.data.sources import domain_names
 from diptych.monitoring.grid import Block
 from diptych.pair import Pair
 from diptych.report.charts import Point
+from diptych.revisions import read_revisions
 from diptych.run import Run
 
 
@@ -31,6 +32,8 @@ class ReportData:
     written: datetime
     pictures: int
     total: int
+    seconds: float | None
+    """How long the run has trained; None for a run without a time."""
     epoch: float | None
     curves: dict[str, list[Point]]
     """Over pictures: learning rate, speed, each loss (``losses.<name>``), the score of held-out pictures in each
@@ -81,7 +84,8 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> ReportDat
         options=options,
         written=datetime.now(UTC),
         pictures=reached,
-        total=about.get("total", 0),
+        total=run.total(),
+        seconds=_seconds(run, options),
         epoch=last.get("epoch"),
         curves=_curves(records),
         criterion=next((str(r["score"].get("criterion")) for r in records if isinstance(r.get("score"), dict)), ""),
@@ -93,6 +97,11 @@ def collect(run: Run, blocks: Sequence[Block], no_blocks: str = "") -> ReportDat
         past_alarms=past,
         picture=run.picture_file if run.picture_file.is_file() else None,
     )
+
+
+def _seconds(run: Run, options: dict[str, Any]) -> float | None:
+    revisions = read_revisions(run.revisions_file) if options.get("length.time") else []
+    return max((revision.seconds for revision in revisions), default=None)
 
 
 def _curves(records: list[dict[str, Any]]) -> dict[str, list[Point]]:

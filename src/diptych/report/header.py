@@ -26,6 +26,8 @@ def state(data: ReportData) -> str:
     speeds = [speed for _, speed in data.curves.get("pictures_per_second", [])[-5:]]
     if speeds and data.pictures < data.total and (speed := sum(speeds) / len(speeds)) > 0:
         words.append(f"{duration((data.total - data.pictures) / speed)} left at this speed")
+    if data.seconds is not None:
+        words.append(f"{duration(data.seconds)} of {data.options['length.time']} used")
     at = f"{data.written.day} {data.written:%B %Y, %H:%M} UTC"
     words.append(f'written <time datetime="{data.written.isoformat(timespec="seconds")}">{at}</time>')
     return " · ".join(words)

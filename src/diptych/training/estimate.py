@@ -60,21 +60,22 @@ class Speed(NamedTuple):
 def measure_speed(
     state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
 ) -> Speed:
-    """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective."""
+    """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective.
+
+    The time that updates wait for ``batches`` counts.
+    """
     start = time.perf_counter()
-    durations: list[float] = []
+    ends: list[float] = []
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     for batch in batches:
-        started = time.perf_counter()
         losses = update(state, batch.map(convert), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
-        durations.append(time.perf_counter() - started)
-        num_timed = len(durations) - WARM_UP_UPDATES
-        is_enough = time.perf_counter() - start > seconds or (max_updates is not None and num_timed >= max_updates)
+        ends.append(time.perf_counter())
+        num_timed = len(ends) - WARM_UP_UPDATES
+        is_enough = ends[-1] - start > seconds or (max_updates is not None and num_timed >= max_updates)
         if all(state.world.any(state.world.is_main and num_timed > 0 and is_enough)):
             break
-    timed = durations[WARM_UP_UPDATES:]
-    return Speed(len(timed), len(timed) / sum(timed) * state.batch_size)
+    return Speed(num_timed, num_timed / (ends[-1] - ends[WARM_UP_UPDATES - 1]) * state.batch_size)
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,9 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimate:
-    """Estimates the rest of a run with the resolved ``config``, after ``done`` images per domain.
+def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0, total: int | None = None) -> Estimate:
+    """Estimates the rest of a run with the resolved ``config``, after ``done`` of ``total`` images per domain. By
+    default, the total is that of ``config``.
 
     ``sizes`` are the numbers of training pictures. Unreadable pictures are left out.
 
@@ -138,7 +140,7 @@ def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0) -> Estimat
         raise OptionError(f"trial updates failed ({reason})", cure="diptych train shows the whole error")
     measured = json.loads(trial.stdout.splitlines()[-1])
     size = epoch_size(sizes)
-    pictures = total_pictures(config, size, start=done) - done
+    pictures = (total_pictures(config, size, start=done) if total is None else total) - done
     memory = measured.pop("memory")
     return Estimate(
         done=done,

@@ -35,17 +35,27 @@ LOG_EVERY = 100
 
 
 def train(
-    config: TrainConfig, run: Path | None = None, *, fork: Path | None = None, display: Display | None = None
+    config: TrainConfig,
+    run: Path | None = None,
+    *,
+    fork: Path | None = None,
+    display: Display | None = None,
+    started: float | None = None,
+    afterwards: float = 0.0,
 ) -> Run:
     """Trains as ``config`` asks in the folder ``run``; a run that was stopped resumes from its last checkpoint.
 
     The default of ``run`` is ``runs/<A>2<B>``. ``fork`` is the folder of a new run. It starts from the last checkpoint
     of ``run`` and may change any option except those of the networks.
 
+    A time limit counts from ``started``, a value of ``time.monotonic()``; by default from now. It leaves room for work
+    of the caller afterwards that takes as long as ``afterwards`` sample grids.
+
     Raises:
         UserError: a mistake that the caller can correct; with several processes, only on the main rank.
         KeyboardInterrupt: stopped by Ctrl-C; the run is saved.
     """
+    started = time.monotonic() if started is None else started
     world = connect()
     display = display if display and world.is_main else Silent()
     with world.guard(), ExitStack() as held:
@@ -53,8 +63,8 @@ def train(
         held.enter_context(unreadable_recorded(plan))
         world.on_main(lambda: refuse_too_large(plan, free=available_memory()))
         held.enter_context(memory_errors(partial(out_of_memory, plan)))
-        if plan.has_unresolved_length:
-            plan = fit_to_time(plan, display)
+        if plan.length is None:
+            plan = fit_to_time(plan, display, started=started, afterwards=afterwards)
         for line in describe(plan):
             display.note(line)
         world.on_main(partial(_create_and_lock, plan.run, held))
@@ -74,7 +84,7 @@ def train(
 
 
 def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) -> None:
-    """Updates ``state`` until the end of the plan. Logs, draws samples and saves at intervals.
+    """Updates ``state`` until the end of the plan. Logs, draws samples, saves and revises the plan at intervals.
 
     Raises:
         KeyboardInterrupt: asked to stop; the state is saved.
@@ -82,39 +92,41 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         NonFiniteError: a loss or a weight is NaN or infinite; nothing is saved.
         RunError: the disk is full at the end of training, or earlier with ``on_full_disk`` "stop".
     """
-    world, saved = plan.world, time.monotonic()
+    world, timing = plan.world, writer.timing
     batches = plan.loader.batches(state.next_picture, every=state.batch_size)
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
-    compiling: AbstractContextManager[None] = writer.compiling() if plan.config.engine.compile else nullcontext()
+    first_update: AbstractContextManager[None] = writer.first_update()
     while state.pictures < plan.total:
         with writer.throughput.waiting():
             batch = _next(batches)
-        is_time = world.is_main and time.monotonic() - saved >= 60 * plan.config.output.save_minutes
-        # All ranks stop and save at the same update. Otherwise, some would wait forever for the gradients of others.
-        failed, stop, save = world.any(isinstance(batch, UserError), interrupts.requested, is_time)
+        # All ranks stop, save and revise at the same update. Otherwise, some would wait forever for the others.
+        flags = (isinstance(batch, UserError), interrupts.requested, timing.is_save_due, timing.is_revision_due)
+        failed, stop, save, revise = world.any(*flags)
         if failed or stop:
             writer.save(last=True)
             writer.display.note(f"saved at {state.pictures:,} of {plan.total:,} pictures")
             world.all_gather(partial(_raise, batch if failed else KeyboardInterrupt()))
         assert isinstance(batch, Pair)
-        before, rate = state.pictures, learning_rate_at(state, total=plan.total, epoch_size=plan.epoch_size)
-        with compiling:
+        before, rate = state.pictures, learning_rate_at(state, timing.length, epoch_size=plan.epoch_size)
+        with first_update:
             losses = update(state, batch.map(convert), learning_rate=rate)
-        compiling = nullcontext()
+        first_update = nullcontext()
         state.meters.add(losses, state.pictures)
+        passed_sample = timing.has_passed_sample(before)
+        if revise and state.pictures < plan.total:
+            timing.revise()
         done = state.pictures >= plan.total
         writer.display.advance(state.pictures)
         if done or _passed(LOG_EVERY, before, state.pictures):
             writer.log(rate)
-        if done or _passed(plan.sample_every, before, state.pictures):
-            has_plateaued = writer.sample_and_score()
+        if done or passed_sample:
+            has_plateaued = writer.sample_and_score(last=done)
             if has_plateaued and not done:
                 writer.save(last=True)
                 writer.report_early_stop()
                 return
         if done or save:
             writer.save(last=done)
-            saved = time.monotonic()
 
 
 def open_run(plan: Plan, display: Display) -> tuple[State, RunWriter]:

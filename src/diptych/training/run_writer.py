@@ -26,6 +26,7 @@ from diptych.training.config_file import write_config
 from diptych.training.plan.plan import Plan
 from diptych.training.state import State
 from diptych.training.stepper import refuse_endless_overflow
+from diptych.training.timing import Timing
 
 
 class RunWriter:
@@ -33,6 +34,7 @@ class RunWriter:
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
         self.plan, self.state, self.run, self.display = plan, state, plan.run, display
+        self.timing = Timing(plan, state, display)
         self.throughput = Throughput(state.pictures)
         self.metrics = MetricsLog(plan.run, display)
         self.blocks: list[Block] = []
@@ -49,25 +51,29 @@ class RunWriter:
         return TensorBoard(self.run.tensorboard, self.state.pictures) if enabled else None
 
     def open(self) -> None:
-        """For the main rank. Writes ``config.json``, and the first samples of a new run.
+        """For the main rank. Writes ``config.json``, the plan of a run with a time, and the first samples of a new run.
 
         Raises:
             PictureError: a held-out picture cannot be read.
         """
         observer = self.observer
+        self.timing.record()
         write_config(self.plan)
         if self.state.pictures == 0:
             with self._forwards() as (generators, _):
                 self._write_samples(observer.sample(generators))
 
     @contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Context of an update that compiles: reports the time, and leaves it out of the throughput."""
-        self.display.note("compiling in the first update, which takes a minute or two")
-        started = time.monotonic()
+    def first_update(self) -> Iterator[None]:
+        """Context of the first update. If it compiles, reports the time. Leaves it out of the measured speed."""
+        compiles, started = self.plan.config.engine.compile, time.monotonic()
+        if compiles:
+            self.display.note("compiling in the first update, which takes a minute or two")
         yield
-        self.display.note(f"compiled in {time.monotonic() - started:.0f} s, the first update included")
-        self.throughput.restart(self.state.pictures)
+        if compiles:
+            self.display.note(f"compiled in {time.monotonic() - started:.0f} s, the first update included")
+            self.throughput.restart(self.state.pictures)
+        self.timing.restart()
 
     @contextmanager
     def _forwards(self) -> Iterator[tuple[dict[Direction, Forward], dict[DomainName, Forward]]]:
@@ -115,18 +121,24 @@ class RunWriter:
             self.tensorboard.log(pictures, losses | {"learning_rate": learning_rate, "pictures_per_second": speed})
         self.display.show(pictures, speed, losses, waiting_fraction=waiting_fraction)
 
-    def sample_and_score(self) -> bool:
-        """Writes samples, alarms, a score and the best model. Returns whether the last ``patience`` scores are no
-        better than before."""
-        is_best, has_plateaued = self.state.world.on_main(self._sample_and_score)
-        if is_best:
-            self.save(best=True)
+    def sample_and_score(self, *, last: bool = False) -> bool:
+        """Writes samples, alarms, a score and the best model, unless there is no time for it before the ``last`` ones.
+        Returns whether the last ``patience`` scores are no better than before."""
+        if not (last or self.state.world.on_main(lambda: self.timing.has_time_to_sample)):
+            return False
+        with self.timing.sampling(self._scoring_seconds):
+            is_best, has_plateaued = self.state.world.on_main(self._sample_and_score)
+            if is_best:
+                self._save_on_main(best=True)
         return has_plateaued
+
+    def _scoring_seconds(self) -> float:
+        return self.observer.evaluation.spent if self.state.world.is_main else 0.0
 
     def _sample_and_score(self) -> tuple[bool, bool]:
         pictures, evaluation = self.state.pictures, self.observer.evaluation
         with self._forwards() as (generators, discriminators):
-            blocks, alarms, score = self.observer.observe(generators, discriminators, pictures)
+            blocks, alarms, score = self.observer.observe(generators, discriminators, pictures, self.plan.total)
         if alarms:
             self.metrics.append({"pictures": pictures, "alarms": [alarm.to_json() for alarm in alarms]})
         if score:
@@ -163,13 +175,17 @@ class RunWriter:
                 f"{min(evaluation.history):.4g} ({evaluation.criterion}); the best model is {self.run.best_model_file}"
             )
 
-    def save(self, *, last: bool = False, best: bool = False) -> None:
-        """Writes a checkpoint and the model; with ``best``, the best ones. If the disk is full, older files stay.
+    def save(self, *, last: bool = False) -> None:
+        """Writes a checkpoint and the model. If the disk is full, older files stay.
 
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; nothing is written.
             RunError: the disk is full, and this is the ``last`` checkpoint or ``on_full_disk`` is "stop".
         """
+        with self.timing.saving():
+            self._save_on_main(last=last)
+
+    def _save_on_main(self, *, last: bool = False, best: bool = False) -> None:
         rank_states = gather_rank_states(self.state)
         self.state.world.on_main(partial(self._save, rank_states, last=last, best=best))
 
@@ -180,6 +196,7 @@ class RunWriter:
             file = self.run.best_model_file if best else self.run.model_file
             save_model(file, self.state.inference_generators(), card_of(self.plan, self.state))
             if last:
+                self.timing.record()
                 self._write_report()
         except OSError as error:
             problem = f"no checkpoint at {self.state.pictures:,} pictures: {os_problem(error)}"
@@ -196,7 +213,6 @@ def context_of(plan: Plan, state: State) -> RunContext:
         run=plan.run,
         names=plan.names,
         split=plan.split,
-        total=plan.total,
         device=state.device.torch_device,
     )
 

@@ -7,8 +7,8 @@ from diptych.config import ScheduleKind
 STEP_FACTOR = 0.1
 
 
-def factor(kind: ScheduleKind, step: int, num_steps: int, decay_fraction: float) -> float:
-    """The factor during ``step`` (from 0) of ``num_steps``; a step is an epoch or an update. Never 0.
+def factor(kind: ScheduleKind, step: float, num_steps: int, decay_fraction: float) -> float:
+    """The factor during ``step`` (from 0, less than ``num_steps``); a step is an epoch or an update. Never 0.
 
     Linear: 1, then decay over the last ``decay_fraction``. For CycleGAN's 100 + 100 epochs, epoch k (from 1) has
     1 − max(0, k − 100)/(100 + 1) (CycleGAN paper, section 4; the authors' code since 2022).

@@ -12,6 +12,7 @@ from diptych.methods import LossGroups, Step, module_names
 from diptych.monitoring.meters import GRADIENT, NonFiniteError
 from diptych.pair import Pair
 from diptych.rng import Stream, torch_seed
+from diptych.training.plan.length import Length
 from diptych.training.schedules import factor
 from diptych.training.state import State
 
@@ -107,12 +108,12 @@ def refuse_endless_overflow(state: State) -> None:
         raise NonFiniteError("every gradient in fp16", state.pictures, math.inf)
 
 
-def learning_rate_at(state: State, *, total: int, epoch_size: int) -> float:
-    """The learning rate of the next update, in a run of ``total`` images with ``epoch_size`` images in an epoch."""
+def learning_rate_at(state: State, length: Length, *, epoch_size: int) -> float:
+    """The learning rate of the next update, in a run of ``length`` with ``epoch_size`` images in an epoch."""
     options = state.config.optimiser
     unit = epoch_size if options.schedule_unit == "epoch" else state.batch_size
-    num_steps = -(-total // unit)
-    return options.learning_rate * factor(options.schedule, state.pictures // unit, num_steps, options.decay_fraction)
+    step, num_steps = length.step(state.pictures, unit)
+    return options.learning_rate * factor(options.schedule, step, num_steps, options.decay_fraction)
 
 
 def _micro_batches(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:

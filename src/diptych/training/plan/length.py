@@ -1,10 +1,69 @@
 """The length of a run, in images per domain."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from diptych.config import LengthConfig, TrainConfig
 from diptych.errors import OptionError
+from diptych.revisions import Pace, Revision, with_revision
+
+
+class Length:
+    """The number of images per domain at the end of a run, and how far a run is. With ``--time``, it is revised.
+
+    A run goes through its learning-rate schedule, from step 0 to the last one of its first plan. A revision changes
+    how many images the remaining steps take. So the step is a continuous, piecewise linear function of the number of
+    images, and never jumps.
+    """
+
+    def __init__(self, revisions: Sequence[Revision]) -> None:
+        self.revisions = list(revisions)
+        self._pieces: dict[int, tuple[int, float, int]] = {}
+
+    @classmethod
+    def fixed(cls, total: int) -> "Length":
+        """A length that is not revised."""
+        return cls([Revision(0, total, 0.0, Pace(0.0, 0.0))])
+
+    @property
+    def total(self) -> int:
+        """Images per domain at the end of the run."""
+        return self.revisions[-1].total
+
+    def revise(self, revision: Revision) -> None:
+        """Changes the plan from ``revision.pictures`` on."""
+        self.revisions = with_revision(self.revisions, revision)
+        self._pieces.clear()
+
+    def step(self, pictures: int, unit: int) -> tuple[float, int]:
+        """The step of the schedule after ``pictures`` images, at or after the last revision; and the number of steps.
+
+        A step has ``unit`` images in the first plan. Without revisions, the step is ``pictures // unit``.
+        """
+        num_steps = -(-self.revisions[0].total // unit)
+        if unit not in self._pieces:
+            self._pieces[unit] = self._last_piece(unit, num_steps)
+        return _interpolated(pictures // unit, self._pieces[unit], num_steps), num_steps
+
+    def _last_piece(self, unit: int, num_steps: int) -> tuple[int, float, int]:
+        """The piece since the last revision: the index of its first unit, the step there, and the index of its end."""
+        piece = 0, 0.0, num_steps
+        for revision in self.revisions[1:]:
+            index = revision.pictures // unit
+            piece = index, _interpolated(index, piece, num_steps), -(-revision.total // unit)
+        return piece
+
+    def num_passed(self, number: int, pictures: int) -> int:
+        """How many of ``number`` points, spread evenly over the run, lie at or before ``pictures`` images."""
+        step, num_steps = self.step(pictures, 1)
+        return int(number * step / num_steps)
+
+
+def _interpolated(index: int, piece: tuple[int, float, int], num_steps: int) -> float:
+    """The step at ``index`` of the ``piece`` of a schedule that ends at ``num_steps``."""
+    start, step, end = piece
+    return step + (num_steps - step) * (index - start) / max(1, end - start)
 
 
 def parse_time(text: str) -> float:
@@ -26,16 +85,16 @@ def with_default(length: LengthConfig, epochs: float) -> LengthConfig:
     return length if _is_given(length) else replace(length, epochs=epochs)
 
 
-def forked_length(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
-    """The length of a fork: ``given``, or that of its parent, ``stored``, if ``given`` names none."""
+def length_or_stored(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
+    """``given``, or the length of the run to resume or fork, ``stored``, if ``given`` names none."""
     return given if _is_given(given) else replace(stored, patience=given.patience)
 
 
-def resumed_length(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
-    """The length of a resumed run: as ``forked_length``, but the same time as before is not measured again."""
-    if (given.epochs, given.pictures) == (None, None) and given.time == stored.time:
-        return replace(stored, patience=given.patience)
-    return forked_length(given, stored)
+def refuse_two_lengths(length: LengthConfig) -> None:
+    """Raises ``OptionError`` if ``length`` has a time and another length."""
+    others = [name for name in ("epochs", "pictures") if getattr(length, name) is not None]
+    if length.time is not None and others:
+        raise OptionError(f"--time and --{others[0]} are given", cure="give one of them")
 
 
 def _is_given(length: LengthConfig) -> bool:
@@ -43,8 +102,8 @@ def _is_given(length: LengthConfig) -> bool:
 
 
 def total_pictures(config: TrainConfig, epoch_size: int, *, world_size: int = 1, start: int = 0) -> int:
-    """The length of a run in images: ``pictures`` where it is given, otherwise ``epochs``. It is rounded up so that the
-    run has whole updates from ``start`` on.
+    """The length in images of a run without a time: ``pictures`` where it is given, otherwise ``epochs``. It is rounded
+    up so that the run has whole updates from ``start`` on.
 
     Raises:
         OptionError: the length or the batch size is below 1.

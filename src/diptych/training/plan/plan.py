@@ -23,10 +23,11 @@ from diptych.monitoring.tensorboard import require_tensorboard
 from diptych.pair import Pair
 from diptych.registry import kind_of
 from diptych.run import Run, default_folder
+from diptych.training.budget import Budget
 from diptych.training.distributed import SINGLE_RANK, World
 from diptych.training.plan.defaults import resolve, resolve_ranges
 from diptych.training.plan.initial_weights import with_architecture_of
-from diptych.training.plan.length import parse_time, total_pictures
+from diptych.training.plan.length import Length, parse_time, refuse_two_lengths, total_pictures
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
 from diptych.training.plan.same_pictures import note_other_pictures, refuse_other_pictures, with_held_out_of
 
@@ -51,6 +52,10 @@ class Plan:
     done: int
     """Images per domain seen so far: those of the newest checkpoint."""
     world: World
+    length: Length | None = None
+    """None for a time until ``fit_time.fit_to_time`` has measured it."""
+    budget: Budget | None = None
+    """For a length that is revised while the run trains: one of a time."""
 
     @property
     def epoch_size(self) -> int:
@@ -59,18 +64,9 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Images per domain at the end of the run."""
-        return total_pictures(self.config, self.epoch_size, world_size=self.world.size, start=self.done)
-
-    @property
-    def has_unresolved_length(self) -> bool:
-        """Whether the length is a time that has not been converted to images yet; see ``fit_time.fit_to_time``."""
-        return self.config.length.time is not None and self.config.length.pictures is None
-
-    @property
-    def sample_every(self) -> int:
-        """Images per domain between two sample grids."""
-        return max(1, self.total // max(1, self.config.output.num_samples or 0))
+        """Images per domain at the end of the run. A run with a time revises it."""
+        assert self.length is not None
+        return self.length.total
 
 
 class Choices(NamedTuple):
@@ -88,7 +84,8 @@ class Choices(NamedTuple):
 def make_plan(
     config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world: World = SINGLE_RANK
 ) -> Plan:
-    """Finds the pictures and resolves the defaults of ``config``, from the run in ``folder`` if there is one.
+    """Finds the pictures and resolves the defaults of ``config``, from the run in ``folder`` if there is one. The
+    length of a run with a time is still None; see ``fit_time.fit_to_time``.
 
     With ``fork``, plans a new run in that folder. It starts from the last checkpoint of the run in ``folder``.
 
@@ -100,16 +97,20 @@ def make_plan(
     _, run, names, split, identity, parent, done = choices
     loader = _loader(config, run, split, display)
     plan = Plan(config, run, names, split, identity, loader, parent, done, world)
-    if not plan.has_unresolved_length:
-        if config.output.num_samples is None:
-            plan = replace(plan, config=replace(config, output=replace(config.output, num_samples=NUM_SAMPLES)))
-        world.on_main(partial(refuse_finished, plan))
+    if config.length.time is not None:
+        return plan
+    if config.output.num_samples is None:
+        config = replace(config, output=replace(config.output, num_samples=NUM_SAMPLES))
+    total = total_pictures(config, plan.epoch_size, world_size=world.size, start=done)
+    plan = replace(plan, config=config, length=Length.fixed(total))
+    world.on_main(partial(refuse_finished, plan))
     return plan
 
 
 def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display: Display, world_size: int) -> Choices:
     if config.length.time is not None:
         parse_time(config.length.time)  # reports a mistake before the pictures are searched
+        refuse_two_lengths(config.length)
     check_ranges(config)
     config = replace(config, data=with_checked_ranges(config.data))
     if config.output.tensorboard:
@@ -205,11 +206,19 @@ def describe(plan: Plan) -> list[str]:
     return [
         " · ".join(domains),
         f"{kind_of(config.method)}, {kind_of(config.generator)}: {resize}, {crop}, {channels}, {batch}",
-        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}) into {plan.run.folder}",
+        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}{_time(plan)}) into {plan.run.folder}",
         *(f"values of {name}: {text.replace(' ', ' to ')} become -1 to 1" for name, text in ranges if text),
         *shown,
         *config.method.remarks((data.channels_a or 0, data.channels_b or 0)),
     ]
+
+
+def _time(plan: Plan) -> str:
+    """What ``describe`` says about the time of a run."""
+    if plan.budget is None:
+        return ""
+    used = f", of which {plan.budget.used:.0f} s have passed" if plan.done else ""
+    return f"; revised to end after {plan.config.length.time}{used}"
 
 
 def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:

@@ -13,7 +13,7 @@ from diptych.monitoring.progress import Display
 from diptych.run import Run
 from diptych.training.plan.defaults import filled_from
 from diptych.training.plan.initial_weights import with_networks
-from diptych.training.plan.length import forked_length, resumed_length
+from diptych.training.plan.length import length_or_stored
 
 KEEPS_WEIGHTS = {"generator.dropout"}
 """Options of networks that a fork may change. If one changes the names of the weights, the checkpoint is refused."""
@@ -28,7 +28,7 @@ def resumed(config: TrainConfig, run: Run) -> TrainConfig:
     stored, length = run.config(), config.length
     if config.optimiser.init_from is not None:
         config = with_networks(config, stored.generator, stored.discriminator, run.folder)
-    config = replace(filled_from(config, stored), source=config.source, length=resumed_length(length, stored.length))
+    config = replace(filled_from(config, stored), source=config.source, length=length_or_stored(length, stored.length))
     if config.length.time is not None and config.length.time == stored.length.time:
         fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
         config = replace(config, output=replace(config.output, num_samples=fewer))
@@ -50,7 +50,7 @@ def forked(config: TrainConfig, origin: Run, display: Display) -> TrainConfig:
     if config.optimiser.init_from not in (None, stored.optimiser.init_from):
         cure = "leave it out, or give --run NEW_RUN instead of --fork"
         raise OptionError("a fork starts from its parent's weights, and --init-from is given", cure=cure)
-    length = forked_length(config.length, stored.length)
+    length = length_or_stored(config.length, stored.length)
     config = replace(filled_from(config, stored), source=config.source, length=length)
     if config.optimiser.initialisation != stored.optimiser.initialisation:
         display.note("--initialisation has no effect: a fork starts from its parent's weights")
