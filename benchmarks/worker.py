@@ -9,10 +9,8 @@ import math
 import resource
 import subprocess
 import sys
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +27,12 @@ from diptych.config import (
 )
 from diptych.data.encoding import to_network
 from diptych.device import resolve_engine
+from diptych.malloc import keep_freed_memory
 from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
 from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
 from diptych.training.estimate import measure_speed
+from diptych.training.plan.directions import with_directions_resolved
 from diptych.training.state import State
 from diptych.training.stepper import update
 
@@ -98,9 +98,10 @@ def begin(variant: Variant) -> State:
         optimiser=OptimiserConfig(batch_size=variant.batch_size),
         engine=resolve_engine(EngineConfig(**variant.engine)),
     )
-    give_back = mock.patch("diptych.training.state.keep_freed_memory", return_value=False)
-    with nullcontext() if variant.keep_memory else give_back:
-        state = State(config)
+    config = with_directions_resolved(config, world_size=1, report=print)
+    if variant.keep_memory:
+        keep_freed_memory()
+    state = State(config)
     if not variant.own_layers:
         for module in state.modules.values():
             with_torch_layers(module)

@@ -17,7 +17,7 @@ from diptych.device import Device, describe_engine, resolve_engine
 from diptych.errors import OptionError
 from diptych.evaluation.features import FeatureNetwork
 from diptych.inference.forward import TorchForward
-from diptych.methods import Execution
+from diptych.methods import supports_parallel
 from diptych.monitoring import indicators
 from diptych.networks.convolutions import Reflection, ReflectionPad2d
 from diptych.pair import Pair
@@ -326,4 +326,4 @@ def test_training_on_mps_uses_what_torch_has_there(precision):
     with device.autocast(), device.kernels():
         assert torch.is_autocast_enabled("mps") == (precision == "bf16")
     assert not torch.amp.GradScaler("mps", enabled=False).is_enabled()
-    assert Execution.choose(device, [], two_directions=True).parallel is None
+    assert not supports_parallel(device.config, [])

@@ -1,18 +1,25 @@
 """Parallel directions: the same numbers as sequential directions, and used only where that holds."""
 
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from diptych.config import Pix2pixConfig, ResnetConfig, UnetConfig
+from diptych.cli.console import tune_malloc
+from diptych.config import EngineConfig, LengthConfig, Pix2pixConfig, ResnetConfig, UnetConfig
+from diptych.monitoring.progress import Silent
 from diptych.pair import Pair
 from diptych.parallel import ParallelDirections
 from diptych.run import Run
 from diptych.training.checkpoint import gather_rank_states, restore, save_checkpoint, scatter_state
+from diptych.training.loop import train
 from diptych.training.stepper import update
+from helpers.runs import tiny
 from helpers.states import noise, state_of
 from helpers.system import cores
 
@@ -93,9 +100,79 @@ def test_engines_without_parallel_directions_run_sequentially(name):
     assert state_of(PARALLEL | ENGINES[name]).execution.parallel is None
 
 
-def test_on_one_core_directions_run_sequentially():
-    with cores(1):
-        assert state_of(PARALLEL).execution.parallel is None
+@pytest.mark.parametrize(("number", "parallel"), [(1, False), (2, True), (3, False), (4, True), (5, True)])
+def test_by_default_directions_are_parallel_where_they_use_most_cores(number, parallel):
+    with cores(number):
+        assert (state_of(BATCHED | {"parallel_directions": None}).execution.parallel is not None) == parallel
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_computes_its_directions_in_the_same_way_on_another_number_of_cores(precision):
+    """In bf16, sequential directions sum gradients of weights in another precision."""
+    states = []
+    for number in (1, 2):  # each direction has one core
+        with cores(number):
+            state, _ = trained(PARALLEL | {"precision": precision})
+            states.append(state)
+    one, two = states
+    assert one.execution.parallel is not None
+    for name, value in one.tensors().items():
+        assert torch.equal(value, two.tensors()[name]), name
+
+
+def test_the_config_of_a_run_says_how_its_directions_were_computed(squares, tmp_path):
+    notes, display = [], Silent()
+    display.note = notes.append
+
+    def engine(name, number, **options):
+        engine = EngineConfig(device="cpu", precision="fp32", **options)
+        config = tiny(squares, engine=engine, length=LengthConfig(pictures=2))
+        with cores(number):
+            return train(config, tmp_path / name, display=display).config().engine.parallel_directions
+
+    assert engine("two", 2) is True
+    assert engine("two", 1) is True  # as it was begun
+    assert engine("one", 1) is False
+    assert engine("one", 2) is False
+    assert engine("forced", 1, parallel_directions=True) is True
+    assert not any("parallel" in note and "no effect" in note for note in notes)
+    assert engine("alone", 2, batch_forwards=False, parallel_directions=True) is False
+    assert "--parallel-directions has no effect here: one direction is computed at a time" in notes
+
+
+RESIDENT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from diptych.cli.console import tune_malloc
+from helpers.states import state_of
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+{first}
+state_of({{}}, width=2)
+before = resident()
+torch.ones(2**26)
+print((resident() - before) / 2**28)
+"""
+
+
+@pytest.mark.parametrize(("first", "kept"), [("", False), ("tune_malloc('cpu')", True)])
+def test_only_a_command_keeps_freed_memory(first, kept):
+    """A tensor of 256 MiB is freed. glibc's settings belong to the process: a notebook must keep its own."""
+    code = RESIDENT.format(tests=str(Path(__file__).parent), first=first)
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(found.stdout) == pytest.approx(1.0 if kept else 0.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", True), ("cuda", False)])
+def test_the_command_line_keeps_freed_memory_on_a_cpu(monkeypatch, device, kept):
+    called = []
+    monkeypatch.setattr("diptych.malloc.keep_freed_memory", lambda: called.append(1))
+    monkeypatch.setattr("diptych.device.resolve_device", lambda name: device)
+    tune_malloc("auto")
+    assert bool(called) == kept
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -91,7 +91,8 @@ def resolve_precision(precision: Precision, device: DeviceName) -> Precision:
 
 
 def resolve_engine(config: EngineConfig) -> EngineConfig:
-    """``config`` with every default resolved for this machine.
+    """``config`` with every default resolved for this machine, except ``parallel_directions``, which depends on the
+    method too.
 
     Raises:
         OptionError: the machine cannot do what ``config`` asks for.
@@ -123,7 +124,7 @@ def describe_engine(config: EngineConfig) -> str:
         "deterministic": config.deterministic,
         "channels last": config.channels_last,
         "separate forward passes": not config.batch_forwards,
-        "one direction at a time": not config.parallel_directions,
+        "parallel directions": config.parallel_directions,
         "unfused optimiser": not config.fused,
         "activation checkpointing": config.activation_checkpointing,
         f"{config.accumulate} micro-batches": config.accumulate > 1,

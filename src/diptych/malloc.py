@@ -13,6 +13,9 @@ def keep_freed_memory() -> bool:
     By default glibc maps every large tensor again, and the kernel zeroes it page by page: about 100,000 page faults per
     update at 256². Each update allocates the same sizes, so nothing is wasted. All threads share one arena, so each
     reuses memory that another has freed. Does nothing on musl or macOS. Changes no result.
+
+    The settings hold for the whole process and cannot be undone, so ``diptych train`` and ``diptych demo`` call this on
+    a CPU, and ``diptych.train`` does not. Call it yourself to train as fast from Python.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -18,6 +18,15 @@ from diptych.pair import Pair
 T = TypeVar("T")
 
 
+def are_worth_it(num_threads: int) -> bool:
+    """Whether parallel directions are the default with ``num_threads`` intra-op threads.
+
+    Two directions on two cores of three would leave a third of the machine idle, so both use all three, one after the
+    other. No machine with three cores was at hand to measure it. With five and more, a core left over is a small part.
+    """
+    return num_threads > 1 and num_threads != 3
+
+
 class ParallelDirections:
     """Two threads, each inside its own context from ``context``, such as autocast."""
 

@@ -13,6 +13,7 @@ from diptych.config import (
 )
 from diptych.device import resolve_engine
 from diptych.pair import Pair
+from diptych.training.plan.directions import with_directions_resolved
 from diptych.training.state import State
 
 PLAIN = {
@@ -33,7 +34,7 @@ def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=
         optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
         engine=resolve_engine(EngineConfig(device="cpu", **(PLAIN | engine))),
     )
-    return State(config)
+    return State(with_directions_resolved(config, world_size=1, report=lambda _: None))
 
 
 def noise(batch_size=1, size=64, seed=0, dtype=torch.float32):

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from diptych.cli.console import tune_malloc
 from diptych.config import LengthConfig, SourceConfig
 from diptych.config.constraints import option
 from diptych.launcher import is_main
@@ -44,6 +45,7 @@ class Demo:
             config = replace(config, length=LengthConfig(pictures=SHORT_PICTURES))
         elif self.time is not None:
             config = replace(config, length=LengthConfig(time=self.time))
+        tune_malloc(config.engine.device)
         run = train(config, self.run, display=Terminal(), started=started, afterwards=COST)
         if not is_main():
             return 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from diptych.cli.console import tune_malloc
 from diptych.cli.trust import TRUST_CODE, trust_files
 from diptych.config import LengthConfig, SourceConfig, TrainConfig
 from diptych.config.constraints import option
@@ -107,6 +108,7 @@ class Train:
         from diptych.monitoring.progress import Terminal
         from diptych.training.loop import train
 
+        tune_malloc(self.options.engine.device)
         run = train(self.config(), self.run, fork=self.fork, display=Terminal(), started=started)
         if is_main():
             print(run.folder)

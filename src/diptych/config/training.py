@@ -84,10 +84,10 @@ class EngineConfig:
         "Concatenate batches that go through the same network into one forward pass. Never with batch norm or "
         "activation checkpointing.",
     )
-    parallel_directions: bool = option(
-        True,
-        "On the CPU, compute both directions in parallel, each on half of the cores. Never with batch norm, dropout, "
-        "separate forward passes, activation checkpointing, --compile or several processes.",
+    parallel_directions: bool | None = option(
+        None,
+        "On the CPU, compute both directions in parallel, each on half of the cores. By default with 2, 4 or more. Never "
+        "with batch norm, dropout, separate forward passes, activation checkpointing, --compile or several processes.",
     )
     fused: bool = option(True, "Use torch's fused Adam.")
     deterministic: bool = option(

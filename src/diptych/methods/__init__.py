@@ -1,7 +1,7 @@
 """Training methods, which combine networks and losses. The registry lists them."""
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, MethodConfig
-from diptych.methods.execution import Execution
+from diptych.methods.execution import Execution, supports_parallel
 from diptych.methods.method import LossGroups, Method, PoolQuery, Step, module_names
 from diptych.pair import Pair
 from diptych.registry import build
@@ -15,4 +15,6 @@ def build_method(
     return method
 
 
-__all__ = ["Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "module_names"]
+__all__ = [
+    "Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "module_names", "supports_parallel",
+]  # fmt: skip

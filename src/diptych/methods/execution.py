@@ -34,17 +34,13 @@ class Execution:
     """Compute the two directions at the same time."""
 
     @classmethod
-    def choose(cls, device: Device, modules: Collection[nn.Module], *, two_directions: bool) -> "Execution":
-        """The execution that ``device.config`` asks for, without options that would change the results of ``modules``.
-
-        ``two_directions``: the method has two, and no other rank computes on the same cores.
-        """
+    def of(cls, device: Device) -> "Execution":
+        """The execution that the resolved ``device.config`` asks for. See ``supports_parallel``."""
         config = device.config
-        batch_forwards = config.batch_forwards and not config.activation_checkpointing
-        use_parallel = batch_forwards and two_directions and _supports_parallel(config)
         parallel = None
-        if use_parallel and not any(_depends_on_order(module) for module in modules):
+        if config.parallel_directions:
             parallel = ParallelDirections(partial(device.autocast, cache_weights=False))
+        batch_forwards = config.batch_forwards and not config.activation_checkpointing
         return cls(batch_forwards, config.activation_checkpointing, parallel)
 
     def map(self, pair: Pair[Any], function: Callable[..., T], *others: Pair[Any]) -> Pair[T]:
@@ -82,9 +78,10 @@ def mixes_batch(network: nn.Module) -> bool:
     return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 
-def _supports_parallel(config: EngineConfig) -> bool:
-    is_cpu = config.device == "cpu" and torch.get_num_threads() > 1
-    return config.parallel_directions and is_cpu and not config.compile
+def supports_parallel(config: EngineConfig, modules: Collection[nn.Module]) -> bool:
+    """Whether ``modules`` of a method with two directions give the same results if both are computed in parallel."""
+    is_eager = config.device == "cpu" and not config.compile and not config.activation_checkpointing
+    return is_eager and config.batch_forwards and not any(_depends_on_order(module) for module in modules)
 
 
 def _depends_on_order(module: nn.Module) -> bool:

@@ -24,6 +24,7 @@ from diptych.config_json import from_json, to_json
 from diptych.data.encoding import to_network
 from diptych.data.sampling import epoch_size
 from diptych.errors import OptionError, UserError
+from diptych.malloc import keep_freed_memory
 from diptych.monitoring.progress import Silent
 from diptych.pair import Pair
 from diptych.registry import trust_code
@@ -163,6 +164,8 @@ def _measure(config: TrainConfig) -> dict[str, Any]:
     """The measurement of ``estimate``, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(config, Path(folder) / "run", None, Silent())
+    if plan.config.engine.device == "cpu":
+        keep_freed_memory()  # as the command that trains
     state = State(plan.config)
     batches = plan.loader.batches(state.next_picture)
     speed = measure_speed(state, batches, seconds=TRIAL_SECONDS, max_updates=TRIAL_UPDATES)

@@ -1,6 +1,7 @@
 """Refuses a run whose updates would need more memory than there is, before the first one."""
 
 import os
+from dataclasses import replace
 
 import torch
 
@@ -73,14 +74,14 @@ def update_memory(config: TrainConfig) -> int | None:
 
     def one_update() -> None:
         nonlocal kept
-        method, device = build_from(config), Device(config.engine)
+        method, device = build_from(config), Device(replace(config.engine, parallel_directions=False))
         modules = method.modules()
         sizes = {name: sum(weight.nbytes for weight in module.parameters()) for name, module in modules.items()}
         kept = 2 * sum(sizes.values()) + sum(sizes[name] for name in method.averaged if config.optimiser.ema)
         side, micro_batch = side_of(config), -(-config.optimiser.batch_size // config.engine.accumulate)
         channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
         real = channels.map(lambda number: torch.zeros(micro_batch, number, side, side))
-        execution = Execution.choose(device, modules.values(), two_directions=False)
+        execution = Execution.of(device)
         updates, gradients = method.update(real, lambda fake: fake, execution), list[torch.Tensor | None]()
         while True:
             with device.autocast():

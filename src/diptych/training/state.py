@@ -10,7 +10,6 @@ from torch.optim import Adam, Optimizer
 
 from diptych.config import TrainConfig
 from diptych.device import Device
-from diptych.malloc import keep_freed_memory
 from diptych.methods import Execution, Method, build_method
 from diptych.monitoring.meters import Meters
 from diptych.networks import initialise
@@ -48,8 +47,7 @@ class State:
             for name, module in self.modules.items()
         }
         self.scaler = torch.amp.GradScaler(config.engine.device, enabled=config.engine.precision == "fp16")
-        two_directions = len(self.method.generators_by_direction()) == 2 and world.size == 1
-        self.execution = Execution.choose(self.device, self.modules.values(), two_directions=two_directions)
+        self.execution = Execution.of(self.device)
         if config.engine.compile:
             for module in self.modules.values():
                 for network in module.children():
@@ -61,8 +59,6 @@ class State:
         self.pictures = 0
         """Images per domain seen so far."""
         self.meters = Meters()
-        if self.device.torch_device.type == "cpu":
-            keep_freed_memory()
 
     def inference_generators(self) -> dict[Direction, nn.Module]:
         """The generators that translate: the moving averages where there are any."""

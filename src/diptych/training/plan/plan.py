@@ -26,6 +26,7 @@ from diptych.run import Run, default_folder
 from diptych.training.budget import Budget
 from diptych.training.distributed import SINGLE_RANK, World
 from diptych.training.plan.defaults import resolve, resolve_ranges
+from diptych.training.plan.directions import with_directions_resolved
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import Length, parse_time, refuse_two_lengths, total_pictures
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
@@ -143,6 +144,7 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
         config = _resolved(config, split, display)
     if world_size > 1:
         _refuse_batch_norm(config)
+    config = with_directions_resolved(config, world_size=world_size, report=display.note)
     last = next(reversed(run.checkpoint_files()), parent)
     return Choices(config, run, names, split, identity, parent, int(last.stem) if last else 0)
 
