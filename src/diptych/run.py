@@ -172,11 +172,7 @@ class Run:
         return sorted(self.checkpoints.glob("[0-9]*.safetensors"))
 
     def log(self, record: dict[str, Any]) -> None:
-        """Appends ``record`` to ``metrics.jsonl``, whole or not at all.
-
-        Raises:
-            OSError: the disk is full or read-only.
-        """
+        """Appends ``record`` to ``metrics.jsonl``, whole or not at all. Raises as ``append_line``."""
         append_line(self.metrics_file, json.dumps(record))
 
     def metrics(self) -> Iterator[dict[str, Any]]:
@@ -193,11 +189,7 @@ class Run:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def total(self) -> int:
-        """Pictures per domain at the end of the run, as planned last; 0 if unknown.
-
-        Raises:
-            RunError: ``config.json`` cannot be read.
-        """
+        """Pictures per domain at the end of the run, as planned last; 0 if unknown. Raises as ``about``."""
         about, revisions = self.about(), read_revisions(self.revisions_file)
         is_timed = about["config"].get("length", {}).get("time") is not None
         return revisions[-1].total if is_timed and revisions else int(about.get("total", 0))
@@ -224,6 +216,23 @@ class Run:
     def remove_temporary_files(self) -> None:
         """Removes temporary files that killed processes left."""
         remove(file for folder in (self.folder, self.checkpoints, self.samples) for file in folder.glob(".*.tmp"))
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """All runs in ``folder`` and its sub-folders, and ``folder`` itself if it is one.
+
+    Raises:
+        RunError: no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
+    runs: list[Run] = []
+    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
+        with suppress(RunError):  # another program's config.json
+            with suppress(UntrustedCodeError):
+                run.config()
+            runs.append(run)
+    return runs
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -2,16 +2,10 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diptych.config.constraints import REQUIRED, argument
-from diptych.errors import RunError, did_you_mean_path
-
-if TYPE_CHECKING:
-    from diptych.run import Run
 
 HEADINGS = ("run", "pictures", "done", "last write", "size", "last score")
 
@@ -30,6 +24,8 @@ class Runs:
     def __call__(self) -> int:
         from rich.console import Console
         from rich.table import Table
+
+        from diptych.run import find_runs
 
         table = Table(*HEADINGS, box=None, header_style="bold", pad_edge=False)
         for run in find_runs(self.folder):
@@ -93,23 +89,3 @@ class Show:
             yield "last score", facts.score
         yield "losses", "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in facts.losses.items())
         yield from flatten(about["config"]).items()  # as it is: no class that it names is imported
-
-
-def find_runs(folder: Path) -> "list[Run]":
-    """All runs in ``folder`` and its sub-folders, and ``folder`` itself if it is one.
-
-    Raises:
-        RunError: no such folder.
-    """
-    from diptych.registry import UntrustedCodeError
-    from diptych.run import Run
-
-    if not folder.is_dir():
-        raise RunError(f"{folder} is not a folder", cure=did_you_mean_path(folder) or "give one that holds runs")
-    runs: list[Run] = []
-    for run in map(Run, sorted(file.parent for file in folder.rglob("config.json"))):
-        with suppress(RunError):  # another program's config.json
-            with suppress(UntrustedCodeError):
-                run.config()
-            runs.append(run)
-    return runs

@@ -86,7 +86,7 @@ class EngineConfig:
     )
     parallel_directions: bool | None = option(
         None,
-        "On the CPU, compute both directions in parallel, each on half of the cores. By default with 2, 4 or more. Never "
+        "On the CPU, compute both directions in parallel, each on half of the cores. Default with 2, 4 or more. Never "
         "with batch norm, dropout, separate forward passes, activation checkpointing, --compile or several processes.",
     )
     fused: bool = option(True, "Use torch's fused Adam.")
