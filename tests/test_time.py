@@ -177,6 +177,8 @@ def test_a_revision_of_lost_work_is_replaced_and_a_longer_run_starts_again(tmp_p
         file.write('{"pictures": 70, "tot')  # a power failure
     read = read_revisions(tmp_path / "revisions.jsonl")
     assert read == lines
+    append_revision(tmp_path / "revisions.jsonl", lines[0])
+    assert read_revisions(tmp_path / "revisions.jsonl") == [*lines, lines[0]]
     assert in_effect(read, 60) == [lines[0], lines[1], lines[3], lines[4]]
     assert in_effect(read, 45) == [lines[0], lines[1], lines[3]]
     longer = revision(70, 300, starts=True)

@@ -54,13 +54,17 @@ def _host() -> str:
 def append_line(path: Path, line: str, *, flush: bool = False) -> None:
     """Appends ``line`` to the file ``path``, whole or not at all. ``flush`` waits until it is on the disk.
 
+    A last line that a power failure cut off gets an end first.
+
     Raises:
         OSError: the disk is full or read-only.
     """
-    with path.open("ab") as file:
-        end = file.tell()
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        is_cut_off = file.read(1) not in (b"", b"\n")
         try:
-            file.write(line.encode() + b"\n")
+            file.write(b"\n" * is_cut_off + line.encode() + b"\n")
             file.flush()
             if flush:
                 os.fsync(file.fileno())
