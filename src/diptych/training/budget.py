@@ -16,7 +16,7 @@ SAMPLING_FRACTION = 0.1
 SAVED_FRACTION = 0.25
 """Largest fraction of ``--time`` between two checkpoints. What a killed run loses counts as used."""
 NEWEST_WEIGHT = 0.5
-"""Weight in the measured speed of the updates since the last revision."""
+"""Weight of the newest measurement in the speed of updates and of sample grids."""
 
 
 class Budget:
@@ -94,7 +94,8 @@ class Budget:
         self.sampling_seconds += seconds - score_seconds
         if score_seconds or self.pace.score_seconds is None:  # 0 if it was skipped
             self.pace = self.pace._replace(score_seconds=score_seconds)
-        self.pace = self.pace._replace(sample_seconds=seconds - score_seconds)
+        sample_seconds = _mean(seconds - score_seconds, self.pace.sample_seconds)
+        self.pace = self.pace._replace(sample_seconds=sample_seconds)
 
     def revise(self, length: Length, pictures: int) -> Revision:
         """A plan for the rest of the time, after ``pictures`` images per domain of ``length``."""
@@ -109,8 +110,8 @@ class Budget:
         number = pictures - self.window_pictures
         seconds = self.clock() - self.window_started - self.other_seconds
         if number > 0 and seconds > 0:
-            mean = NEWEST_WEIGHT * seconds / number + (1 - NEWEST_WEIGHT) / self.pace.pictures_per_second
-            self.pace = self.pace._replace(pictures_per_second=1 / mean)
+            seconds_per_picture = _mean(seconds / number, 1 / self.pace.pictures_per_second)
+            self.pace = self.pace._replace(pictures_per_second=1 / seconds_per_picture)
         self.restart(pictures)
 
     def _images_left(self, num_samples: int) -> float:
@@ -130,3 +131,8 @@ class Budget:
         if not self.config.output.score or each == 0:
             return 0.0
         return max(0.0, allowed if each is None else each * min(num_samples, int(allowed / each)))
+
+
+def _mean(newest: float, before: float) -> float:
+    """The mean of measurements in which older ones weigh less and less."""
+    return NEWEST_WEIGHT * newest + (1 - NEWEST_WEIGHT) * before
