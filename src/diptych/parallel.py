@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from diptych.pair import Pair
 
 T = TypeVar("T")
+NUM_DIRECTIONS = 2
 
 
 def are_worth_it(num_threads: int) -> bool:
@@ -27,27 +28,26 @@ def are_worth_it(num_threads: int) -> bool:
     return num_threads > 1 and num_threads != 3
 
 
+@contextmanager
+def halved_threads() -> Iterator[None]:
+    """Context manager: this thread, and the threads of parallel directions, use half of torch's intra-op threads.
+
+    For small operations: split over all cores, they would mostly wait for a busy core.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, num_threads // NUM_DIRECTIONS))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
 class ParallelDirections:
     """Two threads, each inside its own context from ``context``, such as autocast."""
 
-    NUM_THREADS = 2
-
     def __init__(self, context: Callable[[], AbstractContextManager[object]]) -> None:
         self.context = context
-        self.pool = ThreadPoolExecutor(self.NUM_THREADS, "direction")
-
-    @contextmanager
-    def halved_threads(self) -> Iterator[None]:
-        """Context manager: each thread, including the caller, uses half of torch's intra-op threads.
-
-        The caller's own operations are small: split over all cores, they would mostly wait for a busy core.
-        """
-        num_threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, num_threads // self.NUM_THREADS))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(num_threads)
+        self.pool = ThreadPoolExecutor(NUM_DIRECTIONS, "direction")
 
     def map(self, pair: Pair[Any], function: Callable[..., T], *others: Pair[Any]) -> Pair[T]:
         """``pair.map(function, *others)``, both members at the same time."""

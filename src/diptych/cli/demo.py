@@ -34,6 +34,7 @@ class Demo:
         from diptych.demo.pictures import unpack
         from diptych.demo.show import COST, describe, score_and_draw
         from diptych.monitoring.progress import Terminal
+        from diptych.parallel import halved_threads
         from diptych.report.report import write_report
         from diptych.training.loop import train
 
@@ -49,7 +50,8 @@ class Demo:
         run = train(config, self.run, display=Terminal(), started=started, afterwards=COST)
         if not is_main():
             return 0
-        scores, picture = score_and_draw(run)
+        with halved_threads():  # as training: on all cores, it might wait for a busy one
+            scores, picture = score_and_draw(run)
         for direction, score in scores.items():
             print(describe(direction, score))
         print(f"look at {write_report(run)}, or at {picture} alone")

@@ -1,6 +1,7 @@
 """Execution: how a method runs its networks. All choices are mathematically equivalent."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
@@ -17,7 +18,7 @@ from diptych.device import Device
 from diptych.networks.norms import running_statistics_kept
 from diptych.networks.stages import Staged
 from diptych.pair import Pair
-from diptych.parallel import ParallelDirections
+from diptych.parallel import ParallelDirections, halved_threads
 
 T = TypeVar("T")
 
@@ -42,6 +43,10 @@ class Execution:
             parallel = ParallelDirections(partial(device.autocast, cache_weights=False))
         batch_forwards = config.batch_forwards and not config.activation_checkpointing
         return cls(batch_forwards, config.activation_checkpointing, parallel)
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Context manager: as many threads as a direction has, for work of one direction at a time."""
+        return halved_threads() if self.parallel else nullcontext()
 
     def map(self, pair: Pair[Any], function: Callable[..., T], *others: Pair[Any]) -> Pair[T]:
         """``pair.map(function, *others)``. Neither member may need the result of the other."""

@@ -141,7 +141,8 @@ def _seconds_of_samples(state: State, loader: Loader) -> float:
     crop_size, device = state.config.data.crop_size or 0, state.device
     pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
     durations = []
-    with device.force_eager(), inference_forwards(state.inference_generators(), device) as translators:
+    generators = inference_forwards(state.inference_generators(), device)
+    with device.force_eager(), state.execution.threads(), generators as translators:
         for _ in range(2):
             start = time.perf_counter()
             sample_blocks(translators, pictures, Pair("a", "b"), device.torch_device)

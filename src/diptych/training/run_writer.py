@@ -81,6 +81,7 @@ class RunWriter:
         state, device = self.state, self.state.device
         with (
             device.force_eager(),
+            state.execution.threads(),
             inference_forwards(state.inference_generators(), device) as generators,
             inference_forwards(state.method.discriminators_by_domain(), device) as discriminators,
         ):

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -29,8 +28,7 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     With gradient accumulation, each module takes one optimiser step, after the gradients of all micro-batches are
     summed. So all micro-batches use the same weights, as the whole batch would.
     """
-    parallel = state.execution.parallel
-    with state.device.kernels(), parallel.halved_threads() if parallel else nullcontext():
+    with state.device.kernels(), state.execution.threads():
         return _update(state, real, learning_rate)
 
 
