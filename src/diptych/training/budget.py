@@ -45,6 +45,10 @@ class Budget:
         """Seconds spent on sample grids and on scores in this process."""
         self.restart(0)
 
+    def __str__(self) -> str:
+        passed = f", of which {self.used_before:.0f} s have passed" if self.used_before else ""
+        return f"revised to end after {self.config.length.time}{passed}"
+
     @property
     def used(self) -> float:
         """Seconds of the time that have passed."""

@@ -202,25 +202,17 @@ def describe(plan: Plan) -> list[str]:
         if number not in (GREY, RGB)
     ]
     ranges = zip(plan.names, (data.range_a, data.range_b), strict=True)
-    epochs = plan.total / plan.epoch_size
+    epochs, until = plan.total / plan.epoch_size, "" if plan.budget is None else f"; {plan.budget}"
     on_each = f" on each of {plan.world.size} processes" if plan.world.size > 1 else ""
     batch = f"batch {config.optimiser.batch_size}{on_each}, {describe_engine(config.engine)}"
     return [
         " · ".join(domains),
         f"{kind_of(config.method)}, {kind_of(config.generator)}: {resize}, {crop}, {channels}, {batch}",
-        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}{_time(plan)}) into {plan.run.folder}",
+        f"{plan.total:,} pictures ({epochs:,.4g} epochs of {plan.epoch_size:,}{until}) into {plan.run.folder}",
         *(f"values of {name}: {text.replace(' ', ' to ')} become -1 to 1" for name, text in ranges if text),
         *shown,
         *config.method.remarks((data.channels_a or 0, data.channels_b or 0)),
     ]
-
-
-def _time(plan: Plan) -> str:
-    """What ``describe`` says about the time of a run."""
-    if plan.budget is None:
-        return ""
-    used = f", of which {plan.budget.used:.0f} s have passed" if plan.done else ""
-    return f"; revised to end after {plan.config.length.time}{used}"
 
 
 def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
