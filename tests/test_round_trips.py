@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
@@ -254,6 +255,29 @@ def test_a_profile_for_colour_is_not_written_into_a_grey_translation(tmp_path):
     grey = identity(Encoding(3), Encoding(1))
     grey.forward = lambda batch: batch[:, :1]
     assert grey(read_picture(source)).metadata.icc is None
+
+
+# -- GDAL as the judge
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+def test_gdal_reads_the_same_place_bands_and_values(tmp_path, dtype):
+    values = np.moveaxis(values_of(dtype, 5), 2, 0)
+    values[2, :, 0] = nodata = 3 if dtype.startswith("u") else -1
+    profile = {"driver": "GTiff", "height": H, "width": W, "count": 5, "dtype": dtype, "crs": "EPSG:32632"}
+    place = rasterio.transform.from_origin(500_000, 5_200_000, 10, 20)
+    source, target = tmp_path / "x.tif", tmp_path / "y.tif"
+    with rasterio.open(source, "w", transform=place, nodata=nodata, interleave="band", tiled=True, blockxsize=16,
+                       blockysize=16, **profile) as file:  # fmt: skip
+        file.write(values)
+        file.descriptions = ("blue", "green", "red", "red edge", "infrared")
+        file.update_tags(ACQUIRED="2026-11-28")
+    assert translated(source, target, encoding_of(dtype, 5)) == []
+    with rasterio.open(source) as before, rasterio.open(target) as after:
+        np.testing.assert_array_equal(after.read(), values)
+        for name in ("crs", "transform", "nodata", "descriptions", "dtypes", "bounds", "interleaving"):
+            assert getattr(after, name) == getattr(before, name), name
+        assert after.tags()["ACQUIRED"] == "2026-11-28"
 
 
 # -- what does not fit

@@ -81,3 +81,14 @@ def assert_equal_runs(one, two):
     assert numbers == other_numbers
     assert tensors.keys() == others.keys()
     assert [name for name in tensors if not torch.equal(tensors[name], others[name])] == []
+
+
+def measured_run(source, *, pictures=4, **data):
+    """The options of a run on small pictures of measurements, with these options of the data."""
+    return replace(
+        TINY,
+        source=source,
+        data=DataConfig(load_size=36, crop_size=32, holdout=3, **data),
+        length=LengthConfig(pictures=pictures),
+        output=OutputConfig(num_samples=1, score=False),
+    )

@@ -46,6 +46,9 @@ class Translate:
     size: Literal["own", "training"] = option(
         "own", "Translate each picture at its own size, or resized to the crop size of training."
     )
+    format: Literal["jpg", "png", "tif", "webp", "bmp", "npy", "dcm"] | None = option(
+        None, "Format of the translations, if OUTPUT is a folder. By default that of each picture's name."
+    )
     half: Literal["left", "right"] | None = option(
         None, "Translate only this half of each picture, if the files hold pairs side by side as for pix2pix."
     )
@@ -53,7 +56,7 @@ class Translate:
     precision: Precision = option(
         "auto",
         "Arithmetic; auto is bf16 if the hardware supports it (its error is about that of 8-bit rounding), else "
-        "fp32. Pictures of 16 bits always use fp32.",
+        "fp32. Pictures of more than 8 bits always use fp32.",
     )
     engine: InferenceEngine = option(
         "torch",
@@ -107,7 +110,7 @@ class Translate:
             tile=parsed_tile(self.tile),
             scratch_gib=self.scratch_gib,
         )
-        pairs = plan_outputs(self.input, self.output)
+        pairs = plan_outputs(self.input, self.output, suffix=f".{self.format}" if self.format else "")
         manifest: Manifest | None = None
         if is_collection(self.input):
             if unread := find_files(self.input).unread:

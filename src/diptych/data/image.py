@@ -135,6 +135,15 @@ def displayed(values: Array) -> Array:
     return values[:, :, : RGB if values.shape[2] >= RGB else GREY]
 
 
+def compared(values: Array, channels: int) -> Array:
+    """``(H, W, C)`` as a picture with other ``channels``, to compare the two: by what is ``displayed``."""
+    if values.shape[2] == channels:
+        return values
+    shown = displayed(values)
+    is_shown = channels in (GREY, RGB)
+    return with_channels(shown, channels) if is_shown else np.repeat(with_channels(shown, GREY), channels, axis=2)
+
+
 def on_white(values: Array, alpha: Array, *, associated: bool = False) -> Array:
     """``(H, W, C)`` composited on white with ``alpha``, ``(H, W)`` of the same type.
 

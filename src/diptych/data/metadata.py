@@ -56,6 +56,8 @@ class Metadata:
     """Texts of a TIFF file, such as its description and its author."""
     geo: tuple[Tag, ...] = ()
     """Where on Earth the pixels of a TIFF file are (GeoTIFF), and what GDAL notes."""
+    header: Any = None
+    """The header of a DICOM file: a data set of pydicom."""
     is_planar: bool = False
     """Whether a TIFF file stores its bands one after the other."""
     is_big: bool = False
@@ -88,6 +90,7 @@ class Metadata:
             "nodata": "the nodata value",
             "texts": "texts",
             "geo": "the georeference",
+            "header": "the DICOM header",
         }
         yield from ((field, name) for field, name in names.items() if getattr(self, field) not in (None, ()))
 

@@ -10,7 +10,7 @@ import torch
 
 from diptych.config import DeviceName, Direction, InferenceEngine, SourceConfig
 from diptych.data.encoding import Array, Encoding, eight_bits
-from diptych.data.image import with_channels
+from diptych.data.image import compared
 from diptych.data.pairing import common_names
 from diptych.device import resolve_device
 from diptych.errors import OptionError, first_line
@@ -131,7 +131,7 @@ def _score_direction(
     source, target = targets.along(direction)
 
     def unchanged(picture: Array) -> Array:
-        return with_channels(picture, target.pictures.encoding.channels)
+        return compared(picture, target.pictures.encoding.channels)
 
     def translators(model: Model) -> dict[Direction, Translate]:
         device = cast(DeviceName, network.device.type)

@@ -4,13 +4,15 @@ import unicodedata
 from pathlib import Path
 
 from diptych.data.files import find_files
-from diptych.data.formats import SUFFIXES
+from diptych.data.formats import SUFFIXES, format_of, head_of
 from diptych.data.locations import is_collection, is_pattern
 from diptych.errors import OptionError, PictureError, did_you_mean_path
 
 
-def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[Path, Path]]:
     """Pairs (image, path of its translation) for ``source``: an image, a folder, a pattern, a list or a zip.
+
+    ``suffix`` such as ``.tif`` replaces that of each image in the names of its translation, if ``target`` is a folder.
 
     Raises:
         PictureError: there is nothing to translate.
@@ -32,12 +34,14 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         if is_recursive and folder.resolve() in target.resolve().parents:
             problem = f"{target} is inside {source}, so the next run would translate its own output"
             raise OptionError(problem, cure="give an output outside of it")
-        pairs = [(folder / file, _with_suffix(target / file)) for file in files]
+        pairs = [(folder / file, _with_suffix(target / file, folder / file, suffix)) for file in files]
         if not pairs:
             problem = unread or f"{source} holds no picture"
             raise PictureError(problem, cure="give a folder with pictures")
     else:
-        pairs = [(source, _with_suffix(target / source.name) if target.is_dir() else target)]
+        if suffix and not target.is_dir():
+            raise OptionError(f"{target} is no folder, so --format has no effect", cure="leave it out")
+        pairs = [(source, _with_suffix(target / source.name, source, suffix) if target.is_dir() else target)]
         if pairs[0][1].suffix.lower() not in SUFFIXES:
             endings = " ".join(sorted(SUFFIXES))
             cure = f"give a name that ends in one of {endings}, or an existing folder"
@@ -46,9 +50,14 @@ def plan_outputs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _with_suffix(target: Path) -> Path:
-    """``target``, as PNG if its name has no suffix to choose a format by."""
-    return target if target.suffix else target.with_name(f"{target.name}.png")
+def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
+    """``target`` with ``suffix``. By default with its own, or if it has none to choose a format by, as DICOM if
+    ``source`` is that, else as PNG."""
+    if suffix:
+        return target.with_suffix(suffix)
+    if target.suffix:
+        return target
+    return target.with_name(f"{target.name}{'.dcm' if format_of(head_of(source)) == 'DICOM' else '.png'}")
 
 
 def _refuse_collisions(pairs: list[tuple[Path, Path]]) -> None:

@@ -6,7 +6,7 @@ from diptych.data.archive import open_file
 
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".npy": "NPY",
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".npy": "NPY", ".dcm": "DICOM", ".dicom": "DICOM",
 }  # fmt: skip
 """The format of each suffix, in Pillow's words. A file is read by its content and written by its suffix."""
 SUFFIXES = frozenset(FORMATS)
@@ -17,7 +17,9 @@ COMPANIONS = frozenset({
 """Suffixes of files that often lie beside pictures. Files of all other suffixes are counted as left out."""
 UNREAD_CURE = "save them as JPEG or PNG to use them"
 
-HEAD_SIZE = 16
+HEAD_SIZE = 132
+DICOM_AT = 128
+"""Where a DICOM file says what it is."""
 MAGICS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF",
     b"\x93NUMPY": "NPY", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
@@ -41,6 +43,8 @@ def format_of(head: bytes) -> str | None:
     """The format of a file that begins with ``head``; None if unknown."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
+    if head[DICOM_AT:] == b"DICM":
+        return "DICOM"
     return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
 
 

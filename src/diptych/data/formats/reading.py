@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from diptych.config import ValueType
 from diptych.data.archive import file_size, open_file
 from diptych.data.formats import FORMATS, foreign_name, format_of, head_of
+from diptych.data.formats.dicom import DicomFile, open_dicom
 from diptych.data.formats.numpy_file import NumpyFile, open_numpy
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, open_with_pillow
 from diptych.data.formats.tiff import TiffPicture, open_tiff
@@ -21,10 +22,11 @@ REMOVE = "replace or remove it"
 PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
 """Numbers of the ``OSError``s that parsers raise on damaged files. Others are the system's."""
 
-PictureFile = PillowFile | TiffPicture | NumpyFile
+PictureFile = PillowFile | TiffPicture | NumpyFile | DicomFile
 OPENERS: dict[str | None, Callable[[Path], AbstractContextManager[PictureFile]]] = {
     "TIFF": open_tiff,
     "NPY": open_numpy,
+    "DICOM": open_dicom,
 }
 """By format; Pillow opens all others."""
 

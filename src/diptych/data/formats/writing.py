@@ -11,6 +11,7 @@ import numpy as np
 from diptych.atomic import atomic_write
 from diptych.data.encoding import GREY, PEAK, RGB, TYPES, UNSIGNED, Encoding, eight_bits, sixteen_bits
 from diptych.data.formats import FORMATS
+from diptych.data.formats.dicom_writing import write_dicom
 from diptych.data.formats.exif import save_options
 from diptych.data.formats.numpy_file import write_numpy
 from diptych.data.formats.png import deep_png
@@ -42,9 +43,11 @@ FORMATS_HOLD = {
     "GIF": Holds(),
     "TIFF": Holds(TYPES, ("icc", "xmp", "resolution", "nodata", "texts", "geo"), has_bands=True),
     "NPY": Holds(TYPES, has_alpha=False, has_bands=True),
+    "DICOM": Holds(TYPES, ("header", "nodata"), has_alpha=False),
 }
-WRITERS: dict[str, Callable[[Path, DecodedImage], None]] = {"TIFF": write_tiff, "NPY": write_numpy}
-OTHER_NAME = "give a name that ends in .tif or .npy"
+Writer = Callable[[Path, DecodedImage], None]
+WRITERS: dict[str, Writer] = {"TIFF": write_tiff, "NPY": write_numpy, "DICOM": write_dicom}
+OTHER_NAME = "give a name that ends in .tif or .npy; for a folder, --format tif"
 
 
 def storable(image: DecodedImage, path: Path, encoding: Encoding | None = None) -> DecodedImage:
@@ -55,10 +58,13 @@ def storable(image: DecodedImage, path: Path, encoding: Encoding | None = None) 
     transparent or fully opaque.
 
     Raises:
-        PictureError: the format does not hold so many channels, or values of a type that has no range.
+        PictureError: the format does not hold so many channels, values of a type that has no range, or a picture that
+            was not of this format.
     """
     kind, alpha, channels = FORMATS.get(path.suffix.lower(), ""), image.alpha, image.values.shape[2]
     holds = FORMATS_HOLD.get(kind, Holds())
+    if kind == "DICOM" and image.metadata.header is None:
+        raise PictureError(f"{path} cannot be DICOM, since its input is not and has no header for it", cure=OTHER_NAME)
     if not holds.has_bands and channels not in (GREY, RGB):
         raise PictureError(f"{path} cannot hold {channels} channels, but 1 or 3", cure=OTHER_NAME)
     if image.values.dtype.name not in holds.types:
