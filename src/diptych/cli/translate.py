@@ -10,7 +10,7 @@ from typing import Literal
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
-from diptych.config.constraints import REQUIRED, NotNegative, argument, option
+from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, option
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
@@ -83,6 +83,8 @@ class Translate:
         "Disk space for activations of tiles, in GiB, in the folder for temporary files. Where all tiles need more, "
         "statistics are those of a sample of tiles.",
     )
+    mpp: Positive[float] | None = option(None, "Micrometres per pixel of slides whose files do not say it.")
+    skip_background: bool = option(False, "Copy tiles of slides that are nearly white instead of translating them.")
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
@@ -94,6 +96,7 @@ class Translate:
         from diptych.inference.manifest import Manifest
         from diptych.inference.outputs import plan_outputs
         from diptych.inference.shard import WHOLE, Shard
+        from diptych.inference.slides import SlideOptions
         from diptych.inference.translator import Translator
         from diptych.model import load_model
 
@@ -128,6 +131,7 @@ class Translate:
                 size=self.size,
                 half=self.half,
                 manifest=manifest,
+                slides=SlideOptions(self.mpp, self.skip_background),
                 report=console.print,
                 advance=progress.show,
             )
@@ -143,8 +147,9 @@ class Translate:
         from diptych.model import model_file
 
         model = content_of(model_file(self.model)).sha256
-        options = {name: getattr(self, name) for name in ("size", "half", "precision", "engine", "tile")}
-        return {"model": model, "direction": direction} | {name: value or "" for name, value in options.items()}
+        names = ("size", "half", "precision", "engine", "tile", "mpp", "skip_background")
+        options = {name: str(getattr(self, name) or "") for name in names}
+        return {"model": model, "direction": direction} | options
 
 
 def parsed_tile(text: str) -> int | Literal["auto"]:

@@ -67,6 +67,11 @@ class DataConfig:
         "bicubic", "How pictures of domain A are resized; nearest mixes no values, for label maps."
     )
     interpolation_b: Interpolation = option("bicubic", "The same for domain B.")
+    mpp: Positive[float] | None = option(
+        None,
+        "Micrometres per pixel of the pictures as the network sees them, after resizing. Stored in the model: "
+        "translate brings slides to this scale.",
+    )
     holdout: NotNegative[int] | None = option(
         None,
         "Pictures per domain to hold out for samples and scores. By default 5 %, at most 64, or 0 if there are fewer "

@@ -146,9 +146,7 @@ class OutputConfig:
         10.0, "Minutes between checkpoints. One is always written at the end and when the run is interrupted."
     )
     keep_checkpoints: Adjustable[Positive[int]] = option(2, "Number of newest checkpoints to keep.")
-    tensorboard: Adjustable[bool] = option(
-        False, "Also write TensorBoard event files into the run folder (extra: tensorboard)."
-    )
+    tensorboard: Adjustable[bool] = option(False, "Also write event files of TensorBoard (extra: tensorboard).")
     on_full_disk: Adjustable[Literal["continue", "stop"]] = option(
         "continue",
         "What to do when the disk is too full for a checkpoint: continue until the next one, or stop. The last good "

@@ -9,18 +9,22 @@ from pathlib import Path
 from diptych.atomic import remove_leftovers
 from diptych.data.files import Half
 from diptych.data.formats.reading import read_header, read_picture
+from diptych.data.formats.slide import is_slide
 from diptych.data.formats.writing import not_kept, storable, write_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
 from diptych.errors import PictureError, disk_errors
 from diptych.inference.manifest import Manifest, content_of
 from diptych.inference.pipeline import Pipeline, Work
+from diptych.inference.slides import SlideOptions, translate_slide
 from diptych.inference.translator import Translator
 from diptych.inference.unlike_training import WARNINGS, Size
 from diptych.memory import shortage
 
 DECODING_BYTES = 16
 """Bytes per pixel that decoding a picture takes at most, in Pillow and as an array."""
+SLIDE_PIXELS = 2**30
+"""What counts for a slide in the pipeline: it is translated alone."""
 
 
 @dataclass
@@ -58,13 +62,14 @@ def translate_files(
     size: Size = "own",
     half: Half | None = None,
     manifest: Manifest | None = None,
+    slides: SlideOptions = SlideOptions(),
     report: Callable[[str], None] = lambda _: None,
     advance: Callable[[Outcome], None] = lambda _: None,
 ) -> Outcome:
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
     ``half`` translates only that half of each image. ``manifest`` records each image, and skips those that it has
-    already. ``report`` gets a line for each failure and each note (such as ignored frames). It gets one for the first
+    already. ``slides``: see ``translate_slide``. ``report`` gets a line for each failure and each note (such as ignored frames). It gets one for the first
     image that differs much from training in scale or in its range of values, that looks like a pair, that has another
     colour profile than sRGB, or metadata that its output does not keep. ``advance`` gets the outcome so far after each
     image.
@@ -77,7 +82,7 @@ def translate_files(
             remove_leftovers(folder)
     outcome, warned = Outcome(), set[object]()
     started = time.perf_counter()
-    steps = FileSteps(translator, size, half, manifest)
+    steps = FileSteps(translator, size, half, manifest, slides)
     with Pipeline(pairs, steps, is_on_cpu=translator.is_on_cpu) as pipeline:
         for work in pipeline.finished():
             for kind, words in work.warnings.items():
@@ -108,12 +113,19 @@ class FileSteps:
     size: Size
     half: Half | None
     manifest: Manifest | None
+    slides: SlideOptions
 
     def examine(self, work: Work) -> None:
         with disk_errors(work.target.parent, name_error=PictureError):
             work.target.parent.mkdir(parents=True, exist_ok=True)
         if self.manifest and self.manifest.has(work):
             work.is_skipped = True
+            return
+        if is_slide(work.source):
+            if self.half or self.size == "training":
+                problem = f"{work.source} is a slide, for which --half and --size have no effect"
+                raise PictureError(problem, cure="leave them out")
+            work.is_slide, work.num_pixels = True, SLIDE_PIXELS
             return
         header = read_header(work.source)
         work.num_pixels = header.width * header.height
@@ -134,11 +146,18 @@ class FileSteps:
         work.num_pixels = work.image.values.shape[0] * work.image.values.shape[1]
 
     def translate(self, batch: Sequence[Work]) -> None:
+        if batch[0].is_slide:
+            translate_slide(
+                self.translator, batch[0].source, batch[0].target, self.slides, report=batch[0].lines.append
+            )
+            return
         images = [work.image for work in batch if work.image is not None]
         for work, image in zip(batch, self.translator.translate_batch(images), strict=True):
             work.image = image
 
     def write(self, work: Work) -> None:
+        if work.is_slide:
+            return
         assert work.image is not None
         if dropped := not_kept(work.image, work.target):
             work.warnings[dropped] = f"{work.target}: {dropped}"

@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -78,7 +78,8 @@ class TiledTranslation:
         self.side = _side(translator, forward, stride)
         cores = tile_cores(padded_height, padded_width, self.side)
         self.cores = [core for core in cores if keep(self.padding.inside(core))]
-        self.num_skipped = len(cores) - len(self.cores)
+        kept = set(self.cores)
+        self.skipped = [self.padding.inside(core) for core in cores if core not in kept]
         self.slot_values = self._slot_values() if program.norms else 0
         free = translator.free_memory()
         memory = IN_MEMORY if free is None else min(IN_MEMORY, free // 4)
@@ -95,13 +96,13 @@ class TiledTranslation:
         write: Callable[[Area, Array], None],
         *,
         known: Sequence[Statistics] = (),
-        done: Collection[Area] = (),
+        is_done: Callable[[Area], bool] = lambda _: False,
         remember: Callable[[Sequence[Statistics]], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Translates all tiles, and gives each area of the picture with its ``(h, w, C)`` to ``write``.
 
-        ``known`` are statistics of the first norms, and ``done`` the cores that are left out: from an earlier run.
+        ``known`` are statistics of the first norms, and ``is_done`` says which areas are left out: from an earlier run.
         ``remember`` gets all statistics whenever there are more of them.
         """
         statistics = list(known)
@@ -112,7 +113,7 @@ class TiledTranslation:
                 statistics.append(found)
                 remember(statistics)
             for core in self.cores:
-                if core not in done:
+                if not is_done(self.padding.inside(core)):
                     write(*self._translated(core, statistics, store))
 
     def _read(self, area: Area) -> torch.Tensor:

@@ -1,0 +1,314 @@
+"""Slides: read and written a part at a time, at the scale of training; an interrupted one goes on."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from diptych.cli import main
+from diptych.config import ResnetConfig
+from diptych.data.encoding import Encoding
+from diptych.data.formats.pyramid import RawImage, write_pyramid
+from diptych.data.formats.slide import is_slide, open_slide
+from diptych.errors import OptionError, PictureError
+from diptych.inference.slides import SlideOptions, at_scale, translate_slide
+from diptych.inference.translator import Translator
+from diptych.networks.windows import Area, Span
+from helpers.models import save_random_model
+from test_tiles import RESNET, make_translator, picture
+
+
+def write_slide(path, values, *, mpp=0.25, levels=1, **options):
+    """A tiled, pyramidal TIFF."""
+    options = {"tile": (128, 128), "photometric": "rgb" if values.ndim == 3 else "minisblack", **options}
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        scale = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"} if mpp else {}
+        writer.write(values, subifds=levels, **scale, **options)
+        for number in range(levels):
+            step = 2 << number
+            writer.write(np.ascontiguousarray(values[::step, ::step]), subfiletype=1, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "jpeg"},
+        {"compression": "adobe_deflate", "predictor": True},
+        {"tile": None, "rowsperstrip": 7},
+        {"tile": None, "rowsperstrip": 7, "compression": "lzw"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["colour", "grey", "deep"])
+def test_areas_are_what_tifffile_reads_of_the_whole(tmp_path, options, kind):
+    dtype = np.uint16 if kind == "deep" else np.uint8
+    if dtype == np.uint16 and options.get("compression") == "jpeg":
+        options = {"compression": "zstd"}
+    values = picture(0, 301, 423, 3 if kind == "colour" else 1, dtype)
+    values = values if kind == "colour" else values[:, :, 0]
+    path = write_slide(tmp_path / "x.tif", values, **options)
+    whole = tifffile.imread(path).reshape(301, 423, -1)
+    with open_slide(path) as slide:
+        assert slide.size == (301, 423)
+        assert slide.mpp == pytest.approx(0.25)
+        assert [level.size for level in slide.levels] == [(301, 423), (151, 212)]
+        for rows, columns in (
+            (slice(0, 301), slice(0, 423)),
+            (slice(100, 290), slice(120, 260)),
+            (slice(300, 301), slice(0, 9)),
+        ):
+            assert np.array_equal(slide.read(rows, columns), whole[rows, columns])
+        assert np.array_equal(
+            slide.read(slice(3, 9), slice(0, 212), 1), tifffile.imread(path, level=1).reshape(151, 212, -1)[3:9]
+        )
+
+
+def test_the_scale_is_read_from_ome_xml_aperios_description_and_resolution_tags(tmp_path):
+    values = picture(0, 64, 64)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", values, metadata={"axes": "YXS", "PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm"}
+    )
+    tifffile.imwrite(
+        tmp_path / "b.svs",
+        values,
+        description="Aperio Image Library\r\n256x256|AppMag = 40|MPP = 0.2525",
+        metadata=None,
+    )
+    tifffile.imwrite(tmp_path / "c.tif", values, resolution=(72, 72), resolutionunit="INCH")
+    tifffile.imwrite(tmp_path / "d.tif", values, resolution=(50800, 50800), resolutionunit="INCH")
+    tifffile.imwrite(tmp_path / "e.tif", values, resolution=(300, 300), resolutionunit=None)
+    found = []
+    for name in ("a.ome.tif", "b.svs", "c.tif", "d.tif", "e.tif"):
+        with open_slide(tmp_path / name) as slide:
+            found.append(slide.mpp)
+    assert found == [pytest.approx(0.25), 0.2525, None, pytest.approx(0.5), None]
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (np.zeros((64, 64, 4), np.uint8), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+        (np.zeros((3, 64, 64), np.uint8), {"photometric": "minisblack"}),
+        (np.zeros((64, 64), np.float32), {"photometric": "minisblack"}),
+        (np.zeros((3, 64, 64), np.uint8), {"photometric": "rgb", "planarconfig": "separate"}),
+        (np.zeros((64, 64), np.uint8), {"photometric": "miniswhite"}),
+    ],
+)
+def test_other_samples_are_refused(tmp_path, values, options):
+    tifffile.imwrite(tmp_path / "x.tif", values, **options)
+    with pytest.raises(PictureError, match="not read in parts"), open_slide(tmp_path / "x.tif"):
+        pass
+
+
+def test_a_damaged_or_missing_tile_is_named(tmp_path):
+    path = write_slide(tmp_path / "x.tif", picture(0, 256, 256), compression="adobe_deflate", levels=0)
+    with tifffile.TiffFile(path) as file:
+        offset = file.pages[0].dataoffsets[3]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 40] = bytes(40)
+    path.write_bytes(content)
+    with open_slide(path) as slide:
+        slide.read(slice(0, 128), slice(0, 128))
+        with pytest.raises(PictureError, match=r"x\.tif: tile 3 cannot be read"):
+            slide.read(slice(0, 256), slice(0, 256))
+    (tmp_path / "y.svs").write_bytes(b"II*\0 nothing")
+    with pytest.raises(PictureError, match=r"y\.svs is no TIFF that can be read"), open_slide(tmp_path / "y.svs"):
+        pass
+
+
+def test_slides_are_known_by_suffix_resolutions_or_size(tmp_path):
+    tifffile.imwrite(tmp_path / "plain.tif", picture(0, 64, 64))
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    assert is_slide(write_slide(tmp_path / "x.tif", picture(0, 64, 64)))
+    assert is_slide(tmp_path / "missing.svs")
+    assert not any(is_slide(tmp_path / name) for name in ("plain.tif", "x.png", "missing.tif"))
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif"])
+@pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (1, np.uint16)])
+def test_a_pyramid_holds_the_picture_and_its_halves(tmp_path, name, channels, dtype):
+    values = picture(0, 1101, 2203, channels, dtype)
+    raw = RawImage(tmp_path / "raw", values.shape, values.dtype.name)
+    raw.create()
+    raw.write(slice(0, 1101), slice(0, 2203), values)
+    write_pyramid(tmp_path / name, raw, mpp=0.5)
+    with tifffile.TiffFile(tmp_path / name) as file:
+        assert file.is_ome == (".ome" in name)
+        (series,) = file.series
+        assert [level.shape[:2] for level in series.levels] == [(1101, 2203), (550, 1101), (275, 550)][
+            : len(series.levels)
+        ]
+        assert len(series.levels) == 3
+        assert np.array_equal(series.asarray().reshape(values.shape), values)
+        half = values[:1100, :2202].reshape(550, 2, 1101, 2, channels).mean((1, 3))
+        assert np.abs(series.levels[1].asarray().reshape(half.shape) - half).max() <= 0.5
+    with open_slide(tmp_path / name) as slide:
+        assert slide.mpp == pytest.approx(0.5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "raw"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_slide_becomes_what_its_picture_becomes(tmp_path, dtype):
+    values = picture(1, 333, 517, dtype=dtype)
+    write_slide(tmp_path / "in.tif", values)
+    translate_slide(make_translator(tile=128), tmp_path / "in.tif", tmp_path / "out.ome.tif")
+    found = tifffile.imread(tmp_path / "out.ome.tif")
+    assert found.dtype == dtype
+    assert np.abs(found.astype(int) - make_translator(tile=0)(values)).max() <= 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.ome.tif"]
+
+
+def test_the_command_translates_slides(tmp_path, capsys):
+    model, values = save_random_model(tmp_path / "m.safetensors", generator=RESNET), picture(2, 300, 400)
+    write_slide(tmp_path / "in.tif", values)
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "translate",
+                *map(str, (model, tmp_path / "in.tif", tmp_path / "out.ome.tif")),
+                "--tile",
+                "128",
+                "--precision",
+                "fp32",
+            ]
+        )
+    assert stop.value.code == 0, capsys.readouterr().err
+    expected = Translator.load(model)(values)
+    assert np.abs(tifffile.imread(tmp_path / "out.ome.tif").astype(int) - expected).max() <= 1
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", *map(str, (model, tmp_path / "in.tif", tmp_path / "out.png"))])
+    assert stop.value.code == 1
+    assert "in.tif is a slide, and" in capsys.readouterr().err.replace("\n", " ")
+
+
+def scaled_translator(mpp, **options):
+    """A translator that was trained at ``mpp``."""
+    translator = make_translator(tile=128, **options)
+    translator.card = replace(translator.card, data=replace(translator.card.data, mpp=mpp))
+    return translator
+
+
+def test_a_slide_is_brought_to_the_scale_of_training(tmp_path):
+    values = picture(3, 400, 600)
+    write_slide(tmp_path / "x.tif", values, mpp=0.25, levels=2)
+    with open_slide(tmp_path / "x.tif") as slide:
+        own, level, between = (at_scale(slide, mpp, None) for mpp in (0.26, 0.5, 0.7))
+        assert (own.level, own.factor, own.height, own.width) == (0, 1, 400, 600)
+        assert (level.level, level.factor, level.height, level.width) == (1, 1, 200, 300)
+        assert (between.level, between.height, between.width) == (1, 143, 214)
+        with pytest.raises(
+            PictureError, match=r"has 0\.25 µm per pixel, and the model was trained at 0\.1: give a finer"
+        ):
+            at_scale(slide, 0.1, None)
+        whole = between.read(Area(Span(0, 143, 143), Span(0, 214, 214)))
+        expected = Image.fromarray(np.ascontiguousarray(values[::2, ::2])).resize((214, 143), Image.Resampling.BICUBIC)
+        assert np.abs(whole.astype(int) - np.asarray(expected)).max() <= 1
+        for rows, columns in (((0, 50), (0, 60)), ((40, 143), (150, 214)), ((71, 72), (3, 4))):
+            part = between.read(Area(Span(*rows, 143), Span(*columns, 214)))
+            assert np.array_equal(part, whole[slice(*rows), slice(*columns)])
+    translate_slide(scaled_translator(0.5), tmp_path / "x.tif", tmp_path / "out.tif")
+    with open_slide(tmp_path / "out.tif") as out:
+        assert out.size == (200, 300)
+        assert out.mpp == pytest.approx(0.5)
+
+
+def test_the_scale_of_a_slide_that_does_not_say_it_can_be_given(tmp_path):
+    write_slide(tmp_path / "x.tif", picture(3, 400, 600), mpp=None)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert slide.mpp is None
+        assert at_scale(slide, 0.5, None).height == 400
+        assert at_scale(slide, 0.5, 0.25).height == 200
+
+
+def test_background_is_copied_and_counted(tmp_path):
+    values = picture(4, 512, 512)
+    values[:256] = 250
+    write_slide(tmp_path / "x.tif", values)
+    lines = []
+    translate_slide(
+        make_translator(tile=128),
+        tmp_path / "x.tif",
+        tmp_path / "y.tif",
+        SlideOptions(skip_background=True),
+        report=lines.append,
+    )
+    assert lines == [f"{tmp_path}/x.tif: 8 of 16 tiles are background"]
+    found = tifffile.imread(tmp_path / "y.tif")
+    assert (found[:256] == 250).all()
+    assert (found[256:] != values[256:]).mean() > 0.9
+    ranged = make_translator(tile=128)
+    ranged.encoding_out = Encoding(3, "uint16", low=0, high=4000)
+    with pytest.raises(OptionError, match="leave --skip-background out"):
+        translate_slide(ranged, tmp_path / "x.tif", tmp_path / "z.tif", SlideOptions(skip_background=True))
+
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from diptych.inference import slides
+from test_tiles import make_translator
+real = slides.Progress.add
+def slow(self, name, value):
+    real(self, name, value)
+    time.sleep(0.2)
+slides.Progress.add = slow
+slides.translate_slide(make_translator(tile=64), Path({source!r}), Path({target!r}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_lines", [3, 12], ids=["in the statistics", "in the tiles"])
+def test_a_killed_translation_goes_on_and_gives_the_same(tmp_path, request, num_lines):
+    values = picture(5, 256, 256)
+    source, target = write_slide(tmp_path / "in.tif", values), tmp_path / "out.ome.tif"
+    progress = tmp_path / ".out.ome.tif.progress"
+    code = WORKER.format(tests=str(request.path.parent), source=str(source), target=str(target))
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while process.poll() is None and (not progress.exists() or progress.read_text().count("\n") < num_lines):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not target.exists()
+    before = progress.read_text().splitlines()
+    assert len(before) >= num_lines
+    progress.write_text("\n".join([*before, '{"done": [64,']))  # a line that was cut off
+
+    lines, computed = [], []
+    translator = make_translator(tile=64)
+    translate_slide(translator, source, target, report=lines.append)
+    num_done = sum("done" in line for line in before)
+    assert lines == ([f"{target}: {num_done} of 16 tiles are there from an earlier run"] if num_done else [])
+    translate_slide(make_translator(tile=64), source, tmp_path / "whole.ome.tif")
+    del computed
+    found, whole = tifffile.imread(target), tifffile.imread(tmp_path / "whole.ome.tif")
+    assert np.abs(found.astype(int) - whole).max() <= 1
+    assert not progress.exists()
+
+
+def test_another_model_begins_again(tmp_path):
+    source, target = write_slide(tmp_path / "in.tif", picture(5, 256, 256)), tmp_path / "out.tif"
+    first, other = make_translator(tile=64), make_translator(ResnetConfig(width=4, num_blocks=1), tile=64)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    translate_slide(first, source, target)
+    expected = tifffile.imread(target)
+    target.unlink()
+    for translator in (other, first):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("diptych.inference.slides.write_pyramid", lambda *_, **__: stop(""))
+            with pytest.raises(KeyboardInterrupt):
+                translate_slide(translator, source, target)
+    lines = []
+    translate_slide(first, source, target, report=lines.append)
+    assert lines == [f"{target}: 16 of 16 tiles are there from an earlier run"]
+    assert np.array_equal(tifffile.imread(target), expected)
