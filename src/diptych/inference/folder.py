@@ -69,10 +69,10 @@ def translate_files(
     """Translates the ``pairs`` of ``plan_outputs``; an image that fails is reported, and the others are translated.
 
     ``half`` translates only that half of each image. ``manifest`` records each image, and skips those that it has
-    already. ``slides``: see ``translate_slide``. ``report`` gets a line for each failure and each note (such as ignored frames). It gets one for the first
-    image that differs much from training in scale or in its range of values, that looks like a pair, that has another
-    colour profile than sRGB, or metadata that its output does not keep. ``advance`` gets the outcome so far after each
-    image.
+    already. ``slides``: see ``translate_slide``. ``report`` gets a line for each failure and each note (such as ignored
+    frames). It gets one for the first image that differs much from training in scale or in its range of values, that
+    looks like a pair, that has another colour profile than sRGB, or metadata that its output does not keep. ``advance``
+    gets the outcome so far after each image.
 
     Raises:
         UserError: the disk is full or read-only.
