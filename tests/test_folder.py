@@ -103,6 +103,9 @@ class Steps:
     def translated(self):
         return [*chain(*self.batches)]
 
+    def stop(self):
+        pass
+
     def examine(self, work):
         work.num_pixels = self.num_pixels(work)
 

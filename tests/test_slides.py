@@ -281,16 +281,28 @@ def test_a_killed_translation_goes_on_and_gives_the_same(tmp_path, request, num_
     assert len(before) >= num_lines
     progress.write_text("\n".join([*before, '{"done": [64,']))  # a line that was cut off
 
-    lines, computed = [], []
+    lines = []
     translator = make_translator(tile=64)
     translate_slide(translator, source, target, report=lines.append)
     num_done = sum("done" in line for line in before)
     assert lines == ([f"{target}: {num_done} of 16 tiles are there from an earlier run"] if num_done else [])
     translate_slide(make_translator(tile=64), source, tmp_path / "whole.ome.tif")
-    del computed
     found, whole = tifffile.imread(target), tifffile.imread(tmp_path / "whole.ome.tif")
     assert np.abs(found.astype(int) - whole).max() <= 1
     assert not progress.exists()
+
+
+def test_a_stopped_translation_ends_before_the_next_tile(tmp_path):
+    source, calls = write_slide(tmp_path / "in.tif", picture(5, 256, 256)), []
+    with pytest.raises(PictureError, match=r"in\.tif was stopped: start it again"):
+        translate_slide(
+            make_translator(tile=64), source, tmp_path / "out.tif", stop=lambda: calls.append(0) or len(calls) > 70
+        )
+    assert len(calls) == 71
+    assert not (tmp_path / "out.tif").exists()
+    lines = []
+    translate_slide(make_translator(tile=64), source, tmp_path / "out.tif", report=lines.append)
+    assert (tmp_path / "out.tif").exists()
 
 
 def test_another_model_begins_again(tmp_path):

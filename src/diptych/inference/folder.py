@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from diptych.atomic import remove_leftovers
 from diptych.data.files import Half
@@ -114,6 +115,10 @@ class FileSteps:
     half: Half | None
     manifest: Manifest | None
     slides: SlideOptions
+    stopped: Event = field(default_factory=Event)
+
+    def stop(self) -> None:
+        self.stopped.set()
 
     def examine(self, work: Work) -> None:
         with disk_errors(work.target.parent, name_error=PictureError):
@@ -136,6 +141,8 @@ class FileSteps:
     def read(self, work: Work) -> None:
         if self.manifest:
             work.content = content_of(work.source)
+        if work.is_slide:
+            return
         picture = _half_of(read_picture(work.source, bands=self.translator.channels_in), self.half)
         for warning in WARNINGS:
             if words := warning(self.translator, picture, work.source, self.size, self.half):
@@ -147,9 +154,9 @@ class FileSteps:
 
     def translate(self, batch: Sequence[Work]) -> None:
         if batch[0].is_slide:
-            translate_slide(
-                self.translator, batch[0].source, batch[0].target, self.slides, report=batch[0].lines.append
-            )
+            work, options = batch[0], self.slides
+            stop = self.stopped.is_set
+            translate_slide(self.translator, work.source, work.target, options, report=work.lines.append, stop=stop)
             return
         images = [work.image for work in batch if work.image is not None]
         for work, image in zip(batch, self.translator.translate_batch(images), strict=True):

@@ -84,6 +84,9 @@ class Steps(Protocol):
     def write(self, work: Work) -> None:
         """Writes ``image`` to ``target``."""
 
+    def stop(self) -> None:
+        """No result is needed any more: steps that take long may end."""
+
 
 class Pipeline:
     """Does ``steps`` for each pair (source, target). A context manager, which waits for its threads at the end."""
@@ -103,6 +106,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.steps.stop()
         for pool in (self.io, self.together, self.alone):
             pool.shutdown(cancel_futures=True)
 

@@ -99,22 +99,33 @@ def translate_slide(
     options: SlideOptions = SlideOptions(),
     *,
     report: Callable[[str], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Translates the slide ``source`` to a pyramidal TIFF ``target``: OME-TIFF if its name ends in ``.ome.tif``.
 
-    Finished tiles are in ``.NAME.partial`` beside ``target``, and ``.NAME.progress`` says which they are.
+    ``stop`` is asked before each tile. Finished tiles are in ``.NAME.partial`` beside ``target``, and
+    ``.NAME.progress`` says which they are.
 
     Raises:
-        PictureError: ``source`` cannot be read in parts, or is coarser than the pictures of training.
+        PictureError: ``source`` cannot be read in parts, or is coarser than the pictures of training; or ``stop``.
         OptionError: ``target`` is no TIFF, or the network cannot be computed by tiles.
         UserError: the disk is full.
     """
     if target.suffix.lower() not in (".tif", ".tiff"):
         raise PictureError(f"{source} is a slide, and {target} is no TIFF", cure="give a name that ends in .ome.tif")
+
+    def check() -> None:
+        if stop():
+            raise PictureError(f"{source} was stopped", cure="start it again: it goes on")
+
     with open_slide(source) as slide, disk_errors(target):
+        if slide.is_georeferenced:
+            report(f"{source} is georeferenced: its translation is not")
         scaled = at_scale(slide, translator.card.data.mpp, options.mpp)
         keep = (lambda area: not _is_background(scaled, area)) if options.skip_background else (lambda _: True)
-        tiled = TiledTranslation(translator, scaled.height, scaled.width, scaled.read, slide.encoding, keep=keep)
+        tiled = TiledTranslation(
+            translator, scaled.height, scaled.width, scaled.read, slide.encoding, keep=keep, check=check
+        )
         if options.skip_background:
             if tiled.encoding != slide.encoding:
                 raise OptionError(

@@ -63,6 +63,7 @@ class TiledTranslation:
         encoding: Encoding,
         *,
         keep: Callable[[Area], bool] = lambda _: True,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.translator, self.read = translator, read
         self.encoding, engine_forward = translator.output_of(encoding)
@@ -74,7 +75,7 @@ class TiledTranslation:
         padded_height = height + self.padding.top + self.padding.bottom
         padded_width = width + self.padding.left + self.padding.right
         program = WindowProgram(forward.network, translator.channels_in, padded_height, padded_width)
-        self.tiled = TiledForward(forward, program, self._read)
+        self.tiled = TiledForward(forward, program, self._read, check)
         self.side = _side(translator, forward, stride)
         cores = tile_cores(padded_height, padded_width, self.side)
         self.cores = [core for core in cores if keep(self.padding.inside(core))]

@@ -60,6 +60,8 @@ class TiledForward:
     forward: TorchForward
     program: WindowProgram
     read: Read
+    check: Callable[[], None] = lambda: None
+    """Called before each tile; may raise an error to stop."""
 
     def measure(
         self, cores: Sequence[Area], store: TileStore, known: Sequence[Statistics] = ()

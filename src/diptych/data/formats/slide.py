@@ -38,7 +38,8 @@ def is_slide(path: Path) -> bool:
             return False
         with TiffFile(path) as file:
             page = file.pages.first
-            return page.imagewidth * page.imagelength > MAX_PIXELS or len(file.series[0].levels) > 1
+            is_pyramid = len(file.series[0].levels) > 1 and not page.is_geotiff
+            return is_pyramid or page.imagewidth * page.imagelength > MAX_PIXELS
     except Exception:  # a damaged file makes tifffile raise many types of error; reading it says what is wrong
         return False
 
@@ -103,6 +104,7 @@ class Slide:
             raise PictureError(f"{problem}, which needs", cure="pip install 'diptych[images]'")
         self.mpp = _micrometres_per_pixel(file, page)
         """Micrometres per pixel; None if unknown."""
+        self.is_georeferenced = page.is_geotiff
 
     @property
     def size(self) -> tuple[int, int]:
