@@ -88,6 +88,7 @@ class TiledForward:
         self, stored: Stored | None, step: int, areas: Sequence[Areas], statistics: Sequence[Statistics]
     ) -> Stored:
         """Runs the steps before ``step`` on ``stored``, or on the picture if ``stored`` is None."""
+        self.check()
         if stored is None:
             stored = Stored(0, (Window(self.read(areas[0][0]), areas[0][0]),))
         with self.forward.computing():
