@@ -20,7 +20,7 @@ from diptych.inference.slides import SlideOptions, at_scale, translate_slide
 from diptych.inference.translator import Translator
 from diptych.networks.windows import Area, Span
 from helpers.models import save_random_model
-from test_tiles import RESNET, make_translator, picture
+from helpers.translators import RESNET, make_translator, picture
 
 
 def write_slide(path, values, *, mpp=0.25, levels=1, **options):
@@ -254,7 +254,7 @@ import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from diptych.inference import slides
-from test_tiles import make_translator
+from helpers.translators import make_translator
 real = slides.Progress.add
 def slow(self, name, value):
     real(self, name, value)
