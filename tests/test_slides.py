@@ -188,6 +188,30 @@ def test_the_command_translates_slides(tmp_path, capsys):
     assert "in.tif is a slide, and" in capsys.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--mpp", "-1"], "mpp is -1.0: give more than 0"),
+        (["--scratch-gib", "-1"], "scratch-gib is -1.0: give 0 or more"),
+        (["--tile", "big"], "tile is 'big': give auto, 0, or a side in pixels"),
+    ],
+)
+def test_the_command_refuses_values_out_of_range(tmp_path, capsys, words, problem):
+    model = save_random_model(tmp_path / "m.safetensors", generator=RESNET)
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", str(model), str(tmp_path / "in.tif"), str(tmp_path / "out.tif"), *words])
+    assert stop.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_options_of_slides_without_effect_are_named(tmp_path, capsys):
+    model = save_random_model(tmp_path / "m.safetensors", generator=RESNET)
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    with pytest.raises(SystemExit):
+        main(["translate", *map(str, (model, tmp_path / "x.png", tmp_path / "y.png")), "--skip-background"])
+    assert "x.png is no slide: --mpp and --skip-background have no effect" in " ".join(capsys.readouterr().err.split())
+
+
 def scaled_translator(mpp, **options):
     """A translator that was trained at ``mpp``."""
     translator = make_translator(tile=128, **options)

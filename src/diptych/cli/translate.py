@@ -10,7 +10,7 @@ from typing import Literal
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
-from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, option
+from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, check_ranges, option
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
@@ -100,6 +100,7 @@ class Translate:
         from diptych.inference.translator import Translator
         from diptych.model import load_model
 
+        check_ranges(self)
         refuse_swapped(self.model, self.input, self.output)
         console, shard = stderr_console(), WHOLE if self.shard is None else Shard.parse(self.shard)
         model = load_model(self.model, trust_code=self.trust_code)

@@ -132,6 +132,8 @@ class FileSteps:
                 raise PictureError(problem, cure="leave them out")
             work.is_slide, work.num_pixels = True, SLIDE_PIXELS
             return
+        if self.slides != SlideOptions():
+            work.warnings["no slide"] = f"{work.source} is no slide: --mpp and --skip-background have no effect"
         header = read_header(work.source)
         work.num_pixels = header.width * header.height
         if lack := shortage(DECODING_BYTES * work.num_pixels, self.translator.free_memory()):
