@@ -10,11 +10,15 @@ import torch
 from rounds import busy, convolution_peak, medians, ratio, show
 from worker import PLAIN, Variant, flop, measure
 
+from diptych.processor import abilities
+
+HAS_BF16 = "AVX512-BF16" in abilities()
 SETTINGS = {
     "256": Variant(size=256, width=64, num_blocks=9),
     "128": Variant(size=128, width=64, num_blocks=6),
     "64": Variant(size=64, width=32, num_blocks=6),
     "64x4": Variant(size=64, width=32, num_blocks=6, batch_size=4),
+    "narrow": Variant(size=64, width=16, num_blocks=6, batch_size=2),
 }
 BATCH_ONE = {"64x4": "64"}
 """Settings that are compared with the baseline of another setting, per picture."""
@@ -36,11 +40,13 @@ def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
     }
     each = {
         "baseline": recipe,
-        "bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"}),
+        **({"bf16": replace(recipe, engine=PLAIN | {"precision": "bf16"})} if HAS_BF16 else {}),
         **(alone if setting.size < 256 else {}),
         "default": setting,
+        "default, contiguous": replace(setting, engine={"channels_last": False}),
+        "default, channels-last": replace(setting, engine={"channels_last": True}),
         "default, one direction at a time": replace(setting, engine={"parallel_directions": False}),
-        "default in fp32": replace(setting, engine={"precision": "fp32"}),
+        **({"default in fp32": replace(setting, engine={"precision": "fp32"})} if HAS_BF16 else {}),
         "default, activation checkpointing": replace(setting, engine={"activation_checkpointing": True}),
     }
     if compiled:
@@ -71,7 +77,7 @@ def compare(name: str, *, rounds: int, compiled: bool, peak: float) -> None:
         for label, median in medians(seconds).items()
     ]
     title = f"{setting.size}², batch {setting.batch_size}, {setting.num_blocks} blocks, n = {setting.width}"
-    remark = f"{operations / 1e12:.3f} TFLOP per picture, bf16 peak {peak / 1e9:.0f} GFLOP/s, {rounds} rounds"
+    remark = f"{operations / 1e12:.3f} TFLOP per picture, peak {peak / 1e9:.0f} GFLOP/s, {rounds} rounds"
     header = ["variant", "ms per picture", "speedup", "GFLOP/s", "of the peak", "peak GB"]
     show(f"{title}: {remark}", header, rows)
 
@@ -84,7 +90,7 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="number of other programs, which keep one core busy each")
     options = parser.parse_args()
     for name in options.settings:
-        peak = convolution_peak(torch.bfloat16)
+        peak = convolution_peak(torch.bfloat16 if HAS_BF16 else torch.float32)
         with busy(options.busy):
             compare(name, rounds=options.rounds, compiled=options.compile, peak=peak)
 
