@@ -20,7 +20,7 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.networks.convolutions import ColumnsConv2d
-from diptych.networks.norms import InstanceNorm2d
+from diptych.networks.norms import ChannelsLastNorm, InstanceNorm2d
 from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS
 from diptych.training.state import State
@@ -179,6 +179,18 @@ def test_instance_norm_has_the_second_derivatives_of_finite_differences(batch, l
         return norm(x.contiguous(memory_format=LAYOUTS[layout]))
 
     assert torch.autograd.gradgradcheck(function, (x,), (gradient,))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_norm_of_large_images_has_the_derivatives_of_finite_differences(batch):
+    torch.manual_seed(0)
+    x = torch.randn(batch, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(x):
+        return ChannelsLastNorm.apply(x.contiguous(memory_format=torch.channels_last), 1e-5)
+
+    assert torch.autograd.gradcheck(function, x)
+    assert torch.autograd.gradgradcheck(function, x)
 
 
 def test_a_convolution_by_columns_has_the_second_derivatives_of_finite_differences():
