@@ -18,6 +18,7 @@ from diptych.config import DataConfig, PatchganConfig, Precision, ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.transforms import resize
 from diptych.inference.folder import translate_files
+from diptych.inference.forward import TorchForward
 from diptych.inference.outputs import plan_outputs
 from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
@@ -37,7 +38,7 @@ def pictures(folder: Path, number: int) -> None:
 
 
 def translator(*, plain: bool, precision: Precision) -> Translator:
-    """A generator of the paper, untrained. If ``plain``, it has torch's own layers."""
+    """A generator of the paper, untrained. If ``plain``, it has torch's own layers and is contiguous."""
     torch.manual_seed(0)
     config = ResnetConfig(num_blocks=9)
     network = build_generator(config, 3, 3)
@@ -53,6 +54,8 @@ def translator(*, plain: bool, precision: Precision) -> Translator:
         ema=False,
         discriminator=PatchganConfig(),
     )
+    if plain:
+        return Translator(TorchForward(network.eval()), card, "a2b")
     return Translator.of(Model({"a2b": network}, card), "a2b", precision=precision)
 
 
