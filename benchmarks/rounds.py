@@ -45,15 +45,25 @@ def ratio(seconds: SECONDS, baseline: str, name: str) -> float:
     return median(slow / fast for slow, fast in zip(seconds[baseline], seconds[name], strict=True))
 
 
-def convolution_peak(dtype: torch.dtype, *, rounds: int = 30) -> float:
-    """FLOP per second of a 3×3 convolution from 256 to 256 channels at 64×64, channels-last, on the CPU: about the most
-    that this machine reaches in ``dtype``."""
+def convolution_peak(
+    dtype: torch.dtype, *, rounds: int = 30, device: str = "cpu", batch_size: int = 1, repeats: int = 1
+) -> float:
+    """FLOP per second of a 3×3 convolution from 256 to 256 channels at 64×64, channels-last: about the most that
+    ``device`` reaches in ``dtype``. A round is ``repeats`` convolutions, so that a GPU need not wait for the CPU."""
     channels, side = 256, 64
-    picture = torch.randn(1, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
-    weight = torch.randn(channels, channels, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    shape, options = (batch_size, channels, side, side), {"dtype": dtype, "device": device}
+    picture = torch.randn(shape, **options).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weight = torch.randn(channels, channels, 3, 3, **options).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def convolve() -> None:
+        for _ in range(repeats):
+            F.conv2d(picture, weight, padding=1)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     with torch.no_grad():
-        times = interleave({"convolution": lambda: F.conv2d(picture, weight, padding=1)}, rounds=rounds, warm_up=5)
-    return 2 * 9 * channels**2 * side**2 / median(times["convolution"])
+        times = interleave({"convolution": convolve}, rounds=rounds, warm_up=5)
+    return repeats * batch_size * 2 * 9 * channels**2 * side**2 / median(times["convolution"])
 
 
 @contextmanager
@@ -77,9 +87,10 @@ def machine() -> str:
         check=False,
         cwd=Path(__file__).parent,
     )
+    cuda = f", {torch.cuda.get_device_name()} (CUDA {torch.version.cuda})" if torch.cuda.is_available() else ""
     return (
         f"commit {commit.stdout.strip() or 'unknown'}, torch {torch.__version__}, {torch.get_num_threads()} threads of "
-        f"{os.cpu_count()} cores of {describe_processor()}"
+        f"{os.cpu_count()} cores of {describe_processor()}{cuda}"
     )
 
 

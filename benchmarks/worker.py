@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -141,7 +142,7 @@ def flop(variant: Variant) -> int:
     """Floating-point operations of one update of the baseline, counted by torch's FlopCounter."""
     state = begin(replace(variant, engine=PLAIN, own_layers=False))
     with FlopCounterMode(display=False) as counter:
-        update(state, noise(variant).map(to_network), learning_rate=0.0)
+        update(state, noise(variant).map(partial(to_network, device=state.device.torch_device)), learning_rate=0.0)
     return int(counter.get_total_flops())
 
 

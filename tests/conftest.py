@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("helpers.runs")  # so that pytest explains its failed assertions
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m gpu``, imports no other tests: they need packages that a borrowed machine with a GPU lacks."""
+    is_other = collection_path.suffix == ".py" and collection_path.name != "test_gpu.py"
+    return True if config.option.markexpr == "gpu" and is_other else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests first, so that no worker still has one to do when the others have ended."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test that needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no GPU for CUDA on this machine")
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from diptych.presets import paper
 from diptych.training.state import State
 from diptych.training.stepper import update
 from helpers.mps import OnMps
+from helpers.processes import run_python
 from helpers.states import noise, state_of
 
 cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -327,3 +328,10 @@ def test_training_on_mps_uses_what_torch_has_there(precision):
         assert torch.is_autocast_enabled("mps") == (precision == "bf16")
     assert not torch.amp.GradScaler("mps", enabled=False).is_enabled()
     assert not supports_parallel(device.config, [])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_the_benchmark_says_in_one_line_that_there_is_no_gpu(request):
+    done = run_python([request.path.parents[1] / "benchmarks" / "gpu.py"])
+    message = "benchmarks/gpu.py: torch finds no GPU for CUDA on this machine: run it on one that has it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)

@@ -1,5 +1,6 @@
 """Several processes that train one run: the numbers of one process, one writer, and a common end."""
 
+import ast
 import json
 import os
 import re
@@ -127,6 +128,7 @@ from types import SimpleNamespace
 import torch
 from torch import distributed, nn
 from diptych.config import Pix2pixConfig, UnetConfig
+from diptych.errors import OptionError
 from diptych.training.distributed import ProcessGroup
 from diptych.training.state import State
 from helpers.states import state_of
@@ -141,10 +143,15 @@ class OnCuda(nn.Sequential):
     def parameters(self, recurse=True):
         return iter([SimpleNamespace(device=torch.device("cuda"))])
 
-distributed.new_group, torch.cuda.set_device = of_gloo, said.append
+distributed.new_group, torch.cuda.set_device, torch.cuda.device_count = of_gloo, said.append, lambda: 2
 world = ProcessGroup()
 for _ in range(2):
     world.set_device(torch.device("cuda"))
+torch.cuda.device_count = lambda: world.rank
+try:
+    world.set_device(torch.device("cuda"))
+except OptionError as error:
+    said.append(str(error))
 hook, module = world.all_reduce_hook(nn.Linear(2, 1)), OnCuda(nn.BatchNorm2d(2))
 assert hook.process_group is world.gradient_group is not distributed.group.WORLD
 assert hook.device_ids is None
@@ -167,8 +174,12 @@ print(said)
 def test_on_gpus_gradients_and_batch_norm_have_a_group_of_nccl_with_a_limit_of_minutes(request):
     """gloo stands in for NCCL. The default group, through which ranks wait for the main one, has a limit of hours."""
     outcomes = finish(start(["-c", ON_GPUS.format(tests=str(request.path.parent))], 2))
-    said = [f"[{rank}, ('nccl', 600.0), {rank}]\n" for rank in range(2)]
-    assert [(code, out) for code, out, _ in outcomes] == [(0, line) for line in said], outcomes
+    assert [code for code, _, _ in outcomes] == [0, 0], outcomes
+    for rank, (_, out, _) in enumerate(outcomes):
+        *said, refused = ast.literal_eval(out)
+        assert said == [rank, ("nccl", 600.0), rank]
+        cure = f"start {rank} processes on each machine, or give --device cpu"
+        assert refused == f"process {rank} of this machine has no GPU of its own: torch finds {rank}: {cure}"
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import itertools
 import shutil
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -34,7 +33,7 @@ from diptych.training.loop import train
 from diptych.training.stepper import update
 from helpers.reference import CYCLEGAN_LOSSES, CYCLEGAN_NETWORKS, INDEX, REFERENCE, picture
 from helpers.runs import TINY, tiny
-from helpers.states import noise, state_of
+from helpers.states import gradients, noise, state_of
 
 EXACT = {
     "plain": {},
@@ -54,20 +53,6 @@ EXACT = {
     "compiled": {"compile": True},
     "all, compiled": {"compile": True, "batch_forwards": True, "fused": True, "channels_last": True},
 }
-
-
-def gradients(state, real):
-    """The gradients of one update with learning rate 0."""
-    found = {}
-
-    def keep(name, module, *_):
-        found.update({f"{name}.{key}": p.grad.clone() for key, p in module.named_parameters()})
-
-    for name, module in state.modules.items():
-        state.optimisers[name].register_step_pre_hook(partial(keep, name, module))
-    update(state, real, learning_rate=0.0)
-    assert {name.partition(".")[0] for name in found} == set(state.modules)
-    return found
 
 
 EAGER = [name for name in EXACT if not EXACT[name].get("compile")]

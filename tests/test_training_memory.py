@@ -24,6 +24,10 @@ from diptych.training.stepper import update
 from helpers.processes import run_python
 from helpers.runs import SMALL
 
+REAL_WORDS = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 14.56 GiB of which 1.09 GiB is free. "
+    "Process 7 has 13.47 GiB memory in use. If reserved but unallocated memory is large try setting …"
+)
 METHODS = {
     "cyclegan": (CycleganConfig().resolved((3, 3)), ResnetConfig(width=8, num_blocks=2)),
     "pix2pix": (Pix2pixConfig(), UnetConfig(width=8, num_levels=5, norm="batch", dropout=True)),
@@ -119,7 +123,7 @@ def test_a_device_that_runs_out_of_memory_is_one_line_with_a_cure_that_works(
 
     def fails(*arguments, **named):
         if next(calls) == updates:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has …")
+            raise torch.OutOfMemoryError(REAL_WORDS)
         return update(*arguments, **named)
 
     with monkeypatch.context() as patched:
@@ -137,7 +141,7 @@ def test_a_device_that_runs_out_of_memory_is_one_line_with_a_cure_that_works(
 
 
 def lacking(*_, **__):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    raise torch.OutOfMemoryError(REAL_WORDS)
 
 
 PLACES = {

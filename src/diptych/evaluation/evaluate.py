@@ -13,7 +13,7 @@ from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.image import compared
 from diptych.data.pairing import common_names
 from diptych.device import resolve_device
-from diptych.errors import OptionError, first_line
+from diptych.errors import OptionError
 from diptych.evaluation.distances import kid_interval
 from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
@@ -23,7 +23,7 @@ from diptych.evaluation.measure import Target, Translate, measure, measure_real
 from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, remarks, tabulate
 from diptych.evaluation.untrained import untrained
-from diptych.inference.forward import memory_errors
+from diptych.inference.forward import first_sentences, memory_errors
 from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
@@ -116,7 +116,7 @@ def evaluate(
 
 def _out_of_memory(error: BaseException) -> OptionError:
     cure = "give --device cpu, smaller pictures, or end other programs"
-    return OptionError(f"out of memory while evaluating ({first_line(error)})", cure=cure)
+    return OptionError(f"out of memory while evaluating ({first_sentences(error)})", cure=cure)
 
 
 def _score_direction(

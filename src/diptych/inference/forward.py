@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diptych.cuda import exact_float32
 from diptych.data.encoding import Array
 from diptych.device import Device
-from diptych.errors import PictureError, UserError
+from diptych.errors import PictureError, UserError, first_line
 
 T = TypeVar("T")
 Name = TypeVar("Name", bound=str)
@@ -130,6 +130,11 @@ def memory_errors(convert: Callable[[BaseException], UserError]) -> Iterator[Non
         if is_out_of_memory(error):
             raise convert(error) from None
         raise
+
+
+def first_sentences(error: BaseException) -> str:
+    """What ran out, as ``error`` says it, without torch's account of the whole GPU and its advice to programmers."""
+    return first_line(error).partition(" GPU ")[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

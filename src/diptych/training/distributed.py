@@ -108,12 +108,16 @@ class ProcessGroup(World):
         self.store = distributed.distributed_c10d._get_default_store()
 
     def set_device(self, device: torch.device) -> None:
-        """Raises ``OptionError`` if torch.distributed does not support the device type."""
+        """Raises ``OptionError`` if torch.distributed does not support the device type, or there are too few GPUs."""
         if device.type not in ("cpu", "cuda"):
             problem = f"several processes cannot train on {device.type}"
             raise OptionError(problem, cure="start one process, or give --device cpu")
         if device.type == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            index, num_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+            if index >= num_gpus:
+                problem = f"process {index} of this machine has no GPU of its own: torch finds {num_gpus}"
+                raise OptionError(problem, cure=f"start {num_gpus} processes on each machine, or give --device cpu")
+            torch.cuda.set_device(index)
             self.gradient_group = self.gradient_group or distributed.new_group(backend="nccl", timeout=NCCL_TIMEOUT)
 
     def convert_batch_norm(self, module: nn.Module) -> None:

@@ -7,7 +7,8 @@ import torch
 
 from diptych.config import TrainConfig
 from diptych.device import Device
-from diptych.errors import OptionError, first_line
+from diptych.errors import OptionError
+from diptych.inference.forward import first_sentences
 from diptych.memory import predicted_peak, shortage
 from diptych.methods import Execution, module_names
 from diptych.pair import Pair
@@ -44,7 +45,7 @@ def out_of_memory(plan: Plan, error: BaseException) -> OptionError:
     """The error for a run whose device is out of memory, as ``error`` of torch says."""
     new_run = FORK if plan.run.checkpoint_files() else "--run NEW_RUN" if plan.run.exists else ""
     cure = _cure(plan.config, new_run)
-    return OptionError(f"out of memory while training ({first_line(error)})", cure=cure)
+    return OptionError(f"out of memory while training ({first_sentences(error)})", cure=cure)
 
 
 def _cure(config: TrainConfig, new_run: str) -> str:
