@@ -16,7 +16,7 @@ from diptych.pair import Pair
 from diptych.run import Run
 
 NAMES = Pair("drawing", "emoji")
-COST = 6.0
+COST = 4.0
 """How long ``score_and_draw`` takes, in sample grids of the run."""
 SHOWN = (
     "beach-with-umbrella", "brown-mushroom", "dog", "hot-beverage", "mountain-cableway", "pear", "petri-dish",

@@ -12,7 +12,8 @@ from diptych.training.plan.length import Length, parse_time
 REVISED_FRACTION = 0.01
 """Fraction of ``--time`` between two revisions."""
 SAMPLING_FRACTION = 0.1
-"""Largest fraction of ``--time`` that is planned for sample grids. If they become slower, they may take twice that."""
+"""Largest fraction of ``--time`` that is planned for sample grids. If they become slower, each may take twice that
+fraction of the time since the last one."""
 SAVED_FRACTION = 0.25
 """Largest fraction of ``--time`` between two checkpoints. What a killed run loses counts as used."""
 NEWEST_WEIGHT = 0.5
@@ -41,8 +42,10 @@ class Budget:
         self.afterwards, self.clock = afterwards, clock
         self.seconds, self.used_before = parse_time(config.length.time or ""), used
         self.started = clock() if started is None else started
-        self.sampling_seconds, self.scoring_seconds = 0.0, 0.0
-        """Seconds spent on sample grids and on scores in this process."""
+        self.sampled = self.clock()
+        """When the last sample grid ended."""
+        self.scoring_seconds = 0.0
+        """Seconds spent on scores in this process."""
         self.restart(0)
 
     def __str__(self) -> str:
@@ -61,12 +64,8 @@ class Budget:
 
     @property
     def has_time_to_sample(self) -> bool:
-        """Whether another sample grid before the end keeps to its share of the time."""
-        return self.pace.sample_seconds <= self._sampling_left
-
-    @property
-    def _sampling_left(self) -> float:
-        return 2 * SAMPLING_FRACTION * (self.seconds - self.used_before) - self.sampling_seconds
+        """Whether enough time has passed since the last sample grid for another one before the end."""
+        return self.clock() - self.sampled >= self.pace.sample_seconds / (2 * SAMPLING_FRACTION)
 
     @property
     def is_due(self) -> bool:
@@ -95,7 +94,7 @@ class Budget:
         seconds, score_seconds = self.clock() - started, scoring_seconds() - self.scoring_seconds
         self.other_seconds += seconds
         self.scoring_seconds += score_seconds
-        self.sampling_seconds += seconds - score_seconds
+        self.sampled = self.clock()
         if score_seconds or self.pace.score_seconds is None:  # 0 if it was skipped
             self.pace = self.pace._replace(score_seconds=score_seconds)
         sample_seconds = _mean(seconds - score_seconds, self.pace.sample_seconds)
@@ -125,7 +124,7 @@ class Budget:
         update_seconds = self.batch_size / pace.pictures_per_second
         num_saves = 1 + max(0, int(left / (max(self.save_seconds, update_seconds) + pace.save_seconds)))
         left -= num_saves * pace.save_seconds + (1 + self.afterwards) * pace.sample_seconds
-        left -= min((num_samples - 1) * pace.sample_seconds, max(0.0, self._sampling_left), max(0.0, left / 2))
+        left -= min((num_samples - 1) * pace.sample_seconds, 2 * SAMPLING_FRACTION * max(0.0, left))
         return pace.pictures_per_second * (left - self._scoring_seconds(num_samples))
 
     def _scoring_seconds(self, num_samples: int) -> float:
