@@ -309,6 +309,15 @@ def test_auto_uses_tiles_only_where_memory_is_short():
         make_translator(free_memory=lambda: 2**20)(values)
 
 
+def test_a_device_without_memory_for_a_tile_is_one_line(monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(WindowProgram, "run", fail)
+    with pytest.raises(PictureError, match="tiles of 64 pixels need more memory than there is: give a smaller --tile"):
+        make_translator(tile=64)(picture(8, 64, 64))
+
+
 class Foreign(Staged):
     """A network with a layer whose reach is unknown."""
 

@@ -13,7 +13,7 @@ from torch import nn
 from diptych.data.encoding import Array, Encoding, levels_in
 from diptych.data.image import DecodedImage, filled
 from diptych.errors import OptionError, PictureError
-from diptych.inference.forward import Forward, TorchForward, in_torch
+from diptych.inference.forward import Forward, TorchForward, in_torch, memory_errors
 from diptych.inference.padding import Padding
 from diptych.inference.tile_store import TileStore, tile_store
 from diptych.inference.tiles import TiledForward, spread, tile_cores
@@ -105,9 +105,16 @@ class TiledTranslation:
 
         ``known`` are statistics of the first norms, and ``is_done`` says which areas are left out: from an earlier run.
         ``remember`` gets all statistics whenever there are more of them.
+
+        Raises:
+            PictureError: the device or the CPU is out of memory.
         """
         statistics = list(known)
-        with tile_store(FLOAT_BYTES * self.slot_values, in_memory=self.is_in_memory) as store:
+        problem = f"tiles of {self.side} pixels need more memory than there is"
+        with (
+            memory_errors(lambda _: PictureError(problem, cure="give a smaller --tile")),
+            tile_store(FLOAT_BYTES * self.slot_values, in_memory=self.is_in_memory) as store,
+        ):
             if not self.is_exact and not known:
                 report(self._sampling_note(store))
             for found in self.tiled.measure(self.sample, store, known):
