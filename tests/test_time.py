@@ -244,6 +244,7 @@ class Recorded(Budget):
         return self.recorded[pictures]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_keeps_its_time_and_equals_one_with_the_same_revisions(
     squares, tmp_path, machine, monkeypatch
 ):
@@ -281,6 +282,7 @@ def test_a_run_that_is_killed_and_resumed_keeps_its_time_and_equals_one_with_the
     assert [name for name in found if not torch.equal(found[name], expected[name])] == []
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_complete_and_a_longer_time_continues_it(squares, tmp_path, machine):
     run = train(timed(squares), tmp_path / "run", started=machine())
     pictures, before = run.facts().pictures, run.revisions_file.read_bytes()
@@ -340,6 +342,7 @@ def test_a_time_and_another_length_are_refused(squares, tmp_path):
         train(tiny(squares, length=LengthConfig(time="1h", pictures=4)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_demo_keeps_its_time_with_everything_that_follows_training(tmp_path, machine, monkeypatch):
     from diptych.cli.demo import Demo
     from diptych.demo.show import COST
