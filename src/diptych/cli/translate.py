@@ -14,6 +14,7 @@ from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument
 from diptych.errors import OptionError
 
 EXIT_SOME_FAILED = 1
+MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Translate:
       diptych translate model.safetensors paintings photographed --direction b2a
     """
 
-    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    model: Path = argument(
+        REQUIRED, "A run, its model.safetensors, or a file of diptych export (.onnx, .xml).", "MODEL"
+    )
     input: Path = argument(
         REQUIRED,
         "A picture, or a folder of pictures, including sub-folders. Or a zip, a .txt of paths, or a quoted pattern.",
@@ -98,22 +101,21 @@ class Translate:
         from diptych.inference.shard import WHOLE, Shard
         from diptych.inference.slides import SlideOptions
         from diptych.inference.translator import Translator
-        from diptych.model import load_model
 
         check_ranges(self)
         refuse_swapped(self.model, self.input, self.output)
         console, shard = stderr_console(), WHOLE if self.shard is None else Shard.parse(self.shard)
-        model = load_model(self.model, trust_code=self.trust_code)
-        direction = self.direction or model.default_direction
-        translator = Translator.of(
-            model,
-            direction,
+        translator = Translator.load(
+            self.model,
+            self.direction,
             device=self.device,
             precision=self.precision,
             engine=self.engine,
             tile=parsed_tile(self.tile),
             scratch_gib=self.scratch_gib,
+            trust_code=self.trust_code,
         )
+        direction = translator.direction
         pairs = plan_outputs(self.input, self.output, suffix=f".{self.format}" if self.format else "")
         manifest: Manifest | None = None
         if is_collection(self.input):
@@ -144,10 +146,10 @@ class Translate:
 
     def _settings(self, direction: Direction) -> dict[str, str]:
         """What the translations depend on, for their manifest. An empty text means that the option is not given."""
+        from diptych.inference.exported_model import weights_file
         from diptych.inference.manifest import content_of
-        from diptych.model import model_file
 
-        model = content_of(model_file(self.model)).sha256
+        model = content_of(weights_file(self.model)).sha256
         names = ("size", "half", "precision", "engine", "tile", "mpp", "skip_background")
         options = {name: str(getattr(self, name) or "") for name in names}
         return {"model": model, "direction": direction} | options
@@ -184,4 +186,4 @@ def refuse_swapped(model: Path, source: Path, target: Path) -> None:
 
 
 def _is_model(path: Path) -> bool:
-    return (path / "model.safetensors").is_file() or (path.suffix == ".safetensors" and path.is_file())
+    return (path / "model.safetensors").is_file() or (path.suffix in MODEL_SUFFIXES and path.is_file())

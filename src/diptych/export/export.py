@@ -3,8 +3,9 @@
 import copy
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,10 @@ from diptych.config_json import to_json
 from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
 from diptych.export.check import Difference, compare
+from diptych.inference.engines import require_engine
 from diptych.inference.graph import ExportedFunction, Graph, Interface, trace
 from diptych.inference.onnx_file import onnx_run, require_onnx, to_onnx
+from diptych.inference.openvino_engine import openvino_of_onnx, openvino_run, write_openvino
 from diptych.inference.translator import Translator
 from diptych.model import ModelCard, load_model, versions
 
@@ -52,7 +55,7 @@ def export_model(
 ) -> Exported:
     """Writes one generator of ``source``, a run or a model file, to ``path``.
 
-    The suffix decides the format: ``.onnx``, or ``.pt2`` for torch.export.
+    The suffix decides the format: ``.onnx``, ``.pt2`` for torch.export, or ``.xml`` for OpenVINO IR (with a ``.bin``).
 
     The file takes and returns pictures ``(B, H, W, C)`` of any batch size, height and width. They have ``bits``, by
     default 8, or the values of a domain that has a range. If ``raw``, it takes and returns ``(B, C, H, W)`` in [-1, 1].
@@ -62,12 +65,15 @@ def export_model(
         UserError: ``source`` cannot be read or exported, an extra is missing, the file would differ from PyTorch by
             more than the tolerance, or ``path`` exists or cannot be written.
     """
-    if path.suffix not in (".onnx", ".pt2"):
-        raise OptionError(f"{path} ends in neither .onnx nor .pt2", cure="give a name that ends in one of them")
-    if path.exists():
-        raise OptionError(f"{path} exists already", cure="give another name, or remove it")
-    if path.suffix == ".onnx":
+    if path.suffix not in (".onnx", ".pt2", ".xml"):
+        raise OptionError(f"{path} ends in none of .onnx, .pt2, .xml", cure="give a name that ends in one of them")
+    for file in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
+        if file.exists():
+            raise OptionError(f"{file} exists already", cure="give another name, or remove it")
+    if path.suffix != ".pt2":
         require_onnx()
+    if path.suffix == ".xml":
+        require_engine("openvino")
     model = load_model(source, trust_code=trust_code)
     direction = direction or model.default_direction
     translator = Translator.of(model, direction)
@@ -81,7 +87,7 @@ def export_model(
     program = trace(Graph(network, model.card.generator.stride, interface, dtype))
     description = _description(source, model.card, direction, interface, licence)
     try:
-        content, run = _onnx(program, interface, description) if path.suffix == ".onnx" else _pt2(program, description)
+        write, run = _converted(path, program, interface, description)
         difference = compare(run, translator, interface, half=half)
     except UserError:
         raise
@@ -90,8 +96,8 @@ def export_model(
     if not difference.passes:
         cure = "leave --half out" if half else OTHER_VERSIONS
         raise WeightsError(f"{path} is not written, since it would differ from PyTorch by {difference}", cure=cure)
-    with disk_errors(path), atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    with disk_errors(path):
+        write()
     return Exported(direction, translator.source, translator.target, difference)
 
 
@@ -107,11 +113,23 @@ def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Enc
     return source, target if target.has_range else replace(target, dtype=source.dtype)
 
 
-def _onnx(
-    program: ExportedProgram, interface: Interface, description: Mapping[str, str]
-) -> tuple[bytes, ExportedFunction]:
+def _converted(
+    path: Path, program: ExportedProgram, interface: Interface, description: Mapping[str, str]
+) -> tuple[Callable[[], None], ExportedFunction]:
+    """What writes ``path``, and what runs it."""
+    if path.suffix == ".pt2":
+        content, run = _pt2(program, description)
+        return partial(_write, path, content), run
     content = to_onnx(program, interface, description)
-    return content, onnx_run(content)
+    if path.suffix == ".onnx":
+        return partial(_write, path, content), onnx_run(content)
+    model = openvino_of_onnx(content)
+    return partial(write_openvino, model, path), openvino_run(model, "fp32")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _pt2(program: ExportedProgram, description: Mapping[str, str]) -> tuple[bytes, ExportedFunction]:
@@ -129,6 +147,7 @@ def _description(
     run = source.resolve() if source.is_dir() else source.resolve().parent
     source_name, target_name = card.names.along(direction)
     structured = {
+        "card": to_json(card),
         "pictures": card.pictures,
         "ema": card.ema,
         "generator": to_json(card.generator),

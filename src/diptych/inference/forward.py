@@ -83,8 +83,10 @@ class EngineForward:
     """A network computed by another engine than torch, as a ``Forward``. Its first call takes seconds. Threads may
     share it."""
 
-    def __init__(self, build: Callable[[], Callable[[Array], Array]], torch_forward: TorchForward) -> None:
-        """``torch_forward`` is the same network, for tiles and to predict memory."""
+    def __init__(
+        self, build: Callable[[], Callable[[Array], Array]], torch_forward: TorchForward | None = None
+    ) -> None:
+        """``torch_forward`` is the same network, if there is one, for tiles and to predict memory."""
         self.run, self.torch_forward = Once(build), torch_forward
 
     def __call__(self, batch: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class EngineForward:
 
 def in_torch(forward: Forward) -> Forward:
     """The same network computed by torch, if another engine computes ``forward``."""
-    return forward.torch_forward if isinstance(forward, EngineForward) else forward
+    return forward.torch_forward or forward if isinstance(forward, EngineForward) else forward
 
 
 def finite(batch: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch.export import ExportedProgram
@@ -53,3 +54,13 @@ def onnx_run(content: bytes) -> ExportedFunction:
         return outputs  # type: ignore[no-any-return]
 
     return run
+
+
+def read_onnx_metadata(path: Path) -> dict[str, str]:
+    """The description in an ONNX file. Raises what onnxruntime raises if it is damaged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return dict(session.get_modelmeta().custom_metadata_map)

@@ -1,6 +1,8 @@
 """Networks computed by OpenVINO on the CPU."""
 
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -27,6 +29,33 @@ def openvino_model(network: nn.Module, channels: int, stride: int) -> Any:
     model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, channels, -1, -1])
     return model
+
+
+def read_openvino(path: Path) -> tuple[Any, dict[str, str]]:
+    """The model in an ONNX or IR file, and the description in it. Raises what OpenVINO raises if it is damaged."""
+    from openvino import Core
+
+    model = Core().read_model(path)
+    entries = model.get_rt_info(["framework"]).astype(dict)
+    return model, {name: value if isinstance(value, str) else value.astype(str) for name, value in entries.items()}
+
+
+def openvino_of_onnx(content: bytes) -> Any:
+    """The ONNX file ``content``, with its description, as an OpenVINO model."""
+    from openvino import Core
+
+    return Core().read_model(content)
+
+
+def write_openvino(model: Any, path: Path) -> None:
+    """Writes ``path``, which ends in ``.xml``, and beside it the weights in ``.bin``."""
+    from openvino import save_model
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".diptych-") as folder:
+        temporary = Path(folder) / path.name
+        save_model(model, temporary, compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            temporary.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
 def openvino_run(model: Any, precision: Literal["fp32", "bf16"]) -> ExportedFunction:

@@ -16,6 +16,7 @@ from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
 from diptych.inference.engine_choice import forwards_of
+from diptych.inference.exported_model import is_exported, load_exported
 from diptych.inference.forward import Forward, TorchForward, finite, in_torch, memory_errors
 from diptych.inference.padding import pad_to_stride
 from diptych.inference.tensors import translate_tensor
@@ -81,7 +82,7 @@ class Translator:
     def load(
         cls,
         path: Path | str,
-        direction: Direction = "a2b",
+        direction: Direction | None = None,
         *,
         device: DeviceName = "cpu",
         precision: Precision = "fp32",
@@ -90,9 +91,9 @@ class Translator:
         scratch_gib: float = SCRATCH_GIB,
         trust_code: bool = False,
     ) -> "Translator":
-        """The translator in ``path``, a ``model.safetensors`` or a run folder.
+        """The translator in ``path``: a run folder, a ``model.safetensors``, or a file of ``diptych export``.
 
-        ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
+        By default ``direction`` is a2b, or the only one. ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
         that of 8-bit rounding. 16-bit images are always translated in fp32. ``engine`` computes the network: see
         ``engines.py``. ``trust_code``: see ``load_model``.
 
@@ -101,7 +102,13 @@ class Translator:
             WeightsError: the file is missing, damaged, no model, or of a later version.
             OptionError: the model lacks the direction, or the machine lacks the device or precision.
         """
-        model = load_model(Path(path), trust_code=trust_code)
+        path = Path(path)
+        if is_exported(path):
+            found = load_exported(path, engine, device=device, precision=precision, trust_code=trust_code)
+            found.refuse(direction, tile)
+            return cls(found.forward, found.card, found.direction, full_precision=found.exact, tile=0)
+        model = load_model(path, trust_code=trust_code)
+        direction = direction or model.default_direction
         return cls.of(
             model, direction, device=device, precision=precision, engine=engine, tile=tile, scratch_gib=scratch_gib
         )

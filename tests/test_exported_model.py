@@ -1,0 +1,85 @@
+"""Files of ``diptych export`` as models: they translate as the run does, by each engine that computes them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diptych.cli import main
+from diptych.errors import MissingExtraError, OptionError, PictureError, WeightsError
+from diptych.export.export import export_model
+from diptych.inference import engines
+from diptych.inference.translator import Translator
+from helpers.models import save_random_model
+
+RNG = np.random.default_rng(0)
+
+
+def noise(width, height, *rest, dtype=np.uint8):
+    return RNG.integers(0, np.iinfo(dtype).max + 1, (height, width, *rest), dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model and its exported files."""
+    folder = tmp_path_factory.mktemp("model")
+    model = save_random_model(folder / "m.safetensors")
+    export_model(model, folder / "pictures.onnx", direction="b2a")
+    export_model(model, folder / "raw.onnx", raw=True)
+    export_model(model, folder / "ir.xml")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "direction", "engines"),
+    [
+        ("pictures.onnx", "b2a", ["torch", "onnxruntime", "openvino"]),
+        ("raw.onnx", "a2b", ["onnxruntime", "openvino"]),
+        ("ir.xml", "a2b", ["torch", "openvino"]),
+    ],
+)
+def test_an_exported_file_translates_as_the_run_does(folder, name, direction, engines):
+    expected = Translator.load(folder / "m.safetensors", direction)
+    for engine in engines:
+        found = Translator.load(folder / name, engine=engine)
+        assert (found.direction, found.source, found.card) == (direction, expected.source, expected.card)
+        for shape in ((45, 37, 3), (3, 9, 3), (20, 20)):
+            image = noise(*shape)
+            difference = np.abs(found(image).astype(int) - expected(image))
+            assert difference.max() <= 1
+            assert (difference > 0).mean() < 0.03
+        if name == "raw.onnx":
+            image = noise(24, 20, 3, dtype=np.uint16)
+            assert np.abs(found(image).astype(int) - expected(image)).max() <= 4
+        else:
+            with pytest.raises(PictureError, match="takes pictures of 8 bits: export it with --bits 16 or --raw"):
+                found(noise(24, 20, 3, dtype=np.uint16))
+
+
+@pytest.mark.slow
+def test_the_command_line_takes_an_exported_file(folder, tmp_path, capsys):
+    Image.fromarray(noise(32, 32, 3)).save(tmp_path / "x.png")
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", *(str(path) for path in (folder / "ir.xml", tmp_path / "x.png", tmp_path / "y.png"))])
+    assert stop.value.code == 0
+    assert "a2b: photos to paintings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_a_file_cannot_do_is_one_line(folder, tmp_path, monkeypatch):
+    (tmp_path / "damaged.onnx").write_bytes((folder / "raw.onnx").read_bytes()[:900])
+    (tmp_path / "empty.xml").write_text("<xml/>")
+    for path in tmp_path.iterdir():
+        with pytest.raises(WeightsError, match="is damaged, or no file of this version's diptych export"):
+            Translator.load(path)
+    with pytest.raises(WeightsError, match=r"none\.onnx does not exist"):
+        Translator.load(tmp_path / "none.onnx")
+    with pytest.raises(OptionError, match="has only the direction b2a"):
+        Translator.load(folder / "pictures.onnx", "a2b")
+    with pytest.raises(OptionError, match=r"onnxruntime does not compute .*ir\.xml: give --engine openvino"):
+        Translator.load(folder / "ir.xml", engine="onnxruntime")
+    with pytest.raises(OptionError, match=r"ir\.xml exists already"):
+        export_model(folder / "m.safetensors", folder / "ir.xml")
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="--engine openvino needs"):
+        Translator.load(folder / "ir.xml")
