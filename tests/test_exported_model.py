@@ -74,8 +74,10 @@ def test_what_a_file_cannot_do_is_one_line(folder, tmp_path, monkeypatch):
             Translator.load(path)
     with pytest.raises(WeightsError, match=r"none\.onnx does not exist"):
         Translator.load(tmp_path / "none.onnx")
-    with pytest.raises(OptionError, match="has only the direction b2a"):
+    with pytest.raises(OptionError, match="the file has only the direction b2a: give b2a"):
         Translator.load(folder / "pictures.onnx", "a2b")
+    with pytest.raises(OptionError, match="an exported file is not computed by tiles: give the run, or --tile 0"):
+        Translator.load(folder / "raw.onnx", tile=64)
     with pytest.raises(OptionError, match=r"onnxruntime does not compute .*ir\.xml: give --engine openvino"):
         Translator.load(folder / "ir.xml", engine="onnxruntime")
     with pytest.raises(OptionError, match=r"ir\.xml exists already"):

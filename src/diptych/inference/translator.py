@@ -93,9 +93,9 @@ class Translator:
     ) -> "Translator":
         """The translator in ``path``: a run folder, a ``model.safetensors``, or a file of ``diptych export``.
 
-        By default ``direction`` is a2b, or the only one. ``precision`` applies to 8-bit images. ``auto`` is bf16 if the machine has it: faster, with an error of about
-        that of 8-bit rounding. 16-bit images are always translated in fp32. ``engine`` computes the network: see
-        ``engines.py``. ``trust_code``: see ``load_model``.
+        By default ``direction`` is a2b, or the only one. ``precision`` applies to 8-bit images: ``auto`` is bf16 if
+        the machine has it, with an error of about that of 8-bit rounding. Deeper images are always translated in fp32.
+        ``engine`` computes the network: see ``engines.py``. ``trust_code``: see ``load_model``.
 
         Raises:
             UntrustedCodeError: the file names a class outside of diptych, without ``trust_code``.
