@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+import numpy as np
+
 from diptych.atomic import remove_leftovers
 from diptych.data.files import Half
 from diptych.data.formats.reading import read_header, read_picture
@@ -23,7 +25,9 @@ from diptych.inference.unlike_training import WARNINGS, Size
 from diptych.memory import shortage
 
 DECODING_BYTES = 16
-"""Bytes per pixel that decoding a picture takes at most, in Pillow and as an array."""
+"""Bytes per pixel that decoding a picture of 8 or 16 bits takes at most, in Pillow and as an array."""
+COPIES = 2
+"""Copies of the values, while a picture of bands or of another type is decoded."""
 SLIDE_PIXELS = 2**30
 """What counts for a slide in the pipeline: it is translated alone."""
 
@@ -136,7 +140,8 @@ class FileSteps:
             work.warnings["no slide"] = f"{work.source} is no slide: --mpp and --skip-background have no effect"
         header = read_header(work.source)
         work.num_pixels = header.width * header.height
-        if lack := shortage(DECODING_BYTES * work.num_pixels, self.translator.free_memory()):
+        num_bytes = max(DECODING_BYTES, COPIES * header.channels * np.dtype(header.dtype).itemsize)
+        if lack := shortage(num_bytes * work.num_pixels, self.translator.free_memory()):
             problem = f"{work.source} has {header.width}×{header.height} pixels, which need {lack}"
             raise PictureError(problem, cure="give a smaller picture")
 
