@@ -28,7 +28,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     from diptych.device import resolve_engine
     from diptych.pair import Pair
     from diptych.training.distributed import connect
-    from diptych.training.estimate import measure_speed
+    from diptych.training.speed import measure_speed
     from diptych.training.state import State
 
     torch.set_num_threads(1)

@@ -32,8 +32,8 @@ from diptych.malloc import keep_freed_memory
 from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
 from diptych.networks.norms import InstanceNorm2d
 from diptych.pair import Pair
-from diptych.training.estimate import measure_speed
 from diptych.training.plan.directions import with_directions_resolved
+from diptych.training.speed import measure_speed
 from diptych.training.state import State
 from diptych.training.stepper import update
 

@@ -273,7 +273,7 @@ def test_pairs_without_partners_and_pairs_of_other_shapes_are_errors(root, capsy
         path.rename(path.with_stem(str(int(path.stem) - 1000)))
     code, said = check(capsys, "--root", root, "--method", "pix2pix")
     assert (code, said["findings"]) == (0, [])
-    assert said["choices"]["generator.width"] == 64
+    assert said["choices"]["generator.kind"] == "unet"
     blotches(0, (64, 80)).save(first(root))
     code, said = check(capsys, "--root", root, "--method", "pix2pix")
     assert (code, [finding["kind"] for finding in said["findings"]]) == (2, ["pair-shapes"])
@@ -363,7 +363,7 @@ def test_choices_and_statistics_are_those_of_the_pictures(root, capsys):
     _, said = check(capsys, "--root", root)
     assert said["findings"] == []
     assert (said["choices"]["data.channels_a"], said["choices"]["data.channels_b"]) == (1, 3)
-    assert (said["choices"]["data.crop_size"], said["choices"]["data.load_size"]) == (64, 72)
+    assert (said["choices"]["data.crop_size"], said["choices"]["data.load_size"]) == (64, 64)
     a, b = (said["domains"][letter]["summary"] for letter in "ab")
     assert (a["num_grey"], a["num_pictures"], a["saturation"]) == (43, 43, 0)
     pixels = [np.asarray(Image.open(path)) / 255 for path in root.glob("t*B/*.png")]
@@ -384,7 +384,7 @@ def test_the_output_names_files_and_cures_also_for_names_that_are_not_utf8(root,
         main(["check", "--root", str(root), "--no-estimate"])
     said = capsys.readouterr().out
     assert stop.value.code == 2
-    assert "training would choose --resize square --load-size 72 --crop-size 64 --channels-a 3 --channels-b 3" in said
+    assert "training would choose --resize square --load-size 64 --crop-size 64 --channels-a 3 --channels-b 3" in said
     assert re.search(r"error: 1 picture cannot be read: replace .*\n    .*trainA/caf\?.png is empty \(0 bytes\)", said)
     assert re.search(r"warning: A mixes 10 pictures in grey with 33 in colour: remove them, or .*--channels-a 1", said)
     assert "and 5 more (--json lists all)" in said

@@ -21,6 +21,7 @@ SMALL_GENERATORS = [
         )
     ),
     *(ResnetConfig(width=4, num_blocks=6, norm=n, antialias=True, upsampling="blur") for n in ("instance", "batch")),
+    ResnetConfig(width=4, num_blocks=5, upsampling="nearest", residual=True),
     *(
         UnetConfig(width=2, num_levels=levels, norm=norm, dropout=dropout)
         for levels, norm, dropout in itertools.product((5, 6, 9), ("instance", "batch", "none"), (False, True))
@@ -249,3 +250,28 @@ def test_a_network_is_whole_in_its_weights(config):
     picture = torch.rand(1, 3, size, size)
     with torch.inference_mode():
         assert torch.equal(loaded(picture), network(picture))
+
+
+def test_a_residual_generator_adds_twice_its_output_to_the_input_and_clips():
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    torch.manual_seed(0)
+    network = build_generator(ResnetConfig(width=4, num_blocks=1, residual=True), 3, 3)
+    change = network.model(x)
+    torch.testing.assert_close(
+        network(x), torch.minimum(torch.maximum(x + 2 * change, -torch.ones(())), torch.ones(()))
+    )
+    assert network(x).abs().max() == 1
+    for parameter in (network.model[-2].weight, network.model[-2].bias):
+        torch.nn.init.zeros_(parameter)
+    torch.testing.assert_close(network(x), x, rtol=0, atol=0)
+
+
+def test_features_of_a_residual_generator_are_those_of_the_same_layers():
+    x = torch.rand(1, 3, 32, 32) * 2 - 1
+    features = []
+    for residual in (False, True):
+        torch.manual_seed(0)
+        network = build_generator(ResnetConfig(width=4, num_blocks=5, residual=residual), 3, 3)
+        features.append(network.features(x, network.feature_layers()))
+    for plain, residual in zip(*features, strict=True):
+        torch.testing.assert_close(plain, residual, rtol=0, atol=0)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from diptych.config import (
+    PAPER_WIDTH,
     CycleganConfig,
     DataConfig,
     EngineConfig,
@@ -11,15 +12,14 @@ from diptych.config import (
     MethodConfig,
     OptimiserConfig,
     OutputConfig,
-    PatchganConfig,
-    ResnetConfig,
     TrainConfig,
 )
+from diptych.config.constraints import with_defaults
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """The method as in its paper, but with mixed precision if the hardware has it, an EMA of the generators, a learning
-    rate that decays at every update, and sizes that fit the pictures. `docs/design.md` lists each difference."""
+    """The method of the paper. Sizes, networks, batch, learning rate, EMA and length are chosen when the run starts, by
+    the pictures, the machine and the time: see ``training/plan/recipe.py``."""
     constant, decaying = method.epochs
     return TrainConfig(
         method=method,
@@ -32,25 +32,26 @@ def default(method: MethodConfig) -> TrainConfig:
 
 
 def paper(method: MethodConfig) -> TrainConfig:
-    """The settings of the method's paper: 286 → 256 pixels, fp32, batch 1, no EMA, its own length and initial
+    """The paper's settings: 286 → 256 pixels, fp32, width 64, batch 1, no EMA, the method's own length and initial
     weights."""
     config = default(method)
     return replace(
         config,
+        method=with_defaults(method, lambda_a=10.0, lambda_b=10.0),
+        generator=with_defaults(method.generator, width=PAPER_WIDTH, upsampling="transposed", residual=False),
+        discriminator=with_defaults(method.discriminator, width=PAPER_WIDTH),
         data=DataConfig(load_size=286, crop_size=256, draft=False),
-        optimiser=replace(config.optimiser, schedule_unit="epoch", ema=0.0),
+        optimiser=replace(config.optimiser, batch_size=1, learning_rate=2e-4, schedule_unit="epoch", ema=0.0),
+        length=LengthConfig(epochs=float(sum(method.epochs))),
         engine=EngineConfig(precision="fp32"),
     )
 
 
 def demo() -> TrainConfig:
-    """A small CycleGAN for pictures of 64×64 and a few minutes on two processor cores."""
+    """The default for the built-in pictures and a few minutes."""
     return replace(
-        default(CycleganConfig(lambda_b=3.0, lambda_identity=1.0)),
-        generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest"),
-        discriminator=PatchganConfig(width=32),
-        data=DataConfig(load_size=64, crop_size=64, draft=False),
-        optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
+        default(CycleganConfig()),
+        data=DataConfig(draft=False),
         length=LengthConfig(time="5m15s"),
         output=OutputConfig(score=False, num_samples=10),
     )

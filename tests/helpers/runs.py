@@ -25,10 +25,10 @@ from diptych.monitoring.progress import Silent
 
 TINY = TrainConfig(
     method=CycleganConfig(pool_size=5),
-    generator=ResnetConfig(width=4, num_blocks=1),
+    generator=ResnetConfig(width=4, num_blocks=1, upsampling="transposed", residual=False),
     discriminator=PatchganConfig(width=4, num_layers=1),
     data=DataConfig(load_size=36, crop_size=32),
-    optimiser=OptimiserConfig(batch_size=2),
+    optimiser=OptimiserConfig(batch_size=2, learning_rate=2e-4, ema=0.999),
     length=LengthConfig(pictures=300),
     engine=EngineConfig(precision="fp32"),
     output=OutputConfig(num_samples=3),

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from diptych.cli.console import tune_malloc
 from diptych.cli.trust import TRUST_CODE, trust_files
 from diptych.config import LengthConfig, SourceConfig, TrainConfig
-from diptych.config.constraints import option
+from diptych.config.constraints import Positive, option
 from diptych.data.layouts import is_side_by_side
 from diptych.errors import OptionError, did_you_mean_path
 from diptych.launcher import is_main
@@ -53,6 +53,11 @@ class Train:
     )
     preset: Literal["default", "paper"] = option(
         "default", "Defaults of the other options; paper has the settings of the method's paper."
+    )
+    seeds: Positive[int] = option(
+        1,
+        "Train this number of runs, one after the other, with --seed and the seeds after it. Shows the mean and the "
+        "spread of their scores, and keeps the best model. Each run takes the whole --time.",
     )
     dry_run: bool = option(False, "Print the resolved options and the estimated time and memory, without training.")
     trust_code: bool = option(False, f"For --init-from. {TRUST_CODE}")
@@ -105,6 +110,8 @@ class Train:
         if self.dry_run:
             return self._show()
         started = time.monotonic()
+        if self.seeds > 1:
+            return self._train_seeds()
         from diptych.monitoring.progress import Terminal
         from diptych.training.loop import train
 
@@ -112,6 +119,18 @@ class Train:
         run = train(self.config(), self.run, fork=self.fork, display=Terminal(), started=started)
         if is_main():
             print(run.folder)
+        return 0
+
+    def _train_seeds(self) -> int:
+        from diptych.monitoring.progress import Terminal
+        from diptych.training.seeds import best_of, in_words, train_seeds
+
+        if self.fork is not None:
+            raise OptionError("--seeds and --fork are given", cure="fork one run, or train new ones with --seeds")
+        tune_malloc(self.options.engine.device)
+        folder, scores = train_seeds(self.config(), self.run, number=self.seeds, display=Terminal())
+        if is_main():
+            print(*in_words(scores), f"best: {best_of(scores).run}; its model is in {folder}", sep="\n")
         return 0
 
     def _show(self) -> int:

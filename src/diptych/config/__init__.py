@@ -15,6 +15,7 @@ from diptych.config.methods import (
     Pix2pixConfig,
 )
 from diptych.config.networks import (
+    PAPER_WIDTH,
     DiscriminatorConfig,
     GeneratorConfig,
     Norm,
@@ -39,6 +40,7 @@ from diptych.config.training import (
 from diptych.pair import Direction
 
 __all__ = [
+    "PAPER_WIDTH",
     "CutConfig",
     "CycleganConfig",
     "DataConfig",

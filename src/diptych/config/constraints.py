@@ -5,7 +5,7 @@
 
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from diptych.errors import OptionError
@@ -37,6 +37,19 @@ Adjustable = Annotated[T, ADJUSTABLE]
 def option(default: T, help: str, metavar: str = "", *, is_argument: bool = False) -> T:
     """A dataclass field with a default and its help text. ``metavar`` stands for the value in the help."""
     return field(default=default, metadata={"help": help, "metavar": metavar, "is_argument": is_argument})
+
+
+def resolved(value: T | None) -> T:
+    """``value`` of an option that has been resolved, so it is not None."""
+    assert value is not None, "resolve the config first"
+    return value
+
+
+def with_defaults(config: T, **values: Any) -> T:
+    """``config`` with each of ``values`` whose field exists and is None."""
+    assert is_dataclass(config)
+    names = {member.name for member in fields(config) if getattr(config, member.name) is None}
+    return replace(config, **{name: value for name, value in values.items() if name in names})  # type: ignore[type-var]
 
 
 def argument(default: T, help: str, metavar: str) -> T:

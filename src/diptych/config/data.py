@@ -37,12 +37,12 @@ class DataConfig:
         "aspect ratio (shorter, width), or do not resize (none).",
     )
     load_size: Positive[int] | None = option(
-        None, "Size in pixels before cropping. By default crop-size times 286/256."
+        None, "Size in pixels before cropping. By default 256, or less if the pictures are smaller."
     )
     crop_size: NotNegative[int] | None = option(
         None,
-        "Side of the random square crop in pixels; 0 does not crop. By default 256, or less if the pictures are "
-        "smaller.",
+        "Side of the random square crop in pixels; 0 does not crop. By default load-size, or half of it if the run has "
+        "time for only a few pictures.",
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: Positive[int] | None = option(

@@ -1,9 +1,9 @@
 """The options of each method."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, Self
 
-from diptych.config.constraints import NotNegative, Positive, option
+from diptych.config.constraints import NotNegative, Positive, option, with_defaults
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.pair import Direction
@@ -63,8 +63,12 @@ class CycleganConfig:
     epochs: ClassVar[tuple[int, int]] = (100, 100)
 
     gan_loss: GanLoss = option("least-squares", "Adversarial loss.")
-    lambda_a: NotNegative[float] = option(10.0, "Weight of the cycle consistency loss A → B → A.")
-    lambda_b: NotNegative[float] = option(10.0, "Weight of the cycle consistency loss B → A → B.")
+    lambda_a: NotNegative[float] | None = option(
+        None, "Weight of the cycle consistency loss A → B → A. By default 10, or 2 with --generator.residual."
+    )
+    lambda_b: NotNegative[float] | None = option(
+        None, "Weight of the cycle consistency loss B → A → B, with the same default."
+    )
     lambda_identity: NotNegative[float] | None = option(
         None,
         "Weight of the identity loss, as a multiple of lambda-a and lambda-b; 0 turns it off. By default 0.5, or 0 "
@@ -85,14 +89,13 @@ class CycleganConfig:
         Raises:
             OptionError: an identity loss is given, and the domains differ in channels.
         """
-        if self.lambda_identity is None:
-            return replace(self, lambda_identity=0.5 if channels[0] == channels[1] else 0.0)
-        if self.lambda_identity > 0 and channels[0] != channels[1]:
+        if self.lambda_identity is not None and self.lambda_identity > 0 and channels[0] != channels[1]:
             raise OptionError(
                 f"lambda-identity is {self.lambda_identity:g}, but A has {channels[0]} channels and B {channels[1]}",
                 cure="leave it out: the identity loss needs domains of equal channels",
             )
-        return self
+        identity = 0.5 if channels[0] == channels[1] else 0.0
+        return with_defaults(self, lambda_a=10.0, lambda_b=10.0, lambda_identity=identity)
 
     def remarks(self, channels: tuple[int, int]) -> list[str]:
         """One line if the domains differ in channels, so that there is no identity loss."""

@@ -9,6 +9,11 @@ from diptych.errors import OptionError
 Norm = Literal["instance", "batch", "none"]
 Upsampling = Literal["transposed", "nearest", "bilinear", "blur"]
 
+PAPER_WIDTH = 64
+"""Channels after the first layer of every network in the papers of CycleGAN, pix2pix and CUT."""
+GENERATOR_WIDTH = "Channels after the first layer. By default 16 to 64, by how many pictures the run can see."
+DISCRIMINATOR_WIDTH = "Channels after the first layer. By default 32 to 64, by how many pictures the run can see."
+
 
 class GeneratorConfig(Protocol):
     """Options of a generator: a frozen dataclass."""
@@ -44,18 +49,23 @@ class ResnetConfig:
 
     implementation: ClassVar[str] = "diptych.networks.resnet:ResnetGenerator"
 
-    width: Positive[int] = option(64, "Channels after the first layer.")
+    width: Positive[int] | None = option(None, GENERATOR_WIDTH)
     num_blocks: NotNegative[int] | None = option(
         None, "Residual blocks. By default 6 for crops of less than 256 pixels, else 9."
     )
     norm: Norm = option("instance", "Normalisation after each convolution except the last.")
     dropout: bool = option(False, "Dropout with probability 0.5 in each residual block.")
-    upsampling: Upsampling = option(
-        "transposed",
+    upsampling: Upsampling | None = option(
+        None,
         "How to double the size: CycleGAN's transposed convolution, or resize then convolve, which leaves no "
-        "checkerboard: nearest, bilinear, or CUT's blur filter.",
+        "checkerboard: nearest, bilinear, or CUT's blur filter. By default nearest; transposed with --preset paper.",
     )
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")
+    residual: bool | None = option(
+        None,
+        "Learn the change: add the output to the input. For domains that differ little, such as stains, shading or "
+        "weather. By default on if their colours are similar; never with --preset paper.",
+    )
 
     @property
     def stride(self) -> int:
@@ -64,9 +74,13 @@ class ResnetConfig:
 
     def resolved(self, crop_size: int) -> Self:
         """A copy with all defaults resolved, for crops of ``crop_size`` pixels (0: whole images)."""
-        if self.num_blocks is not None:
-            return self
-        return replace(self, num_blocks=6 if 0 < crop_size < 256 else 9)
+        return replace(
+            self,
+            width=PAPER_WIDTH if self.width is None else self.width,
+            num_blocks=(6 if 0 < crop_size < 256 else 9) if self.num_blocks is None else self.num_blocks,
+            upsampling="transposed" if self.upsampling is None else self.upsampling,
+            residual=False if self.residual is None else self.residual,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +89,7 @@ class UnetConfig:
 
     implementation: ClassVar[str] = "diptych.networks.unet:UnetGenerator"
 
-    width: Positive[int] = option(64, "Channels after the first layer.")
+    width: Positive[int] | None = option(None, GENERATOR_WIDTH)
     num_levels: Positive[int] | None = option(
         None, "Number of times the size is halved, at least 5. By default as many as the crop size allows, at most 8."
     )
@@ -101,7 +115,7 @@ class UnetConfig:
         if num_levels < 5:
             problem = f"a U-Net of {num_levels} levels (crop-size {crop_size}) is too shallow"
             raise OptionError(problem, cure="give 5 or more, and a crop-size that is a multiple of 32")
-        return replace(self, num_levels=num_levels)
+        return replace(self, num_levels=num_levels, width=PAPER_WIDTH if self.width is None else self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +124,7 @@ class PatchganConfig:
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PatchganDiscriminator"
 
-    width: Positive[int] = option(64, "Channels after the first layer.")
+    width: Positive[int] | None = option(None, DISCRIMINATOR_WIDTH)
     num_layers: Positive[int] = option(3, "Stride-2 layers. 1 to 5 give patches of 16, 34, 70, 142, 286 pixels.")
     norm: Norm = option("instance", "Normalisation after each convolution except the first and the last.")
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")
@@ -127,7 +141,7 @@ class PixelConfig:
 
     implementation: ClassVar[str] = "diptych.networks.patchgan:PixelDiscriminator"
 
-    width: Positive[int] = option(64, "Channels after the first layer.")
+    width: Positive[int] | None = option(None, DISCRIMINATOR_WIDTH)
     norm: Norm = option("instance", "Normalisation after the second convolution.")
 
     @property

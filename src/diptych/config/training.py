@@ -27,10 +27,14 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 class OptimiserConfig:
     """Adam, its learning rate, the initial weights, and the moving average of the generators."""
 
-    batch_size: Positive[int] = option(
-        1, "Batch size per domain and process. The global batch size is this times the number of processes."
+    batch_size: Positive[int] | None = option(
+        None,
+        "Batch size per domain and process. The global batch size is this times the number of processes. By default 1 "
+        "or 2, by how many pictures the run can see.",
     )
-    learning_rate: Positive[float] = option(2e-4, "Learning rate of Adam, before any decay.")
+    learning_rate: Positive[float] | None = option(
+        None, "Learning rate of Adam, before any decay. By default 2e-4 times the batch size; 2e-4 with --preset paper."
+    )
     beta1: Fraction = option(0.5, "Adam's beta1: decay of the mean of the gradient.")
     beta2: Fraction = option(0.999, "Adam's beta2: decay of the mean of the squared gradient.")
     schedule: ScheduleKind = option(
@@ -42,10 +46,10 @@ class OptimiserConfig:
     schedule_unit: ScheduleUnit = option(
         "update", "Update the learning rate after each epoch (as in the CycleGAN paper) or after each update."
     )
-    ema: Fraction = option(
-        0.999,
+    ema: Fraction | None = option(
+        None,
         "Decay per update of the exponential moving average (EMA) of the generators, which is used to translate. 0 "
-        "turns it off.",
+        "turns it off. By default it averages over about a tenth of the run, at most 0.999.",
     )
     initialisation: Initialisation = option(
         "normal",
@@ -114,7 +118,8 @@ class LengthConfig:
 
     epochs: Adjustable[Positive[float]] | None = option(
         None,
-        "Length in epochs. An epoch is as many pictures as the larger domain has. By default 200; 400 for CUT.",
+        "Length in epochs. An epoch is as many pictures as the larger domain has. By default that of the method's "
+        "paper (200 for CycleGAN), or an hour if it would take more than a day.",
     )
     pictures: Adjustable[Positive[int]] | None = option(None, "Length in pictures per domain, instead of epochs.")
     time: Adjustable[str] | None = option(

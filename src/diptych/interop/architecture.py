@@ -102,6 +102,8 @@ def _resnet(shapes: Shapes) -> Architecture | None:
         width=width,
         num_blocks=num_blocks,
         norm=_norm(shapes, "model.1", "model.2"),
+        upsampling="transposed",
+        residual=False,
         dropout=num_blocks > 0 and "model.10.conv_block.5.weight" not in shapes,
     )
     return Architecture(config, in_channels, last[0])

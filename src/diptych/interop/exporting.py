@@ -96,6 +96,9 @@ def _check_supported(source: Path, config: GeneratorConfig) -> None:
     if not isinstance(config, ResnetConfig | UnetConfig):
         problem = f"{source} has generators of kind {kind_of(config)}, which the original code does not have"
         raise WeightsError(problem, cure="export a run that was trained with --generator resnet or unet")
+    if isinstance(config, ResnetConfig) and config.residual:
+        problem = f"{source} has generators that add their output to the input, which the original's do not"
+        raise WeightsError(problem, cure="export a run that was trained with --no-generator.residual")
     if isinstance(config, ResnetConfig) and config.upsampling in ("nearest", "bilinear"):
         problem = f"{source} upsamples by {config.upsampling} resizing, the original only by transposed convolutions"
         raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from diptych import losses
 from diptych.config import CycleganConfig, DiscriminatorConfig, GeneratorConfig
+from diptych.config.constraints import resolved
 from diptych.methods.execution import Execution
 from diptych.methods.method import LossGroups, Method, PoolQuery, Step, frozen
 from diptych.networks import build_discriminator, build_generator
@@ -42,8 +43,8 @@ class Cyclegan(Method):
         discriminator: DiscriminatorConfig,
         channels: Pair[int],
     ) -> None:
-        assert config.lambda_identity is not None, "the identity weight is resolved before a method is built"
-        self.config, self.lambda_identity = config, config.lambda_identity
+        config = config.resolved((channels.a, channels.b))
+        self.config, self.lambda_identity = config, resolved(config.lambda_identity)
         self.pool_size = config.pool_size
         self.generators = nn.ModuleDict(
             {
@@ -97,7 +98,7 @@ class Cyclegan(Method):
 
         A group for each direction: translating A gives the fake of B, its reconstruction in A, and G's identity loss.
         """
-        weights = Pair(self.config.lambda_a, self.config.lambda_b)
+        weights = Pair(resolved(self.config.lambda_a), resolved(self.config.lambda_b))
         gan = fake_scores.map(partial(losses.generator_gan, self.config.gan_loss))
         cycle = weights.map(
             lambda weight, x, back: weight * losses.cycle_consistency(x, back), real, translations.reconstructed

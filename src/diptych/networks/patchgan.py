@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from diptych.config import PatchganConfig, PixelConfig
+from diptych.config import PAPER_WIDTH, PatchganConfig, PixelConfig
 from diptych.networks.convolutions import BlurDown
 from diptych.networks.norms import needs_bias, norm_layer
 
@@ -17,15 +17,15 @@ class PatchganDiscriminator(nn.Module):
 
     def __init__(self, config: PatchganConfig, in_channels: int) -> None:
         super().__init__()
-        width, bias = config.width, needs_bias(config.norm)
-        stride = 1 if config.antialias else 2
+        first, bias = _width(config), needs_bias(config.norm)
+        width, stride = first, 1 if config.antialias else 2
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, width, 4, stride=stride, padding=1),
             nn.LeakyReLU(0.2),
             *([BlurDown(width)] if config.antialias else []),
         ]
         for layer in range(1, config.num_layers + 1):
-            wider = config.width * min(2**layer, MAX_WIDTH_FACTOR)
+            wider = first * min(2**layer, MAX_WIDTH_FACTOR)
             halves = layer < config.num_layers
             layers += [
                 nn.Conv2d(width, wider, 4, stride=stride if halves else 1, padding=1, bias=bias),
@@ -48,7 +48,7 @@ class PixelDiscriminator(nn.Module):
 
     def __init__(self, config: PixelConfig, in_channels: int) -> None:
         super().__init__()
-        width, bias = config.width, needs_bias(config.norm)
+        width, bias = _width(config), needs_bias(config.norm)
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, width, 1),
             nn.LeakyReLU(0.2),
@@ -60,3 +60,8 @@ class PixelDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).to(x.dtype)  # type: ignore[no-any-return]
+
+
+def _width(config: PatchganConfig | PixelConfig) -> int:
+    """Channels after the first layer: those of the paper, unless ``config`` names others."""
+    return PAPER_WIDTH if config.width is None else config.width

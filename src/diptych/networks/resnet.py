@@ -5,9 +5,10 @@ from itertools import accumulate
 from torch import Tensor, nn
 
 from diptych.config import ResnetConfig
+from diptych.config.constraints import resolved
 from diptych.networks.convolutions import BlurDown, ColumnsConv2d, ReflectionPad2d, upsample
 from diptych.networks.norms import needs_bias, norm_layer
-from diptych.networks.stages import Add, Keep, Stage, Staged, StagedGenerator, stages_of
+from diptych.networks.stages import Add, AddChange, Keep, Stage, Staged, StagedGenerator, stages_of
 
 NUM_DOWNSAMPLINGS = 2
 
@@ -46,7 +47,8 @@ class ResnetGenerator(StagedGenerator):
     def __init__(self, config: ResnetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         assert config.num_blocks is not None, "resolve the config first"
-        width, bias = config.width, needs_bias(config.norm)
+        config = config.resolved(0)  # what is still open is as in the paper
+        width, bias = resolved(config.width), needs_bias(config.norm)
         layers: list[nn.Module] = [
             ReflectionPad2d(3),
             nn.Conv2d(in_channels, width, 7, bias=bias),
@@ -61,26 +63,30 @@ class ResnetGenerator(StagedGenerator):
                 *([BlurDown(2 * width)] if config.antialias else []),
             ]
             width *= 2
-        layers += [ResidualBlock(width, config) for _ in range(config.num_blocks)]
+        layers += [ResidualBlock(width, config) for _ in range(resolved(config.num_blocks))]
         for _ in range(NUM_DOWNSAMPLINGS):
             layers += [
-                *upsample(width, width // 2, mode=config.upsampling, bias=bias),
+                *upsample(width, width // 2, mode=resolved(config.upsampling), bias=bias),
                 norm_layer(config.norm, width // 2),
                 nn.ReLU(),
             ]
             width //= 2
         layers += [ReflectionPad2d(3), ColumnsConv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        self.residual = config.residual
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(x).to(x.dtype)  # type: ignore[no-any-return]
+        output: Tensor = self.model(x).to(x.dtype)
+        return AddChange()((x, output))[-1] if self.residual else output
 
     def stages(self) -> list[Stage]:
-        return stages_of(self.model)
+        stages = stages_of(self.model)
+        return [Keep(), *stages, AddChange()] if self.residual else stages
 
     def feature_layers(self) -> list[int]:
         """CUT's: the padded input, the downsampling convolutions, the first and the fifth residual block."""
-        ends = [end - 1 for end in accumulate(len(stages_of(module)) for module in self.model)]
+        first = 1 if self.residual else 0
+        ends = [first + end - 1 for end in accumulate(len(stages_of(module)) for module in self.model)]
         convolutions = [end for end, module in zip(ends, self.model, strict=True) if isinstance(module, nn.Conv2d)]
         blocks = [end for end, module in zip(ends, self.model, strict=True) if isinstance(module, ResidualBlock)]
         return [ends[0], *convolutions[1 : 1 + NUM_DOWNSAMPLINGS], *blocks[:1], *blocks[4:5]]

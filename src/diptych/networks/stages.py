@@ -41,6 +41,18 @@ class Add:
 
 
 @dataclass(frozen=True)
+class AddChange:
+    """Ends a skip connection around a whole generator: image + change, clipped to [-1, 1].
+
+    The change is in [-1, 1] and counts twice, since that is the largest distance of two values. At the start of
+    training it is small, so the generator starts close to the identity.
+    """
+
+    def __call__(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return *tensors[:-2], (tensors[-2] + 2 * tensors[-1]).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
 class Concatenate:
     """Ends a skip connection: concatenates the channels of the last two tensors."""
 

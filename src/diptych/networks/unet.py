@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from diptych.config import UnetConfig
+from diptych.config.constraints import resolved
 from diptych.networks.norms import needs_bias, norm_layer
 from diptych.networks.stages import Concatenate, Keep, Layer, Stage, Staged, StagedGenerator, stages_of
 
@@ -43,7 +44,7 @@ class OutermostLevel(Staged):
 
     def __init__(self, config: UnetConfig, in_channels: int, out_channels: int, inside: nn.Module) -> None:
         super().__init__()
-        width = config.width
+        width = resolved(config.width)
         self.model = nn.Sequential(
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=needs_bias(config.norm)),
             inside,
@@ -68,8 +69,9 @@ class UnetGenerator(StagedGenerator):
 
     def __init__(self, config: UnetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        num_levels, width = config.num_levels, config.width
-        assert num_levels is not None, "resolve the config first"
+        assert config.num_levels is not None, "resolve the config first"
+        config = config.resolved(0)  # what is still open is as in the paper
+        num_levels, width = resolved(config.num_levels), resolved(config.width)
         assert num_levels >= MIN_LEVELS, num_levels
         level = SkipLevel(8 * width, 8 * width, config, None, dropout=False)
         for _ in range(num_levels - MIN_LEVELS):

@@ -9,32 +9,25 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
-from diptych.data.encoding import to_network
 from diptych.data.sampling import epoch_size
 from diptych.errors import OptionError, UserError
 from diptych.malloc import keep_freed_memory
 from diptych.monitoring.progress import Silent
 from diptych.pair import Pair
 from diptych.registry import trust_code
-from diptych.training.plan.length import total_pictures
+from diptych.training.plan.length import parse_time, total_pictures
 from diptych.training.plan.plan import make_plan
+from diptych.training.speed import measure_speed
 from diptych.training.state import State
-from diptych.training.stepper import update
 
-WARM_UP_UPDATES = 1
-"""Updates that are not measured: they allocate memory and select kernels. At least one more update follows."""
 TRIAL_SECONDS, TRIAL_UPDATES = 10.0, 20
 """Limits of the measurement that ``estimate`` makes."""
 LONG_HOURS = 12
@@ -48,35 +41,6 @@ OUT_OF_MEMORY = (
     "MemoryError",
     "bad_alloc",
 )
-
-
-class Speed(NamedTuple):
-    """A measured speed."""
-
-    num_updates: int
-    pictures_per_second: float
-    """Images per domain, over all ranks."""
-
-
-def measure_speed(
-    state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
-) -> Speed:
-    """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective.
-
-    The time that updates wait for ``batches`` counts.
-    """
-    start = time.perf_counter()
-    ends: list[float] = []
-    convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
-    for batch in batches:
-        losses = update(state, batch.map(convert), learning_rate=0.0)
-        next(iter(losses.values())).item()  # waits for the device
-        ends.append(time.perf_counter())
-        num_timed = len(ends) - WARM_UP_UPDATES
-        is_enough = ends[-1] - start > seconds or (max_updates is not None and num_timed >= max_updates)
-        if all(state.world.any(state.world.is_main and num_timed > 0 and is_enough)):
-            break
-    return Speed(num_timed, num_timed / (ends[-1] - ends[WARM_UP_UPDATES - 1]) * state.batch_size)
 
 
 @dataclass(frozen=True)
@@ -141,6 +105,8 @@ def estimate(config: TrainConfig, sizes: Pair[int], *, done: int = 0, total: int
         raise OptionError(f"trial updates failed ({reason})", cure="diptych train shows the whole error")
     measured = json.loads(trial.stdout.splitlines()[-1])
     size = epoch_size(sizes)
+    if total is None and config.length.time is not None:
+        total = max(1, round(parse_time(config.length.time) * measured["pictures_per_second"]))
     pictures = (total_pictures(config, size, start=done) if total is None else total) - done
     memory = measured.pop("memory")
     return Estimate(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from diptych.config import TrainConfig
+from diptych.config.constraints import resolved
 from diptych.data.loader import Loader
 from diptych.data.transforms import CENTRE, crop_and_flip
 from diptych.errors import OptionError, RunError
@@ -16,9 +17,9 @@ from diptych.monitoring.samples import MAX_COLUMNS, sample_blocks
 from diptych.pair import Pair
 from diptych.revisions import Pace, Revision, in_effect, read_revisions
 from diptych.training.budget import SAMPLING_FRACTION, Budget
-from diptych.training.estimate import measure_speed
 from diptych.training.plan.length import Length, parse_time
 from diptych.training.plan.plan import NUM_SAMPLES, Plan
+from diptych.training.speed import measure_speed
 from diptych.training.state import State
 
 MEASURED_FRACTION, MEASURED_SECONDS = 0.02, 20.0
@@ -78,7 +79,7 @@ def fit_to_time(
     revisions, used = in_effect(recorded, plan.done), max((line.seconds for line in recorded), default=0.0)
     make_budget = partial(
         Budget,
-        batch_size=plan.config.optimiser.batch_size * plan.world.size,
+        batch_size=resolved(plan.config.optimiser.batch_size) * plan.world.size,
         used=used,
         started=started,
         afterwards=afterwards,

@@ -9,21 +9,24 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from diptych.config import SourceConfig, TrainConfig
+from diptych.config import LengthConfig, SourceConfig, TrainConfig
 from diptych.config_json import flatten
 from diptych.data.check import Finding, check, in_order
 from diptych.data.encoding import hex_colour, with_checked_ranges
 from diptych.data.examine import Examined, PictureFacts, Summary, examine, summarise
 from diptych.data.layouts import is_side_by_side
+from diptych.data.sampling import epoch_size
 from diptych.data.sources import Split, domain_names, find_split
 from diptych.data.survey import survey
 from diptych.data.used_values import measure, range_findings, with_measured_ranges
+from diptych.device import resolve_engine
 from diptych.errors import OptionError, PictureError
 from diptych.pair import Pair
 from diptych.presets import PRESETS
 from diptych.registry import METHODS, kind_of
 from diptych.training.estimate import Estimate, estimate
 from diptych.training.plan.defaults import resolve, resolve_data
+from diptych.training.plan.recipe import with_recipe
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Inspection:
     """Statistics of the readable pictures; None if there are none."""
     config: TrainConfig | None
     """The resolved config; None if training cannot start."""
+    recipe: list[str]
+    """What the recipe chose, in words."""
     estimate: Estimate | None
 
     @property
@@ -53,6 +58,7 @@ class Inspection:
         remarks = method.remarks((data.channels_a or 0, data.channels_b or 0))
         return [
             f"training would choose {options} {channels} ({kind_of(method)}, {kind_of(self.config.generator)})",
+            *self.recipe,
             *remarks,
         ]
 
@@ -113,14 +119,20 @@ def inspect(
     pairs_fit = paired and all(finding.kind != "unpaired" for finding in found)
     has_range = ranges.map(lambda text: text is not None)
     train, test = _examine(split, has_range)
-    config, needs = None, None
+    config, needs, chosen = None, None, list[str]()
     try:
         read = partial(survey, skip_unreadable=True)
         surveys = train.map(lambda part, ranged: read(part.domain, has_range=ranged), has_range)
         used = measure(data, split.train)
         data = resolve_data(with_measured_ranges(data, used), surveys)
         found += range_findings(data, used)
-        config = resolve(replace(requested, data=data), surveys)
+        requested = replace(requested, data=data, engine=resolve_engine(requested.engine))
+        if not with_estimate:  # the speed of this machine is not measured, so the run is as long as in the paper
+            requested = replace(requested, length=LengthConfig(epochs=sum(requested.method.epochs)))
+        size = epoch_size(split.train.map(len))
+        choose = partial(with_recipe, epoch_size=size, report=chosen.append)
+        config = resolve(requested, surveys, choose)
+        data = config.data
     except PictureError as error:
         found.append(Finding("error", "nothing-to-read", error.problem, error.cure))
     except OptionError as error:
@@ -133,7 +145,7 @@ def inspect(
             found.append(Finding("error", "estimate", error.problem, error.cure))
     summaries = train.map(lambda part, held: _summary([*part.facts, *held.facts]), test)
     sizes = split.train.map(lambda part, held: (len(part), len(held)), split.test)
-    return Inspection(domain_names(source), in_order(found), sizes, summaries, config, needs)
+    return Inspection(domain_names(source), in_order(found), sizes, summaries, config, chosen, needs)
 
 
 def _find(source: SourceConfig, *, paired: bool) -> tuple[Split, list[Finding]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from diptych.config import TrainConfig
+from diptych.config.constraints import resolved
 from diptych.device import Device
 from diptych.errors import OptionError
 from diptych.inference.forward import first_sentences
@@ -30,7 +31,7 @@ def refuse_too_large(plan: Plan, *, free: int | None) -> None:
         OptionError: it needs more.
     """
     config, processes = plan.config, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    side, batch_size = side_of(config), config.optimiser.batch_size
+    side, batch_size = side_of(config), resolved(config.optimiser.batch_size)
     if free is None or config.engine.device != "cpu" or processes * batch_size * side**2 * AMPLE_BYTES < free:
         return
     needed = update_memory(config)
@@ -51,7 +52,7 @@ def out_of_memory(plan: Plan, error: BaseException) -> OptionError:
 def _cure(config: TrainConfig, new_run: str) -> str:
     """What to give. ``new_run`` is the option for another run, if this one cannot change; a fork keeps its networks."""
     smaller = ["--crop-size"]
-    smaller += ["--batch-size"] if config.optimiser.batch_size > 1 else []
+    smaller += ["--batch-size"] if resolved(config.optimiser.batch_size) > 1 else []
     smaller += ["--generator.width"] if hasattr(config.generator, "width") and new_run != FORK else []
     *others, last = smaller
     options = f"a smaller {', '.join(others)} or {last}" if others else f"a smaller {last}"
@@ -79,7 +80,7 @@ def update_memory(config: TrainConfig) -> int | None:
         modules = method.modules()
         sizes = {name: sum(weight.nbytes for weight in module.parameters()) for name, module in modules.items()}
         kept = 2 * sum(sizes.values()) + sum(sizes[name] for name in method.averaged if config.optimiser.ema)
-        side, micro_batch = side_of(config), -(-config.optimiser.batch_size // config.engine.accumulate)
+        side, micro_batch = side_of(config), -(-resolved(config.optimiser.batch_size) // config.engine.accumulate)
         channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
         real = channels.map(lambda number: torch.zeros(micro_batch, number, side, side))
         execution = Execution.of(device)

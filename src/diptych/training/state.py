@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from diptych.config import TrainConfig
+from diptych.config.constraints import resolved
 from diptych.device import Device
 from diptych.methods import Execution, Method, build_method
 from diptych.monitoring.meters import Meters
@@ -39,11 +40,12 @@ class State:
             self.device.to(module.train())
         options, fused = config.optimiser, config.engine.fused or None
         averaged = self.method.averaged if options.ema else ()
-        self.ema = {name: Ema(self.modules[name], options.ema) for name in averaged}
+        self.ema = {name: Ema(self.modules[name], resolved(options.ema)) for name in averaged}
         for module in self.modules.values():  # after the EMA copies: a process group cannot be copied
             world.convert_batch_norm(module)
+        rate = resolved(options.learning_rate)
         self.optimisers: dict[str, Optimizer] = {
-            name: Adam(module.parameters(), options.learning_rate, (options.beta1, options.beta2), fused=fused)
+            name: Adam(module.parameters(), rate, (options.beta1, options.beta2), fused=fused)
             for name, module in self.modules.items()
         }
         self.scaler = torch.amp.GradScaler(config.engine.device, enabled=config.engine.precision == "fp16")
@@ -68,7 +70,7 @@ class State:
     @property
     def batch_size(self) -> int:
         """The global batch size: images per domain and update, over all ranks."""
-        return self.config.optimiser.batch_size * self.world.size
+        return resolved(self.config.optimiser.batch_size) * self.world.size
 
     @property
     def num_updates(self) -> int:
@@ -78,7 +80,7 @@ class State:
     @property
     def next_picture(self) -> int:
         """Global index of the first image of this rank's next batch."""
-        return self.pictures + self.world.rank * self.config.optimiser.batch_size
+        return self.pictures + self.world.rank * resolved(self.config.optimiser.batch_size)
 
     def query_pools(self, fake: Pair[Tensor], *, count: int) -> Pair[Tensor]:
         """Passes ``fake`` through the image pools. ``count`` is the global index of its first image."""

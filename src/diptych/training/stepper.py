@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from diptych.config.constraints import resolved
 from diptych.methods import LossGroups, Step, module_names
 from diptych.monitoring.meters import GRADIENT, NonFiniteError
 from diptych.pair import Pair
@@ -111,7 +112,7 @@ def learning_rate_at(state: State, length: Length, *, epoch_size: int) -> float:
     options = state.config.optimiser
     unit = epoch_size if options.schedule_unit == "epoch" else state.batch_size
     step, num_steps = length.step(state.pictures, unit)
-    return options.learning_rate * factor(options.schedule, step, num_steps, options.decay_fraction)
+    return resolved(options.learning_rate) * factor(options.schedule, step, num_steps, options.decay_fraction)
 
 
 def _micro_batches(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:

@@ -5,18 +5,16 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from diptych.config import DataConfig, TrainConfig
-from diptych.config.constraints import check_ranges
+from diptych.config.constraints import check_ranges, resolved
 from diptych.data.files import Domain
 from diptych.data.survey import Survey
 from diptych.data.used_values import measure, range_findings, with_measured_ranges
 from diptych.errors import OptionError
 from diptych.pair import Pair
-from diptych.training.plan.length import with_default
 
 CROP_SIZES = (256, 128, 64, 32)
 ENLARGEMENT = 1.25
 """The largest factor by which pictures may be enlarged to reach a crop size."""
-LOAD_OVER_CROP = 286 / 256
 
 Value = TypeVar("Value")
 
@@ -26,19 +24,27 @@ def chosen(given: Value | None, choice: Value) -> Value:
     return choice if given is None else given
 
 
-def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
-    """``config`` with the defaults resolved that depend on the pictures.
+def resolve(
+    config: TrainConfig, surveys: Pair[Survey], choose: Callable[[TrainConfig], TrainConfig] = lambda config: config
+) -> TrainConfig:
+    """``config`` with the defaults resolved that depend on the pictures. ``choose`` is the recipe.
 
     Raises:
         OptionError: options contradict each other, or do not fit the pictures.
     """
     check_ranges(config)
-    data = resolve_data(config.data, surveys)
+    config = choose(replace(config, data=resolve_data(config.data, surveys)))
+    data = config.data
     crop_size, channels = data.crop_size, (data.channels_a, data.channels_b)
     assert crop_size is not None
     assert channels[0] is not None
     assert channels[1] is not None
     generator = config.generator.resolved(crop_size)
+    if getattr(generator, "residual", False) and channels[0] != channels[1]:
+        raise OptionError(
+            f"--generator.residual is given, but A has {channels[0]} channels and B {channels[1]}",
+            cure="leave it out, or give --channels-a and --channels-b the same number",
+        )
     if crop_size % generator.stride:
         raise OptionError(
             f"crop-size {crop_size} is not a multiple of {generator.stride}",
@@ -50,41 +56,38 @@ def resolve(config: TrainConfig, surveys: Pair[Survey]) -> TrainConfig:
             f"crop-size {crop_size} is too small for this discriminator",
             cure=f"give at least {smallest}, or a discriminator with fewer layers",
         )
-    if config.engine.accumulate > config.optimiser.batch_size:
-        problem = (
-            f"a batch of {config.optimiser.batch_size} cannot be split into {config.engine.accumulate} micro-batches"
-        )
+    batch_size = resolved(config.optimiser.batch_size)
+    if config.engine.accumulate > batch_size:
+        problem = f"a batch of {batch_size} cannot be split into {config.engine.accumulate} micro-batches"
         raise OptionError(problem, cure="give a larger --batch-size, or a smaller --accumulate")
     if config.engine.compile and crop_size == 0 and data.resize != "square":
         raise OptionError(
             "without a crop, --compile would compile again for each size of picture",
             cure="give a crop-size, or leave --compile out",
         )
-    if config.optimiser.batch_size > 1 and crop_size == 0 and data.resize != "square":
+    if batch_size > 1 and crop_size == 0 and data.resize != "square":
         raise OptionError("without a crop, pictures of different sizes cannot share a batch", cure="give batch-size 1")
     return replace(
         config,
-        data=data,
         method=config.method.resolved((channels[0], channels[1])),
         generator=generator,
-        length=with_default(config.length, sum(config.method.epochs)),
     )
 
 
 def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
-    """``data`` with sizes and channels resolved.
+    """``data`` with its load size and channels resolved. The recipe chooses the crop size.
 
     Raises:
         OptionError: the crop size is larger than the load size.
     """
     shorter_side = min(survey.shorter_side for survey in surveys)
     largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
-    crop_size = chosen(data.crop_size, largest)
-    load_size = chosen(data.load_size, round((crop_size or CROP_SIZES[0]) * LOAD_OVER_CROP))
-    if data.resize != "none" and load_size < crop_size:
-        raise OptionError(f"load-size {load_size} is less than crop-size {crop_size}", cure="give a larger load-size")
+    load_size = chosen(data.load_size, data.crop_size or largest)
+    if data.resize != "none" and data.crop_size is not None and load_size < data.crop_size:
+        problem = f"load-size {load_size} is less than crop-size {data.crop_size}"
+        raise OptionError(problem, cure="give a larger load-size")
     channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: given or survey.channels, surveys)
-    return replace(data, crop_size=crop_size, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
+    return replace(data, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
 
 
 def resolve_ranges(data: DataConfig, domains: Pair[Domain], report: Callable[[str], None]) -> DataConfig:

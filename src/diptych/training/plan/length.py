@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from diptych.config import LengthConfig, TrainConfig
+from diptych.config.constraints import resolved
 from diptych.errors import OptionError
 from diptych.revisions import Pace, Revision, with_revision
 
@@ -80,14 +81,9 @@ def parse_time(text: str) -> float:
     return float(total)
 
 
-def with_default(length: LengthConfig, epochs: float) -> LengthConfig:
-    """``length``, or ``epochs`` if it names none."""
-    return length if _is_given(length) else replace(length, epochs=epochs)
-
-
 def length_or_stored(given: LengthConfig, stored: LengthConfig) -> LengthConfig:
     """``given``, or the length of the run to resume or fork, ``stored``, if ``given`` names none."""
-    return given if _is_given(given) else replace(stored, patience=given.patience)
+    return given if is_given(given) else replace(stored, patience=given.patience)
 
 
 def refuse_two_lengths(length: LengthConfig) -> None:
@@ -97,7 +93,8 @@ def refuse_two_lengths(length: LengthConfig) -> None:
         raise OptionError(f"--time and --{others[0]} are given", cure="give one of them")
 
 
-def _is_given(length: LengthConfig) -> bool:
+def is_given(length: LengthConfig) -> bool:
+    """Whether ``length`` names a length."""
     return replace(length, patience=0) != LengthConfig()
 
 
@@ -108,7 +105,7 @@ def total_pictures(config: TrainConfig, epoch_size: int, *, world_size: int = 1,
     Raises:
         OptionError: the length or the batch size is below 1.
     """
-    length, batch_size = config.length, config.optimiser.batch_size
+    length, batch_size = config.length, resolved(config.optimiser.batch_size)
     pictures = length.pictures if length.pictures is not None else round((length.epochs or 0) * epoch_size)
     if batch_size < 1 or pictures < 1:
         problem = f"a run of {pictures} pictures with batch-size {batch_size}"

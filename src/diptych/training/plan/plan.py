@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diptych.config import TrainConfig
-from diptych.config.constraints import check_ranges
+from diptych.config.constraints import check_ranges, resolved
 from diptych.data.cache import PictureCache
 from diptych.data.encoding import GREY, RGB, encodings_of, with_checked_ranges
 from diptych.data.formats import UNREAD_CURE
@@ -29,6 +29,7 @@ from diptych.training.plan.defaults import resolve, resolve_ranges
 from diptych.training.plan.directions import with_directions_resolved
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.length import Length, parse_time, refuse_two_lengths, total_pictures
+from diptych.training.plan.recipe import with_recipe
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
 from diptych.training.plan.same_pictures import note_other_pictures, refuse_other_pictures, with_held_out_of
 
@@ -137,11 +138,11 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     elif fork is not None:
         config, parent = forked(config, origin, display), last_checkpoint(origin)
         note_other_pictures(origin, split, identity, display)
-        config = _resolved(config, split, display)
+        config = _resolved(config, split, display, world_size)
     else:
         if config.optimiser.init_from is not None:
             config = with_architecture_of(config.optimiser.init_from, config)
-        config = _resolved(config, split, display)
+        config = _resolved(config, split, display, world_size)
     if world_size > 1:
         _refuse_batch_norm(config)
     config = with_directions_resolved(config, world_size=world_size, report=display.note)
@@ -215,12 +216,14 @@ def describe(plan: Plan) -> list[str]:
     ]
 
 
-def _resolved(config: TrainConfig, split: Split, display: Display) -> TrainConfig:
+def _resolved(config: TrainConfig, split: Split, display: Display, world_size: int) -> TrainConfig:
     engine = resolve_engine(config.engine)
     has_range = Pair(config.data.range_a, config.data.range_b).map(lambda text: text is not None)
     inspect = partial(survey, skip_unreadable=config.data.skip_unreadable, report=display.note)
     surveys = split.train.map(lambda domain, ranged: inspect(domain, has_range=ranged), has_range)
-    config = resolve(replace(config, engine=engine), surveys)
+    size = epoch_size(split.train.map(len))
+    choose = partial(with_recipe, epoch_size=size, processes=world_size, report=display.note)
+    config = resolve(replace(config, engine=engine), surveys, choose)
     return replace(config, data=resolve_ranges(config.data, split.train, display.note))
 
 
@@ -237,7 +240,7 @@ def _loader(config: TrainConfig, run: Run, split: Split, display: Display) -> Lo
         readers,
         config.data,
         seed=config.optimiser.seed,
-        batch_size=config.optimiser.batch_size,
+        batch_size=resolved(config.optimiser.batch_size),
         paired=config.method.paired,
         pin=config.engine.device == "cuda",
     )
