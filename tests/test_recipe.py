@@ -138,6 +138,10 @@ def test_generators_learn_the_change_between_domains_of_equal_channels():
         assert chosen.method.resolved((3, 3)).lambda_a == 10
 
 
+def test_the_generator_of_cut_does_not_learn_the_change():
+    assert not choose(with_length(default(CutConfig()), pictures=1000)).generator.residual
+
+
 def test_given_weights_stay_with_generators_that_learn_the_change():
     chosen = choose(with_length(default(CycleganConfig(lambda_b=7.0)), pictures=1000))
     assert (chosen.method.lambda_a, chosen.method.lambda_b) == (LAMBDA, 7)

@@ -100,11 +100,11 @@ def _with_length(
 
 
 def _with_residual(config: TrainConfig) -> TrainConfig:
-    """``config`` with generators that learn the change, if the domains have the same channels, and the weaker losses
-    that these need."""
+    """``config`` with generators that learn the change and the weaker cycle losses that these need, if its method has a
+    cycle and the domains have the same channels. With other methods this was not measured."""
     if getattr(config.generator, "residual", False) is None:
-        same_channels = config.data.channels_a == config.data.channels_b
-        config = replace(config, generator=with_defaults(config.generator, residual=same_channels))
+        fits = hasattr(config.method, "lambda_a") and config.data.channels_a == config.data.channels_b
+        config = replace(config, generator=with_defaults(config.generator, residual=fits))
     if getattr(config.generator, "residual", False):
         config = replace(config, method=with_defaults(config.method, lambda_a=LAMBDA, lambda_b=LAMBDA))
     return config
