@@ -130,7 +130,7 @@ def test_generators_learn_the_change_between_domains_of_equal_channels():
     config = with_length(default(CycleganConfig()), pictures=1000)
     same = choose(config)
     assert same.generator.residual
-    assert (same.method.lambda_a, same.method.lambda_b) == (LAMBDA, LAMBDA)
+    assert (same.method.lambda_a, same.method.lambda_b, same.method.lambda_identity) == (LAMBDA, LAMBDA, 1)
     grey = replace(config, data=DataConfig(channels_a=1))
     for other in (grey, replace(config, generator=ResnetConfig(residual=False))):
         chosen = choose(other)

@@ -20,8 +20,8 @@ SMALL_CROP, ENOUGH_PICTURES = 128, 4000
 """Crops are halved, but not below this side, until the run has time for this number of pictures."""
 EMA_FRACTION, EMA_RANGE = 0.1, (0.98, 0.999)
 """The moving average covers this fraction of the updates, within a range of decays."""
-LAMBDA = 2.0
-"""Weight of the cycle consistency of generators that learn the change. They start with perfect cycles."""
+LAMBDA, LAMBDA_IDENTITY = 3.0, 1.0
+"""Weights of the losses of generators that learn the change. They start with perfect cycles, so weak ones suffice."""
 LEARNING_RATE = 2e-4
 """For each picture in a batch."""
 
@@ -106,7 +106,8 @@ def _with_residual(config: TrainConfig) -> TrainConfig:
         fits = hasattr(config.method, "lambda_a") and config.data.channels_a == config.data.channels_b
         config = replace(config, generator=with_defaults(config.generator, residual=fits))
     if getattr(config.generator, "residual", False):
-        config = replace(config, method=with_defaults(config.method, lambda_a=LAMBDA, lambda_b=LAMBDA))
+        weights = {"lambda_a": LAMBDA, "lambda_b": LAMBDA, "lambda_identity": LAMBDA_IDENTITY}
+        config = replace(config, method=with_defaults(config.method, **weights))
     return config
 
 
