@@ -279,7 +279,7 @@ def test_a_class_path_is_accepted_for_each_kind_with_its_options(outside, capsys
     generator, discriminator, method = config.generator, config.discriminator, config.method
     assert (generator.num_steps, generator.gated, generator.taps, generator.width) == (3, True, 2, 8)
     assert discriminator.strictness == 0.9
-    assert (method.lambda_tv, method.lambda_a) == (0.1, 10.0)
+    assert (method.lambda_tv, method.lambda_a) == (0.1, None)
     assert [kind_of(part) for part in (generator, discriminator, method)] == [
         f"{outside}:Tiny", f"{outside}:Scorer", f"{outside}:Method",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,13 @@ def test_what_a_file_does_not_record_is_noted():
 
 
 WIDTHS, CHANNELS, NORMS = st.integers(1, 9), st.integers(1, 5), st.sampled_from(["instance", "batch", "none"])
-RESNETS = st.builds(ResnetConfig, width=WIDTHS, num_blocks=st.integers(0, 20), norm=NORMS, dropout=st.booleans())
+RESNETS = st.builds(
+    partial(ResnetConfig, upsampling="transposed", residual=False),
+    width=WIDTHS,
+    num_blocks=st.integers(0, 20),
+    norm=NORMS,
+    dropout=st.booleans(),
+)
 UNETS = st.builds(UnetConfig, width=WIDTHS, num_levels=st.integers(5, 12), norm=NORMS)
 PATCHGANS = st.builds(PatchganConfig, width=WIDTHS, num_layers=st.integers(1, 9), norm=NORMS)
 PIXELS = st.builds(PixelConfig, width=WIDTHS, norm=NORMS)

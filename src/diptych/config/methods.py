@@ -64,7 +64,7 @@ class CycleganConfig:
 
     gan_loss: GanLoss = option("least-squares", "Adversarial loss.")
     lambda_a: NotNegative[float] | None = option(
-        None, "Weight of the cycle consistency loss A → B → A. By default 10, or 3 with --generator.residual."
+        None, "Weight of the cycle consistency loss A → B → A. By default 10, or 3 for a residual generator."
     )
     lambda_b: NotNegative[float] | None = option(
         None, "Weight of the cycle consistency loss B → A → B, with the same default."
@@ -72,7 +72,7 @@ class CycleganConfig:
     lambda_identity: NotNegative[float] | None = option(
         None,
         "Weight of the identity loss, as a multiple of lambda-a and lambda-b; 0 turns it off. By default 0.5, or 1 "
-        "with --generator.residual, or 0 if A and B differ in channels.",
+        "for residual generators, or 0 if A and B differ in channels.",
     )
     pool_size: NotNegative[int] = option(
         50, "Size of the image pool: past translations per domain that the discriminators see again. 0 turns it off."
