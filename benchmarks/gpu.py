@@ -24,7 +24,7 @@ from worker import PLAIN, Variant, begin, flop, noise
 
 from diptych.cuda import exact_float32
 from diptych.errors import first_line
-from diptych.training.estimate import measure_speed
+from diptych.training.speed import measure_speed
 
 SETTING = Variant(size=256, width=64, num_blocks=9)
 RECIPE = replace(SETTING, engine=PLAIN, own_layers=False)
