@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from diptych.pair import Pair
 from diptych.run import Run
 from diptych.training.loop import train
 from diptych.training.plan.defaults import resolve
+from diptych.training.plan.recipe import with_recipe
 from helpers.runs import TINY
 from helpers.squares import BLUE, ORANGE, square
 
@@ -116,7 +118,9 @@ def test_commands_in_the_documentation_work(document, command, tmp_path, monkeyp
         if config.source == SourceConfig():  # resumes a run, which is not here
             config = replace(config, source=SourceConfig(a=Path("photos"), b=Path("paintings")))
         photographs = Survey(num_pictures=400, shorter_side=512.0, all_channels=frozenset({3}), folder=Path("photos"))
-        resolve(config, Pair(photographs, photographs))
+        config = replace(config, engine=replace(config.engine, device="cpu"))
+        choose = partial(with_recipe, epoch_size=400, report=str, measure=lambda engine: 1e11)
+        resolve(config, Pair(photographs, photographs), choose)
 
 
 SHORT = "--pictures 2 --generator.width 4 --generator.num-blocks 1 --discriminator.width 4 --discriminator.num-layers 1"

@@ -24,9 +24,7 @@ def chosen(given: Value | None, choice: Value) -> Value:
     return choice if given is None else given
 
 
-def resolve(
-    config: TrainConfig, surveys: Pair[Survey], choose: Callable[[TrainConfig], TrainConfig] = lambda config: config
-) -> TrainConfig:
+def resolve(config: TrainConfig, surveys: Pair[Survey], choose: Callable[[TrainConfig], TrainConfig]) -> TrainConfig:
     """``config`` with the defaults resolved that depend on the pictures. ``choose`` is the recipe.
 
     Raises:
