@@ -281,7 +281,7 @@ def test_half_stores_fp16_and_raw_takes_a_networks_tensors(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("m.safetensors", "no format is given: give FILE.onnx, FILE.pt2 or --original DIR"),
+        ("m.safetensors", "no format is given: give FILE.onnx, FILE.pt2, FILE.xml or --original DIR"),
         ("m.safetensors paint.png", "paint.png ends in none of .onnx, .pt2, .xml: give a name that ends in one of them"),
         ("m.safetensors taken.onnx", "taken.onnx exists already: give another name, or remove it"),
         ("m.safetensors paint.onnx --original out", "two formats are given, paint.onnx and --original: give one at a time"),

@@ -278,7 +278,7 @@ def mistaken(theirs):
         ("export taken --original file", "file is a file: give a folder to write to"),
         ("translate . a.png b.png", ". holds no model.safetensors: convert its .pth files with diptych import . --to MODEL"),
         ("import latest_net_G_A.pth --to file", "file/model.safetensors cannot be written (File exists)"),
-        ("export taken", "no format is given: give FILE.onnx, FILE.pt2 or --original DIR"),
+        ("export taken", "no format is given: give FILE.onnx, FILE.pt2, FILE.xml or --original DIR"),
         ("export taken --original new", "taken/model.safetensors is damaged, or not a diptych file"),
         ("export nothing --original new", "nothing does not exist"),
         ("export latest_net_G_A.pth --original new", "latest_net_G_A.pth is not a diptych file: convert original checkpoints with diptych import"),

@@ -155,10 +155,11 @@ def test_a_pyramid_holds_the_picture_and_its_halves(tmp_path, name, channels, dt
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_slide_becomes_what_its_picture_becomes(tmp_path, dtype):
+@pytest.mark.parametrize("tile", [128, 0])
+def test_a_slide_becomes_what_its_picture_becomes(tmp_path, dtype, tile):
     values = picture(1, 333, 517, dtype=dtype)
     write_slide(tmp_path / "in.tif", values)
-    translate_slide(make_translator(tile=128), tmp_path / "in.tif", tmp_path / "out.ome.tif")
+    translate_slide(make_translator(tile=tile), tmp_path / "in.tif", tmp_path / "out.ome.tif")
     found = tifffile.imread(tmp_path / "out.ome.tif")
     assert found.dtype == dtype
     assert np.abs(found.astype(int) - make_translator(tile=0)(values)).max() <= 1

@@ -34,6 +34,7 @@ CONFIGS = {
     "dropout": replace(RESNET, dropout=True),
     "nearest": replace(RESNET, upsampling="nearest"),
     "bilinear": replace(RESNET, upsampling="bilinear"),
+    "residual": replace(RESNET, residual=True),
     "cut": replace(RESNET, upsampling="blur", antialias=True),
     "unet": UNET,
     "unet batch norm": replace(UNET, norm="batch", dropout=True),

@@ -140,7 +140,7 @@ def _has_bf16(device: DeviceName) -> bool:
 
 
 def _cpu_prefers_channels_last(precision: Precision) -> bool:
-    """Whether channels-last was measured to be faster on processors like this one (docs/performance.md).
+    """Whether channels-last is the default on this processor. docs/performance.md says what was measured, and what not.
 
     With AVX2 only, the gradients of weights take twice as long; with AVX512-BF16 but without AMX, nothing is gained.
     """

@@ -15,8 +15,8 @@ from diptych.errors import OptionError
 class Export:
     """Convert a model to the format of other software.
 
-    An ONNX or .pt2 file holds one direction. It translates pictures of any size as diptych does, and is compared with
-    PyTorch before it is written.
+    An ONNX, .pt2 or .xml file holds one direction. It translates pictures of any size as diptych does, and is compared
+    with PyTorch before it is written.
 
     For example:
       diptych export runs/photos2paintings paint.onnx
@@ -26,7 +26,7 @@ class Export:
 
     model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "RUN_OR_MODEL")
     file: Path | None = argument(
-        None, "File to write: .onnx for ONNX, or .pt2 for a program of torch.export.", "[FILE]"
+        None, "File to write: .onnx for ONNX, .pt2 for a program of torch.export, .xml for OpenVINO IR.", "[FILE]"
     )
     direction: Direction | None = option(
         None, "Export the generator from A to B, or from B to A. By default a2b, or the only one of the model."
@@ -61,7 +61,7 @@ class Export:
             return self._export_file(self.file)
         if self.original is not None:
             return self._export_original(self.original)
-        raise OptionError("no format is given", cure="give FILE.onnx, FILE.pt2 or --original DIR")
+        raise OptionError("no format is given", cure="give FILE.onnx, FILE.pt2, FILE.xml or --original DIR")
 
     def _export_file(self, file: Path) -> int:
         from diptych.export.export import export_model

@@ -78,7 +78,7 @@ class Translate:
     tile: str = option(
         "auto",
         "Translate by tiles of this many pixels, with the statistics of the whole picture. auto uses tiles for "
-        "pictures that do not fit in memory; 0 never does.",
+        "pictures that do not fit in memory; 0 never does. Slides are always translated by tiles.",
         "auto|SIZE|0",
     )
     scratch_gib: NotNegative[float] = option(

@@ -41,8 +41,8 @@ class DataConfig:
     )
     crop_size: NotNegative[int] | None = option(
         None,
-        "Side of the random square crop in pixels; 0 does not crop. By default load-size, or half of it if the run has "
-        "time for only a few pictures.",
+        "Side of the random square crop in pixels; 0 does not crop. By default load-size, or less (at least 128) if "
+        "the run would see fewer than 4,000 whole pictures.",
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: Positive[int] | None = option(

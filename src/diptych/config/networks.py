@@ -58,13 +58,14 @@ class ResnetConfig:
     upsampling: Upsampling | None = option(
         None,
         "How to double the size: CycleGAN's transposed convolution, or resize then convolve, which leaves no "
-        "checkerboard: nearest, bilinear, or CUT's blur filter. By default nearest; transposed with --preset paper.",
+        "checkerboard: nearest, bilinear, or CUT's blur filter. By default nearest (CUT: blur; --preset paper: "
+        "transposed).",
     )
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")
     residual: bool | None = option(
         None,
         "Learn the change: add the output to the input. For domains that differ little, such as stains, shading or "
-        "weather. By default on if their colours are similar; never with --preset paper.",
+        "weather. By default on with CycleGAN if A and B have equal channels; off with --preset paper.",
     )
 
     @property

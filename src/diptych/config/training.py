@@ -80,8 +80,8 @@ class EngineConfig:
     )
     channels_last: bool | None = option(
         None,
-        "Use the channels-last memory format. By default on where it was measured to be faster: on CPUs with AMX, "
-        "with AVX-512 in fp32, or with --compile.",
+        "Use the channels-last memory format. By default on for CPUs, with AMX in bf16, with AVX-512 in fp32, or with "
+        "--compile.",
     )
     batch_forwards: bool = option(
         True,
@@ -90,8 +90,9 @@ class EngineConfig:
     )
     parallel_directions: bool | None = option(
         None,
-        "On the CPU, compute both directions in parallel, each on half of the cores. Default with 2, 4 or more. Never "
-        "with batch norm, dropout, separate forward passes, activation checkpointing, --compile or several processes.",
+        "On the CPU, compute both directions in parallel, each on half of the cores. By default on with 2, 4 or more "
+        "cores. Never with batch norm, dropout, separate forward passes, activation checkpointing, --compile or "
+        "several processes.",
     )
     fused: bool = option(True, "Use torch's fused Adam.")
     deterministic: bool = option(

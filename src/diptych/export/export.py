@@ -1,4 +1,4 @@
-"""Exports a generator to one file that needs no diptych: ONNX, or a program of torch.export."""
+"""Exports a generator to a format that needs no diptych: ONNX, a program of torch.export, or OpenVINO IR."""
 
 import copy
 import io

@@ -104,7 +104,7 @@ class TiledTranslation:
         """Translates all tiles, and gives each area of the picture with its ``(h, w, C)`` to ``write``.
 
         ``known`` are statistics of the first norms, and ``is_done`` says which areas are left out: from an earlier run.
-        ``remember`` gets all statistics whenever there are more of them.
+        After each norm, ``remember`` gets the statistics of all norms so far.
 
         Raises:
             PictureError: the device or the CPU is out of memory.
@@ -220,8 +220,8 @@ def _side(translator: "Translator", forward: TorchForward, stride: int) -> int:
     Raises:
         PictureError: none fits.
     """
-    if translator.tile != "auto":
-        return -(-translator.tile // stride) * stride
+    if translator.tile not in ("auto", 0):  # 0 is for pictures; slides are always translated by tiles
+        return -(-int(translator.tile) // stride) * stride
     free = translator.free_memory()
     if free is None or not forward.is_on_cpu:
         return -(-USUAL_SIDE // stride) * stride

@@ -129,7 +129,7 @@ class Translator:
 
         Raises:
             OptionError: the model lacks the direction, or the machine or the engine lacks the device or precision.
-        MissingExtraError: the engine is not installed.
+            MissingExtraError: the engine is not installed.
         """
         if direction not in model.networks:
             raise OptionError(f"this model has no direction {direction}", cure=f"give {' or '.join(model.networks)}")

@@ -98,7 +98,7 @@ def _check_supported(source: Path, config: GeneratorConfig) -> None:
         raise WeightsError(problem, cure="export a run that was trained with --generator resnet or unet")
     if isinstance(config, ResnetConfig) and config.residual:
         problem = f"{source} has generators that add their output to the input, which the original's do not"
-        raise WeightsError(problem, cure="export a run that was trained with --no-generator.residual")
+        raise WeightsError(problem, cure="export a run that was trained with --generator.no-residual")
     if isinstance(config, ResnetConfig) and config.upsampling in ("nearest", "bilinear"):
         problem = f"{source} upsamples by {config.upsampling} resizing, the original only by transposed convolutions"
         raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Execution:
-    """How a method runs its networks. The default runs one after the other, each batch by itself."""
+    """How a method runs its networks. By default one network after the other, and each batch by itself."""
 
     batch_forwards: bool = False
     """Concatenate batches that go through the same network into one forward pass (never with batch norm)."""

@@ -41,7 +41,7 @@ class Add:
 
 
 @dataclass(frozen=True)
-class AddChange:
+class AddChange(Add):
     """Ends a skip connection around a whole generator: image + change, clipped to [-1, 1].
 
     The change is in [-1, 1] and counts twice, since that is the largest distance of two values. At the start of

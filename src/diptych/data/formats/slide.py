@@ -26,7 +26,7 @@ COARSEST_MPP = 20.0
 MICROMETRES = {"µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}
 ORIENTATION = 274
 PHOTOMETRICS = {0: GREY, 1: GREY, 2: RGB, 6: RGB}
-"""White as zero, black as zero, RGB, and YCbCr, which tifffile converts to RGB."""
+"""White as zero (refused by ``Slide``), black as zero, RGB, and YCbCr, which tifffile converts to RGB."""
 
 
 def is_slide(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The metadata of a TIFF file, and how it is written."""
+"""The metadata in the tags of a TIFF file."""
 
 from contextlib import suppress
 

@@ -17,7 +17,7 @@ DAY = 24 * 3600.0
 TIME = "1h"
 """Length of a run without a length, if the epochs of its method would take more than a day."""
 SMALL_CROP, ENOUGH_PICTURES = 128, 4000
-"""Crops are halved, but not below this side, until the run has time for this number of pictures."""
+"""Crops are halved, but not below this side, until the run sees this number of pictures."""
 EMA_FRACTION, EMA_RANGE = 0.1, (0.98, 0.999)
 """The moving average covers this fraction of the updates, within a range of decays."""
 LAMBDA, LAMBDA_IDENTITY = 3.0, 1.0
@@ -40,7 +40,7 @@ ROWS = (
     Row(pictures=60_000, generator_width=32, discriminator_width=PAPER_WIDTH, batch_size=2),
     Row(pictures=0, generator_width=16, discriminator_width=32, batch_size=2),
 )
-"""From the widest networks to the narrowest. docs/results.md has the measured gain of each choice."""
+"""From the widest networks to the narrowest. The last row is measured (docs/log.md), the other two are not."""
 
 
 def with_recipe(
@@ -121,7 +121,7 @@ def _with_crop(
         side //= 2
         config = replace(config, data=replace(config.data, crop_size=side))
     if side < whole:
-        report(f"crops of {side} from pictures of {whole}: there is no time for more than a few whole pictures")
+        report(f"crops of {side} from pictures of {whole}: the run would see too few whole pictures")
     return config
 
 
