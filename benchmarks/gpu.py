@@ -2,7 +2,8 @@
 
 python benchmarks/gpu.py [--batch N ...] [--seconds N]
 
-Needs only the core dependencies. It ends within about --seconds: what is left then is named and not measured.
+Needs only the core dependencies. It ends after about --seconds. The variants that are left
+then are named, and not measured.
 """
 
 import argparse
@@ -47,9 +48,9 @@ VARIANTS = {
 WARM_UP_UPDATES = 4
 """Compiling, selecting kernels and recording CUDA graphs take the first three updates."""
 ROUNDS, ROUND_SECONDS, ROUND_UPDATES = 3, 1.0, 8
-"""A round ends after so many seconds or updates."""
+"""A round ends after this number of seconds or of updates."""
 COMPILE_SECONDS = 75.0
-"""Compiled variants begin only if so much time is left."""
+"""A compiled variant starts only if at least this time is left."""
 
 
 class Measured(NamedTuple):

@@ -1,7 +1,7 @@
 """The recipe study: trains variants for equal time, and validates them on a slice of the training pictures.
 
     python benchmarks/recipe.py DATA OUT --task sketch2flat --time 8m --seeds 0 1 2
-    python benchmarks/recipe.py DATA OUT --task photos --time 8m --variant "wide: --generator.width 32"
+    python benchmarks/recipe.py DATA OUT --task apple2orange --time 8m --variant "wide: --generator.width 32"
 
 DATA holds the folders that a task names. Test pictures are never read. Each run uses one core, so that runs beside each
 other are a fair comparison; ``--jobs`` is the number of cores. OUT keeps all runs: the same command continues, and the

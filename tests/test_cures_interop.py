@@ -112,6 +112,9 @@ CASES = {
     "upsampling that they lack": (
         lambda: another_run("--generator.upsampling nearest"), "export new --original out", "trained with --generator.upsampling transposed",
         lambda: another_run("--generator.upsampling transposed --run newer"), "export newer --original out"),
+    "generators that learn the change": (
+        lambda: another_run("--generator.residual --generator.upsampling transposed"), "export new --original out", "trained with --generator.no-residual",
+        lambda: another_run("--generator.no-residual --generator.upsampling transposed --run newer"), "export newer --original out"),
     "a direction that the name gives": (generator, f"{IMPORT} --direction b2a", "leave --direction out", None, IMPORT),
     "no generator": (discriminator, f"import {DISCRIMINATOR} --to new", "give latest_net_G_A.pth too", generator, f"import {DISCRIMINATOR} {A2B} --to new"),
     "a target of another format": (generator, f"import {A2B} --to new.pth", "or a file that ends in .safetensors", None, f"import {A2B} --to new.safetensors"),

@@ -37,7 +37,9 @@ class DataConfig:
         "aspect ratio (shorter, width), or do not resize (none).",
     )
     load_size: Positive[int] | None = option(
-        None, "Size in pixels before cropping. By default 256, or less if the pictures are smaller."
+        None,
+        "Size in pixels before cropping. By default crop-size if it is given, else 256, or less if the pictures are "
+        "smaller.",
     )
     crop_size: NotNegative[int] | None = option(
         None,

@@ -80,8 +80,8 @@ class EngineConfig:
     )
     channels_last: bool | None = option(
         None,
-        "Use the channels-last memory format. By default on for CPUs, with AMX in bf16, with AVX-512 in fp32, or with "
-        "--compile.",
+        "Use the channels-last memory format. By default on for CPUs with AMX in bf16, for CPUs with AVX-512 in "
+        "fp32, and for all CPUs with --compile.",
     )
     batch_forwards: bool = option(
         True,
