@@ -55,7 +55,7 @@ def trajectory(method: MethodConfig, generator: GeneratorConfig, norm: Any, engi
         generator=generator,
         discriminator=PatchganConfig(width=8, norm=norm),
         data=DataConfig(crop_size=SIDE, load_size=SIDE, channels_a=3, channels_b=3),
-        optimiser=OptimiserConfig(batch_size=BATCH_SIZE, ema=0.99, seed=3),
+        optimiser=OptimiserConfig(batch_size=BATCH_SIZE, learning_rate=2e-4, ema=0.99, seed=3),
         engine=resolve_engine(EngineConfig(device="cpu", precision="fp32", **engine)),
     )
     state, draw, losses = State(config), torch.Generator().manual_seed(7), []

@@ -17,7 +17,15 @@ import torch
 from rounds import show
 from torch import Tensor, nn
 
-from diptych.config import CycleganConfig, DataConfig, EngineConfig, PatchganConfig, ResnetConfig, TrainConfig
+from diptych.config import (
+    CycleganConfig,
+    DataConfig,
+    EngineConfig,
+    OptimiserConfig,
+    PatchganConfig,
+    ResnetConfig,
+    TrainConfig,
+)
 from diptych.data.encoding import to_network
 from diptych.data.files import find_domain
 from diptych.data.formats.reading import read_picture
@@ -53,6 +61,7 @@ def begin(width: int, num_blocks: int, precision: Any) -> State:
             generator=ResnetConfig(width=width, num_blocks=num_blocks),
             discriminator=PatchganConfig(width=width),
             data=DataConfig(crop_size=TILE, load_size=TILE, channels_a=3, channels_b=3),
+            optimiser=OptimiserConfig(batch_size=1, learning_rate=2e-4, ema=0.999),
             engine=resolve_engine(EngineConfig(device="cpu", precision=precision, channels_last=True)),
         )
     )

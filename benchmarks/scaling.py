@@ -24,7 +24,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         os.sched_setaffinity(0, {core})
     import torch
 
-    from diptych.config import CycleganConfig, DataConfig, EngineConfig, ResnetConfig, TrainConfig
+    from diptych.config import CycleganConfig, DataConfig, EngineConfig, OptimiserConfig, ResnetConfig, TrainConfig
     from diptych.device import resolve_engine
     from diptych.pair import Pair
     from diptych.training.distributed import connect
@@ -36,6 +36,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
         method=CycleganConfig(lambda_identity=0.5),
         generator=ResnetConfig(width=width, num_blocks=6),
         data=DataConfig(crop_size=size, channels_a=3, channels_b=3),
+        optimiser=OptimiserConfig(batch_size=1, learning_rate=2e-4, ema=0.999),
         engine=resolve_engine(EngineConfig(device="cpu", compile=compiled)),
     )
     world = connect()

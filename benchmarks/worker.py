@@ -96,7 +96,7 @@ def begin(variant: Variant) -> State:
         generator=ResnetConfig(width=variant.width, num_blocks=variant.num_blocks),
         discriminator=PatchganConfig(width=variant.width),
         data=DataConfig(crop_size=variant.size, load_size=variant.size, channels_a=3, channels_b=3),
-        optimiser=OptimiserConfig(batch_size=variant.batch_size),
+        optimiser=OptimiserConfig(batch_size=variant.batch_size, learning_rate=2e-4, ema=0.999),
         engine=resolve_engine(EngineConfig(**variant.engine)),
     )
     config = with_directions_resolved(config, world_size=1, report=print)

@@ -284,7 +284,7 @@ def test_a_compiled_run_resumes_bit_by_bit(squares, tmp_path):
     config = tiny(
         squares,
         engine=EngineConfig(device="cpu", precision="fp32", compile=True),
-        optimiser=OptimiserConfig(batch_size=2, ema=0.0),
+        optimiser=OptimiserConfig(batch_size=2, learning_rate=2e-4, ema=0.0),
         length=LengthConfig(pictures=8),
         output=OutputConfig(num_samples=2, save_minutes=0, keep_checkpoints=9, score=False),
     )

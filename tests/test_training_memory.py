@@ -42,7 +42,7 @@ def config(method="cyclegan", *, side=64, width=8, batch_size=1, **engine):
         generator=replace(generator, width=width),
         discriminator=PatchganConfig(width=width),
         data=DataConfig(crop_size=side, load_size=side, channels_a=3, channels_b=3),
-        optimiser=OptimiserConfig(batch_size=batch_size),
+        optimiser=OptimiserConfig(batch_size=batch_size, learning_rate=2e-4, ema=0.999),
         engine=resolve_engine(EngineConfig(device="cpu", precision="fp32", **engine)),
     )
 

@@ -53,7 +53,12 @@ def main(batch_size: int, file: str) -> None:
     )
     for case, method in CASES.items():
         for engine, options in ENGINES.items():
-            config = replace(CONFIG, method=method, optimiser=OptimiserConfig(batch_size=batch_size), engine=options)
+            config = replace(
+                CONFIG,
+                method=method,
+                optimiser=OptimiserConfig(batch_size=batch_size, learning_rate=2e-4, ema=0.999),
+                engine=options,
+            )
             state = State(config, world)
             begin = world.rank * batch_size
             for batch in pictures:

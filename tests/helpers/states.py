@@ -35,7 +35,7 @@ def state_of(engine, *, method=None, generator=None, width=8, batch_size=1, ema=
         generator=generator or ResnetConfig(width=width, num_blocks=2),
         discriminator=discriminator or PatchganConfig(width=width),
         data=DataConfig(crop_size=64, load_size=64, channels_a=3, channels_b=3),
-        optimiser=OptimiserConfig(batch_size=batch_size, ema=ema),
+        optimiser=OptimiserConfig(batch_size=batch_size, learning_rate=2e-4, ema=ema),
         engine=resolve_engine(EngineConfig(**(PLAIN | engine))),
     )
     return State(with_directions_resolved(config, world_size=1, report=lambda _: None))
