@@ -116,6 +116,7 @@ CASES = {
     "another compression": (tiff_of_unknown_compression, NEW, "save it with another compression", lambda: tiff(np.ones((32, 32, 3), np.uint8), photometric="rgb"), NEW),
     "a band called transparency": (
         almost_transparent, NEW, "save it without the last band", lambda: tiff(np.full((32, 32, 3), 200, np.uint8), photometric="rgb"), NEW),
+    "a fourth band": (almost_transparent, NEW, "train with --channels-a 4", None, f"{NEW} --channels-a 4"),
     "no readable picture": (lambda: overwrite_all(b"x"), NEW, "replace or remove it", all_good, NEW),
     "no readable picture, though skipped": (lambda: overwrite_all(b"x"), f"{NEW} --skip-unreadable", "replace or remove it", all_good, NEW),
     "pictures that are all transparent": (

@@ -172,7 +172,11 @@ def test_folders_of_one_name_get_different_names(tmp_path):
         ),
         ({"a": "full", "b": "nowhere"}, PictureError, "nowhere does not exist: give a folder of pictures"),
         ({"a": "full", "b": "file.png"}, PictureError, "file.png is not a folder: give a folder of pictures"),
-        ({"a": "empty", "b": "full"}, PictureError, "empty holds no picture: put pictures there (.bmp .gif"),
+        (
+            {"a": "empty", "b": "full"},
+            PictureError,
+            "empty holds no picture: put pictures there (.bmp .dcm .dicom .gif",
+        ),
         ({"root": "nowhere"}, PictureError, "nowhere is not a folder: give the folder that holds trainA and trainB"),
         ({"root": "full"}, PictureError, "full holds neither trainA and trainB nor train: give A B"),
     ],

@@ -108,19 +108,21 @@ def test_swapped_arguments(desk, words, line):
 def test_one_empty_folder(desk):
     Path("empty").mkdir()
     before = files()
-    line = "diptych: empty holds no picture: put pictures there (.bmp .gif .jfif .jpe .jpeg .jpg .npy .png .tif .tiff .webp)"
+    line = "diptych: empty holds no picture: put pictures there (.bmp .dcm .dicom .gif .jfif .jpe .jpeg .jpg .npy .png .tif .tiff .webp)"
     assert diptych("train photos empty") == (2, [line])
     assert files() == before
 
 
 def test_no_space_left_for_translations(desk):
-    code, (_, line) = diptych(f"translate {RUN} photos painted", FULL.format(size=100))
-    assert (code, line) == (
-        2,
-        "diptych: painted/0.png cannot be written (File too large): raise the limit of file sizes (ulimit -f), or give another path",
-    )
+    problem = "cannot be written (File too large): raise the limit of file sizes (ulimit -f), or give another path"
+    translate = f"translate {RUN} photos painted"
+    assert diptych(translate, FULL.format(size=100)) == (2, [f"diptych: painted/manifest.jsonl {problem}"])
     assert list(Path("painted").iterdir()) == []
-    assert diptych(f"translate {RUN} photos painted")[0] == 0
+    code, lines = diptych(translate, FULL.format(size=1000))  # room for the start of the manifest, but for no picture
+    assert (code, lines[-1]) == (2, f"diptych: painted/0.png {problem}")
+    assert [path.name for path in Path("painted").iterdir()] == ["manifest.jsonl"]
+    assert diptych(translate)[0] == 0
+    assert len(list(Path("painted").glob("*.png"))) == 6
 
 
 def test_no_space_left_for_a_run(desk):

@@ -279,11 +279,11 @@ def test_two_threads_may_share_a_translator(model, precision):
         np.testing.assert_array_equal(one, other)
 
 
-def failing(translator, error):
+def failing(translator, error, *, tile="auto"):
     def forward(batch):
         raise error
 
-    return Translator(forward, translator.card, "a2b")
+    return Translator(forward, translator.card, "a2b", tile=tile)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -291,6 +291,8 @@ def test_too_little_memory_is_a_mistake_with_a_cure(translator, error):
     with pytest.raises(PictureError, match="20×10 pixels need more memory than there is: give a smaller image"):
         failing(translator, error)(noise(20, 10, 3))
     with pytest.raises(PictureError, match="2 images of 20×10 pixels need more memory.*: give fewer at a time"):
+        failing(translator, error, tile=0).translate_batch([noise(20, 10, 3)] * 2)
+    with pytest.raises(PictureError, match="^20×10 pixels need more memory"):  # by default, each alone is tried too
         failing(translator, error).translate_batch([noise(20, 10, 3)] * 2)
 
 
@@ -590,7 +592,7 @@ def test_other_impossible_outputs_are_refused(tmp_path):
     assert "does not exist: give a picture or a folder" in refused(tmp_path / "none", tmp_path / "out")
     assert "holds no picture: give a folder with pictures" in refused(tmp_path / "empty", tmp_path / "out")
     assert "is a folder and" in refused(tmp_path / "in", tmp_path / "file.png")
-    assert "does not end in a picture suffix: give a name that ends in one of .bmp .gif" in refused(
+    assert "does not end in a picture suffix: give a name that ends in one of .bmp .dcm .dicom .gif" in refused(
         tmp_path / "file.png", tmp_path / "out.txt"
     )
 

@@ -215,8 +215,8 @@ class TiffPicture:
         if not behaves_as_alpha(values, alpha, is_associated=is_associated):
             raise PictureError(
                 f"{self.path} holds {self.kind}: the last is called transparency, but few of its pixels are opaque",
-                cure=f"train with --channels-a {self.samples} (or -b) to use it as a band, or save it without it; as "
-                "PNG, if it is transparency",
+                cure=f"train with --channels-a {self.samples} (or -b) to use it as a band, or save it without the "
+                "last band; as PNG, if it is transparency",
             )
 
 
