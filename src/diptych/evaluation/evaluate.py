@@ -165,7 +165,7 @@ def _palette(
         raise OptionError("label maps are only scored in pairs", cure="add --pairs, for pairs of equal names")
     domain = getattr(pictures, label_maps)
     if colours is not None:
-        return eight_bits(domain.encoding.normalised(read_palette(Path(colours))))
+        return eight_bits(domain.encoding.normalised(read_palette(Path(colours))[None])[0])  # as an image of one row
     return find_palette(domain.original(index) for index in range(len(domain)))
 
 
