@@ -409,7 +409,7 @@ def test_a_dry_run_shows_options_time_and_memory_and_writes_nothing(squares, tmp
     done = run_python(tiny_run(squares, tmp_path / "run", "--dry-run"), check=True)
     assert "A 24 pictures and 4 held out" in done.stdout
     assert "4,800 pictures (200 epochs of 24)" in done.stdout
-    assert "method.lambda_identity = 0.5" in done.stdout
+    assert "method.lambda_identity = 1.0" in done.stdout
     assert not (tmp_path / "run").exists()
     needs = r"200 epochs \(4,800 pictures\) would take about [\d,]+ \w+ and [\d.]+ GiB of memory on this machine \(cpu, fp32\)"
     assert re.match(needs, done.stdout.splitlines()[-1])

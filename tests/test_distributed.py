@@ -242,7 +242,7 @@ def test_only_the_main_process_writes_and_prints(squares, tmp_path):
     (code, out, stderr), second = outcomes
     assert second == (0, "", "")
     assert (code, out) == (0, "run\n")
-    assert "batch 1 on each of 2 processes" in stderr
+    assert "batch 2 on each of 2 processes" in stderr
     assert list(folders[1].iterdir()) == []
     about = json.loads((folders[0] / "run" / "config.json").read_text())
     assert (about["versions"][-1]["processes"], about["total"]) == (2, 8)

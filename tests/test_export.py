@@ -15,6 +15,7 @@ from diptych.config import (
     CycleganConfig,
     DataConfig,
     EngineConfig,
+    OptimiserConfig,
     PatchganConfig,
     ResnetConfig,
     TrainConfig,
@@ -60,6 +61,7 @@ def trained(config, layout=torch.contiguous_format):
             generator=generator,
             discriminator=discriminator,
             data=DataConfig(crop_size=side, load_size=side, channels_a=3, channels_b=3),
+            optimiser=OptimiserConfig(batch_size=1, learning_rate=2e-4, ema=0.999),
             engine=EngineConfig(device="cpu", precision="bf16", channels_last=layout is torch.channels_last),
         )
     )

@@ -27,7 +27,7 @@ from helpers.squares import square
 
 NUM_PICTURES = 4
 SMALL = (
-    "--load-size 36 --crop-size 32 --batch-size 2 --num-workers 0 --num-samples 0 --no-score --precision fp32 "
+    "--load-size 36 --crop-size 32 --batch-size 2 --ema 0.999 --num-workers 0 --num-samples 0 --no-score --precision fp32 "
     "--discriminator.width 1 --discriminator.num-layers 1 --generator.width 1"
 )
 METHODS = {

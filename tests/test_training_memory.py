@@ -87,7 +87,7 @@ def test_the_predicted_memory_is_the_measured_one(method, request):
 
 def test_a_crop_too_large_is_refused_in_one_line_and_its_cures_are_accepted(squares, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("diptych.training.loop.available_memory", lambda: 100_000_000)
-    words = f"train --root {squares} --run {tmp_path}/run {SMALL} --pictures 1 --precision fp32".split()
+    words = f"train --root {squares} --run {tmp_path}/run {SMALL} --batch-size 1 --pictures 1 --precision fp32".split()
 
     def train(*options):
         with pytest.raises(SystemExit) as stop:
@@ -118,7 +118,18 @@ def test_a_device_that_runs_out_of_memory_is_one_line_with_a_cure_that_works(
     updates, squares, tmp_path, capsys, monkeypatch
 ):
     """A stand-in for a GPU: torch's error in the midst of training, before or after the first checkpoint."""
-    words = ["train", "--root", str(squares), "--run", str(tmp_path / "run"), *SMALL.split(), "--save-minutes", "0"]
+    words = [
+        "train",
+        "--root",
+        str(squares),
+        "--run",
+        str(tmp_path / "run"),
+        *SMALL.split(),
+        "--batch-size",
+        "1",
+        "--save-minutes",
+        "0",
+    ]
     calls = iter(range(100))
 
     def fails(*arguments, **named):
