@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diptych.lock import locked
-from helpers.cures import NEW, PAIRED, RUN, TRAIN, diptych, follow
+from helpers.cures import EXPORTABLE, NEW, PAIRED, RUN, TRAIN, diptych, follow
 from helpers.squares import BLUE, ORANGE, square
 
 
@@ -49,7 +49,7 @@ def last_checkpoint():
 
 
 GO_ON = f"train --run {RUN} --pictures 6"
-UNET = NEW.replace("--generator.num-blocks 1", "--generator unet")
+UNET = NEW.replace("--generator.num-blocks 1", "--generator unet").replace(EXPORTABLE, "")
 FORK = f"{TRAIN} --run {RUN} --fork runs/fork --pictures 6"
 INIT = f"{NEW} --init-from {RUN}"
 ABSENT = "mps" if torch.cuda.is_available() else "cuda"
@@ -179,7 +179,7 @@ CASES = {
     "other networks in config.json": (
         lambda: edit("generator", lambda part: part.update(width=5)), f"train --run {RUN} --pictures 8", "start another run with --run", restore,
         f"train --run {RUN} --pictures 8"),
-    "a word in config.json": (lambda: edit("engine", lambda part: part.update(precision="fp33")), GO_ON, "give one of auto, fp32, bf16", restore, GO_ON),
+    "a word in config.json": (lambda: edit("engine", lambda part: part.update(precision="fp33")), GO_ON, "give one of auto, fp32, tf32, bf16", restore, GO_ON),
     "a type in config.json": (lambda: edit("data", lambda part: part.update(flip="yes")), GO_ON, "give a value of type bool", restore, GO_ON),
     "no kind in config.json": (lambda: edit("generator", lambda part: part.pop("kind")), GO_ON, "give an object with a kind: resnet", restore, GO_ON),
     "a misspelt option in config.json": (lambda: edit("data", lambda part: part.update(flipp=True)), GO_ON, "did you mean flip?", restore, GO_ON),

@@ -61,6 +61,8 @@ REFUSED = {
     "data.channels_b",
     "optimiser.init_from",
     "engine.device",
+    "engine.cuda_graphs",  # needs CUDA
+    "engine.deterministic",
     "method.direction",
     "method.head_width",
 }

@@ -163,7 +163,7 @@ def test_export_says_what_it_wrote(tmp_path, theirs, capsys):
 @pytest.mark.parametrize(
     ("generator", "options"),
     [
-        (ResnetConfig(num_blocks=9), "--netG resnet_9blocks --ngf 64 --norm instance --no_dropout --input_nc 1 --output_nc 3"),
+        (ResnetConfig(width=64, num_blocks=9, upsampling="transposed"), "--netG resnet_9blocks --ngf 64 --norm instance --no_dropout --input_nc 1 --output_nc 3"),
         (UnetConfig(width=32, num_levels=8, norm="batch", dropout=True), "--netG unet_256 --ngf 32 --norm batch --input_nc 1 --output_nc 3"),
         (ResnetConfig(num_blocks=3), ""),
         (UnetConfig(num_levels=5), ""),
@@ -223,7 +223,7 @@ def test_a_run_is_exported_with_the_discriminators_of_its_checkpoint(squares, tm
     config = TrainConfig(
         source=SourceConfig(root=squares),
         method=CycleganConfig(pool_size=2),
-        generator=ResnetConfig(width=2, num_blocks=1),
+        generator=ResnetConfig(width=2, num_blocks=1, upsampling="transposed", residual=False),
         discriminator=PATCHGAN,
         data=DataConfig(load_size=36, crop_size=32),
         length=LengthConfig(pictures=4),

@@ -14,7 +14,9 @@ SMALL = (
     "--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --precision fp32"
     " --discriminator.width 4 --discriminator.num-layers 1 --num-samples 1 --no-score --num-workers 0"
 )
-TRAIN = f"train photos paintings {SMALL}"
+EXPORTABLE = " --generator.upsampling transposed --generator.no-residual"
+"""The original code has no other generators."""
+TRAIN = f"train photos paintings {SMALL}{EXPORTABLE}"
 NEW = f"{TRAIN} --run new --pictures 2"
 RUN = Path("runs/photos2paintings")
 PAIRED = TRAIN.replace("train photos", "train --method pix2pix --generator resnet photos")
