@@ -105,9 +105,31 @@ def test_crops_are_halved_if_there_is_no_time_for_whole_pictures():
     said = []
     slow = choose(config, speed=1e10, side=256, report=said.append)
     assert (slow.data.load_size, slow.data.crop_size) == (256, 128)
-    assert "crops of 128 from pictures of 256" in said[0]
+    assert said[0] == "crops of 128: with crops of 256, the run would see fewer than 4,000 pictures"
     assert choose(config, speed=1e13, side=256).data.crop_size == 256
     assert choose(config, speed=1e8, side=64).data.crop_size == 64  # crops are never less than 128, or whole pictures
+
+
+@pytest.mark.parametrize(("load_size", "crop_size"), [(286, 256), (256, 256), (143, 128), (72, 64), (20, 20)])
+def test_the_crop_is_the_largest_usual_one_that_the_load_size_holds(load_size, crop_size):
+    config = replace(with_length(default(CycleganConfig()), pictures=10_000), data=DataConfig(load_size=load_size))
+    assert choose(config, speed=never).data.crop_size == crop_size
+
+
+def test_each_choice_is_said_and_nothing_else():
+    said = []
+    choose(with_length(default(CycleganConfig()), pictures=1000), report=said.append)
+    assert said == [
+        "about 1,000 pictures: output = input + change, generator width 16, upsampling nearest, discriminator width 32, "
+        "lambda-a 3, lambda-b 3, lambda-identity 1, batch size 2, learning rate 0.0004, EMA 0.98"
+    ]
+    said.clear()
+    choose(paper(CycleganConfig()), speed=never, report=said.append)
+    assert said == []
+
+
+def test_a_given_number_of_pictures_never_makes_the_crops_smaller():
+    assert choose(with_length(default(CycleganConfig()), pictures=10), speed=never).data.crop_size == 256
 
 
 def test_a_run_without_a_length_has_the_epochs_of_the_paper_if_they_take_at_most_a_day():

@@ -43,8 +43,8 @@ class DataConfig:
     )
     crop_size: NotNegative[int] | None = option(
         None,
-        "Side of the random square crop in pixels; 0 does not crop. By default load-size, or less (at least 128) if "
-        "the run would see fewer than 4,000 whole pictures.",
+        "Side of the random square crop in pixels; 0 does not crop. By default the largest of 256, 128, 64 and 32 that "
+        "load-size holds, but 128 instead of 256 if --time would be too short for 4,000 pictures.",
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: Positive[int] | None = option(

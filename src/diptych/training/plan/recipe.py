@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from diptych.config import PAPER_WIDTH, EngineConfig, TrainConfig
 from diptych.config.constraints import resolved, with_defaults
+from diptych.training.plan.defaults import CROP_SIZES
 from diptych.training.plan.length import is_given, parse_time
 from diptych.training.speed import flops_per_picture, flops_per_second
 
@@ -67,6 +68,7 @@ def with_recipe(
             return parse_time(length.time) * speed() / flops_per_picture(choice)
         return float(length.pictures or (length.epochs or 0) * epoch_size)
 
+    given = config
     if not is_given(config.length):
         config = _with_length(config, epoch_size, speed, report)
     config = _with_residual(config)
@@ -78,8 +80,8 @@ def with_recipe(
         if pictures >= row.pictures:
             break
     choice = _with_ema(choice, pictures)
-    if choice != config:
-        report(f"about {pictures:,.0f} pictures: {_words(config, choice)}")
+    if words := _words(given, choice):
+        report(f"about {pictures:,.0f} pictures: {words}")
     return choice
 
 
@@ -114,19 +116,24 @@ def _with_residual(config: TrainConfig) -> TrainConfig:
 def _with_crop(
     config: TrainConfig, pictures_of: Callable[[TrainConfig], float], report: Callable[[str], None]
 ) -> TrainConfig:
-    """``config`` with crops of whole pictures, or smaller ones if the run would see too few pictures otherwise."""
+    """``config`` with the largest crops, or, if a time limits the run, smaller ones so that it sees more pictures."""
     config = _with_whole_pictures(config)
+    if config.length.time is None:
+        return config
     whole = side = resolved(config.data.crop_size)
     while side // 2 >= SMALL_CROP and pictures_of(_filled(config, ROWS[-1])) < ENOUGH_PICTURES:
         side //= 2
         config = replace(config, data=replace(config.data, crop_size=side))
     if side < whole:
-        report(f"crops of {side} from pictures of {whole}: the run would see too few whole pictures")
+        report(f"crops of {side}: with crops of {whole}, the run would see fewer than {ENOUGH_PICTURES:,} pictures")
     return config
 
 
 def _with_whole_pictures(config: TrainConfig) -> TrainConfig:
-    return replace(config, data=replace(config.data, crop_size=resolved(config.data.load_size)))
+    """``config`` with the largest usual crop that its load size holds."""
+    load_size = resolved(config.data.load_size)
+    crop_size = next((size for size in CROP_SIZES if size <= load_size), load_size)
+    return replace(config, data=replace(config.data, crop_size=crop_size))
 
 
 def _filled(config: TrainConfig, row: Row) -> TrainConfig:
@@ -152,13 +159,20 @@ def _words(before: TrainConfig, after: TrainConfig) -> str:
     """The options that ``after`` has chosen, in words."""
     parts = [
         (before.generator, after.generator, "width", "generator width {}"),
+        (before.generator, after.generator, "upsampling", "upsampling {}"),
         (before.discriminator, after.discriminator, "width", "discriminator width {}"),
+        (before.method, after.method, "lambda_a", "lambda-a {:g}"),
+        (before.method, after.method, "lambda_b", "lambda-b {:g}"),
+        (before.method, after.method, "lambda_identity", "lambda-identity {:g}"),
         (before.optimiser, after.optimiser, "batch_size", "batch size {}"),
         (before.optimiser, after.optimiser, "learning_rate", "learning rate {:g}"),
         (before.optimiser, after.optimiser, "ema", "EMA {:g}"),
     ]
-    return ", ".join(
-        text.format(getattr(new, name))
-        for old, new, name, text in parts
-        if getattr(old, name, None) != getattr(new, name, None)
-    )
+    chosen = [text.format(getattr(new, name)) for old, new, name, text in parts if _is_chosen(old, new, name)]
+    if _is_chosen(before.generator, after.generator, "residual") and getattr(after.generator, "residual", False):
+        chosen.insert(0, "output = input + change")
+    return ", ".join(chosen)
+
+
+def _is_chosen(before: object, after: object, name: str) -> bool:
+    return getattr(before, name, None) is None and getattr(after, name, None) is not None
