@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diptych.lock import locked
-from helpers.cures import EXPORTABLE, NEW, PAIRED, RUN, TRAIN, diptych, follow
+from helpers.cures import NEW, PAIRED, RESNET, RUN, TRAIN, diptych, follow
 from helpers.squares import BLUE, ORANGE, square
 
 
@@ -49,7 +49,7 @@ def last_checkpoint():
 
 
 GO_ON = f"train --run {RUN} --pictures 6"
-UNET = NEW.replace("--generator.num-blocks 1", "--generator unet").replace(EXPORTABLE, "")
+UNET = NEW.replace(RESNET, "--generator unet")
 FORK = f"{TRAIN} --run {RUN} --fork runs/fork --pictures 6"
 INIT = f"{NEW} --init-from {RUN}"
 ABSENT = "mps" if torch.cuda.is_available() else "cuda"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from diptych import Translator
 from diptych.errors import PictureError
-from helpers.cures import EXPORTABLE, NEW, RUN, diptych, follow
+from helpers.cures import NEW, RESNET, RUN, diptych, follow
 from helpers.squares import BLUE, ORANGE, square
 
 HEAD = """
@@ -93,10 +93,8 @@ def put_back():
     shutil.copytree("before", "photos", dirs_exist_ok=True)
 
 
-UNET = (
-    NEW.replace("--generator.width 4 --generator.num-blocks 1", "--generator unet --generator.width 4")
-    .replace("run new", "run unet")
-    .replace(EXPORTABLE, "")
+UNET = NEW.replace(f"--generator.width 4 {RESNET}", "--generator unet --generator.width 4").replace(
+    "run new", "run unet"
 )
 BROKEN = """class Small(nn.Conv2d):
     def __init__(self, config, a, b):
@@ -143,7 +141,7 @@ CASES = {
         None, OWN + " --generator.dropout 0"),
     "options of another generator than that of the initial weights": (
         lambda: diptych(UNET), f"{NEW} --init-from unet", "leave the options of a resnet out", None,
-        f"{NEW.replace('--generator.width 4 --generator.num-blocks 1', '').replace(EXPORTABLE, '')} --init-from unet"),
+        f"{NEW.replace(f'--generator.width 4 {RESNET}', '')} --init-from unet"),
     "a generator whose layers have changed": (
         lambda: (own_run(HEAD + BROKEN.format(body="pass"), "Own"), own((HEAD + BROKEN.format(body="pass")).replace("(a, b, 1)", "(a, b, 3)"))),
         "translate new photos out --trust-code", "the other packages as they were in training",

@@ -9,7 +9,7 @@ import torch
 from diptych.config import PatchganConfig, ResnetConfig
 from diptych.interop import save_original
 from diptych.networks import build_discriminator, build_generator
-from helpers.cures import NEW, RUN, diptych, follow
+from helpers.cures import NEW, ORIGINAL, RUN, diptych, follow
 
 MODEL = RUN / "model.safetensors"
 A2B, B2A, DISCRIMINATOR = (Path(f"theirs/latest_net_{name}.pth") for name in ("G_A", "G_B", "D_A"))
@@ -91,6 +91,13 @@ def another_run(options):
     assert code == 0, lines
 
 
+def default_run(options=""):
+    """A run whose generators are the default, but small."""
+    assert ORIGINAL in NEW
+    code, lines = diptych(f"{NEW.replace(ORIGINAL, '')} {options}")
+    assert code == 0, lines
+
+
 CASES = {
     "a misspelt model": (None, "translate runs/photos2painting photos painted", f"did you mean {RUN}?", None, f"translate {RUN} photos painted"),
     "a .pth as a model": (
@@ -107,14 +114,22 @@ CASES = {
     "no format": (None, f"export {RUN}", "--original DIR", None, EXPORT),
     "a file as the folder": (lambda: Path("file").touch(), f"export {RUN} --original file", "give a folder to write to", None, EXPORT),
     "a model with a range": (
-        lambda: another_run("--range-a 0 9"), "export new --original out", "export a run that was trained without --range-a", None, EXPORT),
-    "blur filters": (lambda: another_run("--generator.upsampling blur"), "export new --original out", "without --generator.upsampling blur", None, EXPORT),
+        lambda: another_run("--range-a 0 9"), "export new --original out", "export a run that was trained with no --range-a", None, EXPORT),
+    "blur filters": (lambda: another_run("--generator.upsampling blur"), "export new --original out", "trained with --generator.upsampling transposed", None, EXPORT),
     "upsampling that they lack": (
         lambda: another_run("--generator.upsampling nearest"), "export new --original out", "trained with --generator.upsampling transposed",
         lambda: another_run("--generator.upsampling transposed --run newer"), "export newer --original out"),
     "generators that learn the change": (
-        lambda: another_run("--generator.residual --generator.upsampling transposed"), "export new --original out", "trained with --generator.no-residual",
-        lambda: another_run("--generator.no-residual --generator.upsampling transposed --run newer"), "export newer --original out"),
+        lambda: another_run("--generator.residual"), "export new --original out", "trained with --generator.no-residual",
+        lambda: another_run("--generator.no-residual --run newer"), "export newer --original out"),
+    "the default of CycleGAN": (
+        lambda: default_run(), "export new --original out", "trained with --generator.upsampling transposed and --generator.no-residual",
+        lambda: default_run("--run newer --generator.upsampling transposed --generator.no-residual"), "export newer --original out"),
+    "the default of CUT": (
+        lambda: default_run("--method cut"), "export new --original out",
+        "with --generator.upsampling transposed, --generator.no-antialias and --discriminator.no-antialias",
+        lambda: default_run("--method cut --run newer --generator.upsampling transposed --generator.no-antialias --discriminator.no-antialias"),
+        "export newer --original out"),
     "a direction that the name gives": (generator, f"{IMPORT} --direction b2a", "leave --direction out", None, IMPORT),
     "no generator": (discriminator, f"import {DISCRIMINATOR} --to new", "give latest_net_G_A.pth too", generator, f"import {DISCRIMINATOR} {A2B} --to new"),
     "a target of another format": (generator, f"import {A2B} --to new.pth", "or a file that ends in .safetensors", None, f"import {A2B} --to new.safetensors"),

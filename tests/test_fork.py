@@ -61,11 +61,10 @@ REFUSED = {
     "data.channels_b",
     "optimiser.init_from",
     "engine.device",
-    "engine.cuda_graphs",  # needs CUDA
-    "engine.deterministic",
     "method.direction",
     "method.head_width",
-}
+    "engine.cuda_graphs",  # without --compile, and on a CPU
+} | (set() if torch.cuda.is_available() else {"engine.deterministic"})
 PLANNED = ("length.time", "engine.compile")
 """Takes minutes: only the plan is made."""
 NAMED = {"data.channels_a": "channels", "data.channels_b": "channels"}

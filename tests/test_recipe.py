@@ -1,9 +1,11 @@
 """The recipe: what the default preset chooses by pictures, machine and time."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import ClassVar
 
 import pytest
+from torch import nn
 
 from diptych.config import (
     CutConfig,
@@ -13,6 +15,7 @@ from diptych.config import (
     OptimiserConfig,
     PatchganConfig,
     Pix2pixConfig,
+    PixelConfig,
     ResnetConfig,
 )
 from diptych.device import resolve_engine
@@ -176,3 +179,30 @@ def test_a_larger_batch_has_a_higher_learning_rate():
         for size in (1, 4)
     ]  # fmt: skip
     assert rates == pytest.approx([2e-4, 8e-4])
+
+
+class Valued(nn.Module):
+    """A generator of another package that reads values, which fake tensors do not have."""
+
+    def __init__(self, config, in_channels, out_channels):
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x):
+        return self.convolution(x) * float(x.numpy().shape[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValuedConfig:
+    implementation: ClassVar[str] = "test_recipe:Valued"
+    stride: ClassVar[int] = 1
+
+    def resolved(self, crop_size):
+        return self
+
+
+def test_operations_are_counted_in_closed_form_also_where_a_network_reads_values():
+    config = choose(with_length(replace(default(CycleganConfig()), generator=ValuedConfig()), pictures=1000))
+    config = replace(config, discriminator=PixelConfig(width=4), data=replace(config.data, crop_size=32))
+    generator, discriminator = 2 * 9 * 3 * 3, 2 * (3 * 4 + 4 * 8 + 8)
+    assert flops_per_picture(config) == 2 * 32**2 * (9 * generator + 8 * discriminator)

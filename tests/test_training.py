@@ -250,7 +250,7 @@ def test_a_picture_that_becomes_unreadable_during_training_loses_nothing(tmp_pat
     [
         ({"data": DataConfig(crop_size=30)}, "crop-size 30 is not a multiple of 4"),
         ({"data": DataConfig(crop_size=64, load_size=32)}, "load-size 32 is less than crop-size 64"),
-        ({"data": DataConfig(channels_a=0)}, "channels-a is 0: give more than 0"),
+        ({"data": DataConfig(channels_a=2)}, "channels-a is 2, but pictures in .*trainA have 3: give 3"),
         ({"discriminator": PatchganConfig(num_layers=5)}, "crop-size 32 is too small for this discriminator"),
         ({"optimiser": OptimiserConfig(batch_size=0)}, "batch-size is 0: give more than 0"),
         ({"generator": ResnetConfig(width=0)}, "generator.width is 0: give more than 0"),

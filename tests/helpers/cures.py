@@ -10,13 +10,14 @@ import pytest
 from diptych.cli import main
 from helpers.squares import BLUE, ORANGE, square
 
+ORIGINAL = "--generator.upsampling transposed --generator.no-residual"
+"""Options of a ResNet that can be exported to the original code."""
+RESNET = f"--generator.num-blocks 1 {ORIGINAL}"
 SMALL = (
-    "--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 --generator.num-blocks 1 --precision fp32"
+    f"--batch-size 2 --crop-size 32 --load-size 36 --generator.width 4 {RESNET} --precision fp32"
     " --discriminator.width 4 --discriminator.num-layers 1 --num-samples 1 --no-score --num-workers 0"
 )
-EXPORTABLE = " --generator.upsampling transposed --generator.no-residual"
-"""The original code has no other generators."""
-TRAIN = f"train photos paintings {SMALL}{EXPORTABLE}"
+TRAIN = f"train photos paintings {SMALL}"
 NEW = f"{TRAIN} --run new --pictures 2"
 RUN = Path("runs/photos2paintings")
 PAIRED = TRAIN.replace("train photos", "train --method pix2pix --generator resnet photos")

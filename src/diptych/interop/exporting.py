@@ -1,6 +1,6 @@
 """Exports a model to the original code's checkpoints."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from diptych.checksummed import read_checksummed
-from diptych.config import GeneratorConfig, ResnetConfig, TrainConfig, UnetConfig
+from diptych.config import Direction, ResnetConfig, TrainConfig, UnetConfig
 from diptych.config_json import from_json
 from diptych.errors import OptionError, WeightsError, disk_errors, first_line
 from diptych.interop.names import Role, authors_names
 from diptych.interop.original import save_original
 from diptych.model import DiscriminatorRole, ModelCard, discriminator_channels, load_model, load_weights
 from diptych.networks import build_discriminator
-from diptych.networks.convolutions import BlurDown, BlurUp
+from diptych.networks.convolutions import BlurDown
 from diptych.networks.patchgan import PatchganDiscriminator, PixelDiscriminator
 from diptych.networks.resnet import ResnetGenerator
 from diptych.networks.unet import UnetGenerator
@@ -49,20 +49,12 @@ def export_original(source: Path, folder: Path) -> ExportedModel:
     if folder.is_file():
         raise WeightsError(f"{folder} is a file", cure="give a folder to write to")
     model = load_model(source, discriminators=True)
-    _check_supported(source, model.card.generator)
-    if any(encoding.has_range for encoding in model.card.encodings):
-        cure = "export a run that was trained without --range-a and --range-b"
-        raise WeightsError(f"{source} has a range of values, which the original code does not have", cure=cure)
     discriminators = model.discriminators or _last_discriminators(Run(source), model.card.channels)
     networks: dict[Role, nn.Module] = dict([*model.networks.items(), *discriminators.items()])
-    # A config of another package may extend one of ours, and build another network.
-    if others := [type(network).__name__ for network in networks.values() if type(network) not in ORIGINAL_NETWORKS]:
-        problem = f"{source} has a network of the class {others[0]}, which the original code does not have"
-        cure = "export a run that was trained with the generators and discriminators of diptych"
-        raise WeightsError(problem, cure=cure)
-    if any(isinstance(layer, BlurDown | BlurUp) for network in networks.values() for layer in network.modules()):
-        cure = "export a run that was trained without antialias and without --generator.upsampling blur"
-        raise WeightsError(f"{source} has blur filters (antialias), which the original code does not have", cure=cure)
+    if obstacles := _obstacles(model.card, networks):
+        problems, options = (_listed(words) for words in zip(*obstacles, strict=True))
+        problem = f"{source} has {problems}, which the original code does not have"
+        raise WeightsError(problem, cure=f"export a run that was trained with {options}")
     files = {role: folder / name for role, name in authors_names(networks).items()}
     if existing := next((file for file in files.values() if file.exists()), None):
         raise WeightsError(f"{existing} exists already", cure="give another folder, or remove it")
@@ -92,16 +84,31 @@ def original_options(card: ModelCard, roles: Collection[Role]) -> str:
     return " ".join([*options, f"--input_nc {a}", f"--output_nc {b}", *direction])
 
 
-def _check_supported(source: Path, config: GeneratorConfig) -> None:
+def _obstacles(card: ModelCard, networks: Mapping[Role, nn.Module]) -> list[tuple[str, str]]:
+    """What the original code does not have of a model: each part in words, and how to train without it."""
+    config, found = card.generator, []
     if not isinstance(config, ResnetConfig | UnetConfig):
-        problem = f"{source} has generators of kind {kind_of(config)}, which the original code does not have"
-        raise WeightsError(problem, cure="export a run that was trained with --generator resnet or unet")
-    if isinstance(config, ResnetConfig) and config.residual:
-        problem = f"{source} has generators that add their output to the input, which the original's do not"
-        raise WeightsError(problem, cure="export a run that was trained with --generator.no-residual")
-    if isinstance(config, ResnetConfig) and config.upsampling in ("nearest", "bilinear"):
-        problem = f"{source} upsamples by {config.upsampling} resizing, the original only by transposed convolutions"
-        raise WeightsError(problem, cure="export a run that was trained with --generator.upsampling transposed")
+        options = "--generator resnet --generator.upsampling transposed --generator.no-residual"
+        found.append((f"generators of kind {kind_of(config)}", options))
+    # A config of another package may extend one of ours, and build another network.
+    elif others := [type(network).__name__ for network in networks.values() if type(network) not in ORIGINAL_NETWORKS]:
+        found.append((f"a network of the class {others[0]}", "the generators and discriminators of diptych"))
+    if isinstance(config, ResnetConfig):
+        if config.upsampling not in (None, "transposed"):
+            found.append((f"generators that upsample by {config.upsampling}", "--generator.upsampling transposed"))
+        if config.residual:
+            found.append(("generators that add their output to the input", "--generator.no-residual"))
+    blurred = [role for role, network in networks.items() if any(isinstance(m, BlurDown) for m in network.modules())]
+    for part, roles in (("generator", get_args(Direction)), ("discriminator", get_args(DiscriminatorRole))):
+        if any(role in roles for role in blurred):
+            found.append((f"{part}s with blur filters", f"--{part}.no-antialias"))
+    if any(encoding.has_range for encoding in card.encodings):
+        found.append(("a range of values", "no --range-a and no --range-b"))
+    return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _last_discriminators(run: Run, channels: Pair[int]) -> dict[DiscriminatorRole, nn.Module]:

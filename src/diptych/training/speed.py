@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -92,15 +92,20 @@ def flops_per_picture(config: TrainConfig) -> float:
     discriminator. The other methods need less.
     """
     counted = max(FLOP_SIDE, config.generator.stride, config.discriminator.smallest_side)
-    with FakeTensorMode():  # computes shapes, not values
-        image = torch.zeros(1, 3, counted, counted)
-        generator = _forward_flops(build_generator(config.generator, 3, 3), image)
-        discriminator = _forward_flops(build_discriminator(config.discriminator, 3), image)
+    try:
+        with FakeTensorMode():  # computes shapes, not values
+            generator, discriminator = _forward_flops(config, counted)
+    except Exception:  # a network of another package may need values
+        generator, discriminator = _forward_flops(config, counted)
     side = config.data.crop_size or config.data.load_size or counted
     return len(config.method.directions) * (side / counted) ** 2 * (9 * generator + 8 * discriminator)
 
 
-def _forward_flops(network: nn.Module, image: Tensor) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(image)
-    return int(counter.get_total_flops())
+def _forward_flops(config: TrainConfig, side: int) -> tuple[int, int]:
+    """Operations of a forward pass of a generator and of a discriminator, for one image of ``side``."""
+    image, found = torch.zeros(1, 3, side, side), []
+    for network in (build_generator(config.generator, 3, 3), build_discriminator(config.discriminator, 3)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(image)
+        found.append(int(counter.get_total_flops()))
+    return found[0], found[1]

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from diptych.config import DataConfig, TrainConfig
 from diptych.config.constraints import check_ranges, resolved
+from diptych.data.encoding import GREY, RGB
 from diptych.data.files import Domain
 from diptych.data.survey import Survey
 from diptych.data.used_values import measure, range_findings, with_measured_ranges
@@ -76,7 +77,8 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     """``data`` with its load size and channels resolved. The recipe chooses the crop size.
 
     Raises:
-        OptionError: the crop size is larger than the load size.
+        OptionError: the crop size is larger than the load size, or no picture has the given channels or can be
+            converted to them.
     """
     shorter_side = min(survey.shorter_side for survey in surveys)
     largest = next((size for size in CROP_SIZES if size <= shorter_side * ENLARGEMENT), CROP_SIZES[-1])
@@ -84,8 +86,19 @@ def resolve_data(data: DataConfig, surveys: Pair[Survey]) -> DataConfig:
     if data.resize != "none" and data.crop_size is not None and load_size < data.crop_size:
         problem = f"load-size {load_size} is less than crop-size {data.crop_size}"
         raise OptionError(problem, cure="give a larger load-size")
-    channels = Pair(data.channels_a, data.channels_b).map(lambda given, survey: given or survey.channels, surveys)
+    given = Pair(data.channels_a, data.channels_b)
+    channels = given.map(_channels, surveys, Pair("channels-a", "channels-b"))
     return replace(data, load_size=load_size, channels_a=channels.a, channels_b=channels.b)
+
+
+def _channels(given: int | None, survey: Survey, option: str) -> int:
+    if given is None:
+        return survey.channels
+    # Transparency of a TIFF, which its header does not count, can be one more band.
+    if not any(given in (number, number + 1) or {number, given} == {GREY, RGB} for number in survey.all_channels):
+        number = " or ".join(map(str, sorted(survey.all_channels)))
+        raise OptionError(f"{option} is {given}, but pictures in {survey.folder} have {number}", cure=f"give {number}")
+    return given
 
 
 def resolve_ranges(data: DataConfig, domains: Pair[Domain], report: Callable[[str], None]) -> DataConfig:
