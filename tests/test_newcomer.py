@@ -1,5 +1,6 @@
 """Ten mistakes of a newcomer: what each prints, its exit code, and that no data is lost."""
 
+import re
 import shlex
 import shutil
 import signal
@@ -119,7 +120,8 @@ def test_no_space_left_for_translations(desk):
     assert diptych(translate, FULL.format(size=100)) == (2, [f"diptych: painted/manifest.jsonl {problem}"])
     assert list(Path("painted").iterdir()) == []
     code, lines = diptych(translate, FULL.format(size=1000))  # room for the start of the manifest, but for no picture
-    assert (code, lines[-1]) == (2, f"diptych: painted/0.png {problem}")
+    assert code == 2
+    assert re.fullmatch(rf"diptych: painted/[0-5]\.png {re.escape(problem)}", lines[-1])  # several are written at the same time
     assert [path.name for path in Path("painted").iterdir()] == ["manifest.jsonl"]
     assert diptych(translate)[0] == 0
     assert len(list(Path("painted").glob("*.png"))) == 6
