@@ -1,12 +1,18 @@
 """Translation with a stand-in network that returns its input: what goes in must come out."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from diptych.config import DataConfig, ResnetConfig
+import torch
+
+from diptych.config import DataConfig, EngineConfig, ResnetConfig
 from diptych.data.encoding import Encoding
+from diptych.device import Device, resolve_engine
 from diptych.inference.folder import translate_files
+from diptych.inference.forward import TorchForward
 from diptych.inference.translator import Translator
 from diptych.model import ModelCard
+from diptych.networks import build_generator
 from diptych.pair import Pair
 
 
@@ -19,10 +25,20 @@ def identity(a, b=None):
     return Translator(lambda batch: batch, card, "a2b")
 
 
-def translated(source, target, encoding=None, **options):
+def identity_network(encoding, **options):
+    """As ``identity``, of one domain, with a generator that adds nothing. So it can be computed by tiles."""
+    config = ResnetConfig(width=2, num_blocks=1, residual=True)
+    network = build_generator(config, encoding.channels, encoding.channels).eval()
+    for weights in network.model[-2].parameters():
+        torch.nn.init.zeros_(weights)
+    card = replace(identity(encoding).card, generator=config)
+    return Translator(TorchForward(network, Device(resolve_engine(EngineConfig(device="cpu", precision="fp32")))), card, "a2b", **options)  # fmt: skip
+
+
+def translated(source, target, encoding=None, *, translator=None, **options):
     """Translates the file ``source`` to ``target``; returns what is said."""
     said = []
-    translator = identity(encoding or Encoding(3))
+    translator = translator or identity(encoding or Encoding(3))
     outcome = translate_files(translator, [(Path(source), Path(target))], report=said.append, **options)
     assert outcome.num_translated == 1, outcome.failed
     return [line for line in said if "--size training" not in line]

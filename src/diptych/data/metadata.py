@@ -62,6 +62,8 @@ class Metadata:
     """Whether a TIFF file stores its bands one after the other."""
     is_big: bool = False
     """Whether a TIFF file has 64-bit offsets (BigTIFF)."""
+    is_cog: bool = False
+    """Whether a TIFF file is a cloud-optimised GeoTIFF."""
     is_unnamed: bool = False
     """Whether three bands have no names: they are not called red, green and blue."""
     is_lossless: bool = False

@@ -14,8 +14,8 @@ def is_value_of(number: float, dtype: "np.dtype[Any]") -> bool:
     return bool(number == np.floor(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
 
 
-def in_type(number: float, dtype: "np.dtype[Any]") -> Array:
-    """The value of ``dtype`` that is nearest to ``number``."""
+def in_type(number: float | Array, dtype: "np.dtype[Any]") -> Array:
+    """The value of ``dtype`` that is nearest to ``number``, or to each of several."""
     kind = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     nearest = np.clip(number if dtype.kind == "f" else np.rint(number), float(kind.min), float(kind.max))
     return np.asarray(nearest).astype(dtype)

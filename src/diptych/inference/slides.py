@@ -1,8 +1,7 @@
 """Translates slides: read and written a part at a time; an interrupted translation goes on where it stopped."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diptych.data.encoding import Array
+from diptych.data.encoding import UNSIGNED, Array, Encoding
 from diptych.data.formats.pyramid import RawImage, write_pyramid
 from diptych.data.formats.slide import Slide, open_slide
+from diptych.data.image import filled
+from diptych.data.metadata import Metadata
+from diptych.data.nodata import in_type
 from diptych.errors import OptionError, PictureError, disk_errors
 from diptych.inference.forward import TorchForward
+from diptych.inference.slide_progress import Progress
 from diptych.inference.tiled_translation import TiledTranslation
 from diptych.inference.translator import Translator
-from diptych.networks.window_program import Statistics
 from diptych.networks.windows import Area, Span
 
 SCALE_TOLERANCE = 0.1
 """A slide is resampled if its scale differs from that of training by more than this fraction."""
 MARGIN = 4
 """Pixels of the result around an area that resampling it needs."""
+LEAVE_OUT = "leave --skip-background out"
 BACKGROUND_LEVEL, BACKGROUND_FRACTION = 0.86, 0.995
 """A pixel is background if each channel is above this fraction of white; a tile if this fraction of its pixels is."""
 
@@ -69,16 +72,19 @@ class Scaled:
             np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
             for plane in np.moveaxis(values.astype(np.float32), 2, 0)
         ]
-        return np.rint(np.stack(planes, 2)).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)  # type: ignore[no-any-return]
+        return in_type(np.stack(planes, 2), values.dtype)
 
 
 def at_scale(slide: Slide, trained: float | None, given: float | None) -> Scaled:
-    """``slide`` at the scale of training, ``trained`` micrometres per pixel; at its own if either is unknown.
+    """``slide`` at the scale of training, ``trained`` micrometres per pixel; at its own if either is unknown, or if it
+    is georeferenced.
 
     Raises:
         PictureError: the slide is coarser than that.
     """
     mpp, (height, width) = slide.mpp or given, slide.size
+    if slide.is_georeferenced:
+        return Scaled(slide, 0, 1.0, height, width, None)
     if mpp is None or trained is None or abs(mpp / trained - 1) <= SCALE_TOLERANCE:
         return Scaled(slide, 0, 1.0, height, width, mpp)
     if mpp > trained:
@@ -119,18 +125,24 @@ def translate_slide(
             raise PictureError(f"{source} was stopped", cure="start it again: it goes on")
 
     with open_slide(source) as slide, disk_errors(target):
-        if slide.is_georeferenced:
-            report(f"{source} is georeferenced: its translation is not")
+        if slide.is_georeferenced and options.mpp:
+            report(f"{source} is georeferenced, so --mpp has no effect")
+        if slide.metadata.lost:
+            report(f"{target}: TIFF files do not keep {', '.join(slide.metadata.lost)}")
         scaled = at_scale(slide, translator.card.data.mpp, options.mpp)
         keep = (lambda area: not _is_background(scaled, area)) if options.skip_background else (lambda _: True)
-        tiled = TiledTranslation(
-            translator, scaled.height, scaled.width, scaled.read, slide.encoding, keep=keep, check=check
-        )
+
+        def read(area: Area) -> Array:
+            return filled(slide.picture(scaled.read(area)), translator.encoding_in)
+
+        tiled = TiledTranslation(translator, scaled.height, scaled.width, read, slide.encoding, keep=keep, check=check)
         if options.skip_background:
+            if slide.encoding.dtype not in UNSIGNED:
+                raise OptionError(f"{source} holds {slide.encoding.dtype}, which has no white", cure=LEAVE_OUT)
             if tiled.encoding != slide.encoding:
                 raise OptionError(
                     "background is copied, and the two domains store values differently",
-                    cure="leave --skip-background out",
+                    cure=LEAVE_OUT,
                 )
             report(f"{source}: {len(tiled.skipped)} of {len(tiled.skipped) + len(tiled.cores)} tiles are background")
         shape = (scaled.height, scaled.width, tiled.encoding.channels)
@@ -143,7 +155,9 @@ def translate_slide(
             report(f"{target}: {len(progress.done)} of {len(tiled.cores)} tiles are there from an earlier run")
 
         def write(area: Area, values: Array) -> None:
-            raw.write(*area.slices, values)
+            has_nothing = slide.metadata.nodata is not None or slide.encoding.needs_range
+            picture = slide.picture(scaled.read(area)) if has_nothing else None
+            raw.write(*area.slices, values if picture is None else picture.translated(values).values)
             progress.add("done", [area.rows.start, area.columns.start])
 
         for area in tiled.skipped:
@@ -151,52 +165,15 @@ def translate_slide(
         tiled.run(
             write, known=progress.statistics, is_done=progress.has, remember=progress.add_statistics, report=report
         )
-        write_pyramid(target, raw, mpp=scaled.mpp)
+        write_pyramid(target, raw, mpp=scaled.mpp, metadata=_metadata(slide, tiled.encoding))
         raw.path.unlink()
         progress.path.unlink()
 
 
-class Progress:
-    """What of a slide is done, in a file of JSON lines. A line that was cut off is ignored."""
-
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
-        self.path, self.identity = path, identity
-        self.statistics: list[Statistics] = []
-        self.done: set[tuple[int, int]] = set()
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        self.is_new = not lines or _parsed(lines[0]) != identity
-        for line in [] if self.is_new else lines[1:]:
-            entry = _parsed(line)
-            if "done" in entry:
-                self.done.add((entry["done"][0], entry["done"][1]))
-            elif "statistics" in entry:
-                self.statistics.append(Statistics(*(torch.tensor(e, dtype=torch.float64) for e in entry["statistics"])))
-
-    def restart(self) -> None:
-        """Forgets what an earlier run did."""
-        self.statistics, self.done = [], set()
-        self.path.write_text(json.dumps(self.identity) + "\n", "utf-8")
-
-    def add(self, name: str, value: object) -> None:
-        """Appends a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({name: value}) + "\n")
-
-    def add_statistics(self, statistics: Sequence[Statistics]) -> None:
-        """Appends the last of ``statistics``."""
-        self.add("statistics", [each.tolist() for each in statistics[-1]])
-
-    def has(self, area: Area) -> bool:
-        """Whether ``area`` of the picture is done."""
-        return (area.rows.start, area.columns.start) in self.done
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        entry: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return {}
-    return entry
+def _metadata(slide: Slide, encoding: Encoding) -> Metadata:
+    """What a translation with ``encoding`` keeps."""
+    is_alike = encoding.channels == slide.encoding.channels
+    return slide.metadata if is_alike else slide.metadata.of_other_channels(encoding.channels)
 
 
 def _identity(translator: Translator, source: Path, tiled: TiledTranslation, options: SlideOptions) -> dict[str, Any]:

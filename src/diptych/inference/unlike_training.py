@@ -55,7 +55,8 @@ def range_warning(translator: Translator, picture: DecodedImage, source: Path, s
         return ""
     if picture.encoding.dtype == "uint8" and high > picture.encoding.peak:
         return f"{source} has 8 bits, but {trained}: give pictures like those of training"
-    outside = np.mean((picture.values < low) | (picture.values > high))
+    is_outside = (picture.values < low) | (picture.values > high)
+    outside = np.mean(is_outside if picture.missing is None else is_outside & ~picture.missing)
     return f"{source}: {outside:.0%} of the values are clipped, since {trained}" if outside > NOTABLE else ""
 
 

@@ -1,4 +1,4 @@
-"""Writes pyramidal TIFF and OME-TIFF from a raw file, a row of tiles at a time."""
+"""Writes pyramidal TIFF, OME-TIFF and GeoTIFF from a raw file, a row of tiles at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from tifffile import TiffWriter
 
 from diptych.atomic import atomic_write
 from diptych.data.encoding import GREY, Array
+from diptych.data.formats.cog import write_cog
+from diptych.data.formats.tiff_writing import tiff_options
+from diptych.data.metadata import Metadata
 
 TILE = 512
 SMALLEST = 1024
@@ -43,58 +46,74 @@ class RawImage:
         return np.memmap(self.path, self.dtype, mode, shape=self.shape)
 
 
-def write_pyramid(path: Path, base: RawImage, *, mpp: float | None) -> None:
+def write_pyramid(path: Path, base: RawImage, *, mpp: float | None, metadata: Metadata = Metadata()) -> None:
     """Writes ``base`` as tiled BigTIFF with halved resolutions; OME-TIFF if ``path`` ends in ``.ome.tif`` or
-    ``.ome.tiff``. Atomically. ``mpp``: micrometres per pixel.
+    ``.ome.tiff``. Atomically. ``mpp``: micrometres per pixel. What a ``metadata`` without resolution holds is kept. If
+    it names a georeference or nodata, there are no other resolutions, except in a COG, whose GDAL makes.
 
     Raises:
         OSError: the disk is full or not writable; ``path`` is unchanged.
     """
     is_ome, num_levels = ".ome" in path.suffixes[-2:-1], 0
-    while max(base.shape[:2]) >> num_levels > SMALLEST:
+    has_levels = not metadata.geo and metadata.nodata is None
+    while has_levels and max(base.shape[:2]) >> num_levels > SMALLEST:
         num_levels += 1
     scale: dict[str, Any] = {}
     if mpp:
         scale = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
     physical = {"PhysicalSizeX": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": mpp, "PhysicalSizeYUnit": "µm"}
-    metadata = {"axes": "YXS" if base.shape[2] > 1 else "YX", **(physical if mpp else {})} if is_ome else None
+    axes = {"axes": "YX" if base.shape[2] == GREY else "YXS", **(physical if mpp else {})} if is_ome else None
+    options = tiff_options(metadata, base.shape[2])
+    options.pop("bigtiff", None)
+    if is_ome and "planarconfig" in options:
+        options["planarconfig"] = "contig"
+    plain = {key: value for key, value in options.items() if key not in ("extratags", "description")}
     with atomic_write(path) as temporary, TiffWriter(temporary, bigtiff=True, ome=is_ome) as writer:
-        _write_level(writer, base, subifds=num_levels, metadata=metadata, **scale)
+        _write_level(writer, base, subifds=num_levels, metadata=axes, **options, **scale)
         level = base
         for number in range(num_levels):
             finer, level = level, _halved(level, path.with_name(f".{path.name}.level{number + 1}"))
             if finer is not base:
                 finer.path.unlink()
-            _write_level(writer, level, subfiletype=1, metadata=None)
+            _write_level(writer, level, subfiletype=1, metadata=None, **plain)
         if level is not base:
             level.path.unlink()
+        writer.close()
+        if metadata.is_cog:
+            write_cog(temporary)
 
 
 def _write_level(writer: TiffWriter, image: RawImage, **options: Any) -> None:
     height, width, channels = image.shape
-    shape = (height, width, channels) if channels > GREY else (height, width)
+    is_planar = options.get("planarconfig") == "separate"
+    shape = (height, width) if channels == GREY else (channels, height, width) if is_planar else image.shape
     writer.write(
-        _tiles(image),
+        _planes(image) if is_planar else _tiles(image, slice(None)),
         shape=shape,
         dtype=image.dtype,
         tile=(TILE, TILE),
-        photometric="rgb" if channels > GREY else "minisblack",
         compression="adobe_deflate",
-        predictor=True,
+        predictor=np.dtype(image.dtype).kind != "f",
         **options,
     )
 
 
-def _tiles(image: RawImage) -> Iterator[Array]:
+def _planes(image: RawImage) -> Iterator[Array]:
+    """The tiles of each channel, one channel after the other."""
+    for channel in range(image.shape[2]):
+        yield from _tiles(image, slice(channel, channel + 1))
+
+
+def _tiles(image: RawImage, channels: slice) -> Iterator[Array]:
     """Tiles of ``TILE`` pixels, row by row, padded with zeros."""
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     for top in range(0, height, TILE):
-        band = image.read(slice(top, min(top + TILE, height)), slice(0, width))
+        band = image.read(slice(top, min(top + TILE, height)), slice(0, width))[:, :, channels]
         for left in range(0, width, TILE):
-            tile = np.zeros((TILE, TILE, channels), image.dtype)
+            tile = np.zeros((TILE, TILE, band.shape[2]), image.dtype)
             part = band[:, left : left + TILE]
             tile[: part.shape[0], : part.shape[1]] = part
-            yield tile if channels > GREY else tile[:, :, 0]
+            yield tile if band.shape[2] > GREY else tile[:, :, 0]
 
 
 def _halved(image: RawImage, path: Path) -> RawImage:
@@ -102,9 +121,13 @@ def _halved(image: RawImage, path: Path) -> RawImage:
     height, width, channels = (image.shape[0] // 2, image.shape[1] // 2, image.shape[2])
     half = RawImage(path, (height, width, channels), image.dtype)
     half.create()
+    is_float = np.dtype(image.dtype).kind == "f"
+    wide: Any = np.float64 if is_float else np.int32 if np.dtype(image.dtype).itemsize < 4 else np.int64
     for top in range(0, height, TILE):
         bottom = min(top + TILE, height)
-        band = image.read(slice(2 * top, 2 * bottom), slice(0, 2 * width)).astype(np.uint32)
-        total = band[0::2, 0::2] + band[1::2, 0::2] + band[0::2, 1::2] + band[1::2, 1::2]
-        half.write(slice(top, bottom), slice(0, width), ((total + 2) // 4).astype(image.dtype))
+        band = image.read(slice(2 * top, 2 * bottom), slice(0, 2 * width)).astype(wide)
+        total: Any = band[0::2, 0::2] + band[1::2, 0::2] + band[0::2, 1::2] + band[1::2, 1::2]
+        half.write(
+            slice(top, bottom), slice(0, width), (total / 4 if is_float else (total + 2) // 4).astype(image.dtype)
+        )
     return half

@@ -1,21 +1,25 @@
-"""Slides and other TIFFs of any size, read a part at a time: tiled and pyramidal TIFF, OME-TIFF, SVS, NDPI."""
+"""Slides and other TIFFs of any size, read a part at a time: tiled and pyramidal TIFF, OME-TIFF, SVS, NDPI, GeoTIFF."""
 
 import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
 from tifffile import TIFF, TiffFile, TiffPage
 
-from diptych.data.encoding import GREY, RGB, Array, Encoding
+from diptych.config import ValueType
+from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
 from diptych.data.formats import format_of, head_of
 from diptych.data.formats.pillow import MAX_PIXELS
+from diptych.data.formats.tiff_tags import read_metadata
+from diptych.data.image import DecodedImage
 from diptych.errors import PictureError, first_line
 
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif")
@@ -25,8 +29,11 @@ COARSEST_MPP = 20.0
 """Resolution tags of photographs mean paper, such as 72 dpi (353 µm). Those of microscopes are finer than this."""
 MICROMETRES = {"µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}
 ORIENTATION = 274
-PHOTOMETRICS = {0: GREY, 1: GREY, 2: RGB, 6: RGB}
-"""White as zero (refused by ``Slide``), black as zero, RGB, and YCbCr, which tifffile converts to RGB."""
+GREYS, COLOURS = (1,), (2, 6)
+"""Photometric interpretations: black as zero; RGB, and YCbCr, which tifffile converts to RGB."""
+SAMPLE_FORMATS = {1: "uint", 2: "int", 3: "float"}
+TRANSPARENCY = (1, 2)
+"""Extra samples that are transparency."""
 
 
 def is_slide(path: Path) -> bool:
@@ -73,7 +80,7 @@ class Slide:
     """An open slide: its resolutions, and its pixels by areas.
 
     Raises:
-        PictureError: other samples than grey or RGB of uint8 or uint16, or several planes.
+        PictureError: samples that are not read in parts.
     """
 
     def __init__(self, path: Path, file: TiffFile) -> None:
@@ -82,21 +89,24 @@ class Slide:
         self.levels = [_Level(path, page) for page in pages if page is not None]
         """From fine to coarse."""
         page, num_planes = self.levels[0].page, len(series.pages)
-        self.encoding = Encoding(PHOTOMETRICS.get(int(page.photometric), 0), f"uint{page.bitspersample}")  # type: ignore[arg-type]
+        dtype = f"{SAMPLE_FORMATS.get(page.sampleformat or 0)}{page.bitspersample}"
+        colours = {**dict.fromkeys(GREYS, GREY), **dict.fromkeys(COLOURS, RGB)}.get(int(page.photometric), 0)
         is_usable = (
             num_planes == 1
-            and page.sampleformat == 1
-            and page.bitspersample in (8, 16)
-            and page.samplesperpixel == self.encoding.channels
-            and (page.planarconfig == 1 or page.samplesperpixel == 1)
+            and dtype in TYPES
+            and colours > 0
+            and page.samplesperpixel == colours + len(page.extrasamples)
+            and not any(extra in TRANSPARENCY for extra in page.extrasamples)
+            and page.imagedepth == 1
             and page.tags.valueof(ORIENTATION, default=1) == 1
-            and int(page.photometric) != 0
         )
         if not is_usable:
             kind = f"{num_planes} planes of {page.samplesperpixel} samples of {page.dtype}"
+            extra = " with transparency" if any(extra in TRANSPARENCY for extra in page.extrasamples) else ""
             raise PictureError(
-                f"{path} holds {kind}, which is not read in parts", cure="save it as grey or RGB of uint8 or uint16"
+                f"{path} holds {kind}{extra}, which is not read in parts", cure="save it as grey, RGB or bands, upright"
             )
+        self.encoding = Encoding(page.samplesperpixel, cast(ValueType, dtype))
         if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
             problem = f"{path} is compressed by {getattr(page.compression, 'name', page.compression)}"
             if find_spec("imagecodecs"):
@@ -105,6 +115,9 @@ class Slide:
         self.mpp = _micrometres_per_pixel(file, page)
         """Micrometres per pixel; None if unknown."""
         self.is_georeferenced = page.is_geotiff
+        metadata = read_metadata(file, page, 1)
+        self.metadata = metadata if page.is_geotiff else replace(metadata, texts=(), resolution=None)
+        """Texts and the resolution of a slide describe its levels; a translation has ``mpp``."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,6 +132,10 @@ class Slide:
         """
         return self.levels[level].read(rows, columns)
 
+    def picture(self, values: Array) -> DecodedImage:
+        """The picture of an area's ``values``, which knows where there is no data."""
+        return DecodedImage(values, metadata=self.metadata).with_missing(self.metadata.nodata)
+
 
 class _Level:
     """One resolution of a slide."""
@@ -130,6 +147,9 @@ class _Level:
             (1, 1, *page.chunks[:2], 1) if page.is_tiled else (1, 1, page.rowsperstrip, page.imagewidth, 1)
         )
         self._num_across = -(-page.imagewidth // self._part_width)
+        self._num_down = -(-page.imagelength // self._part_height)
+        self._planes = page.samplesperpixel if page.planarconfig == 2 else 1
+        """How many times the area is stored: for each band, or once."""
 
     def read(self, rows: slice, columns: slice) -> Array:
         height, width = self._part_height, self._part_width
@@ -146,10 +166,16 @@ class _Level:
 
     @property
     def dtype(self) -> Any:
-        return np.dtype(f"uint{self.page.bitspersample}")
+        return np.dtype(f"{SAMPLE_FORMATS.get(self.page.sampleformat or 0)}{self.page.bitspersample}")
 
     def _part(self, index: int) -> Array:
-        """``(h, w, C)``: a decoded tile or strip."""
+        """``(h, w, C)``: a tile or strip of all bands."""
+        step = self._num_across * self._num_down
+        planes = [self._decoded(index + plane * step) for plane in range(self._planes)]
+        return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+
+    def _decoded(self, index: int) -> Array:
+        """A decoded tile or strip."""
         if index in self._parts:
             self._parts.move_to_end(index)
             return self._parts[index]

@@ -158,9 +158,11 @@ class TiffPicture:
 
     @property
     def num_frames(self) -> int:
-        """How many pages there are, or slices of ImageJ."""
-        slices = (self.file.imagej_metadata or {}).get("images", 1)
-        return max(len(self.file.pages), slices if isinstance(slices, int) else 1)
+        """How many pages there are, or slices of ImageJ. Overviews and masks of GeoTIFF do not count."""
+        slices, pages = (self.file.imagej_metadata or {}).get("images", 1), self.file.pages
+        if self.page.is_geotiff:
+            return sum(1 for page in pages if isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask))
+        return max(len(pages), slices if isinstance(slices, int) else 1)
 
     def decode(
         self, target: tuple[int, int] | None = None, *, columns: int = 1, bands: int | None = None

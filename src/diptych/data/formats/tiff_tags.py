@@ -5,6 +5,7 @@ from contextlib import suppress
 from tifffile import TiffFile, TiffPage
 
 from diptych.data.encoding import RGB
+from diptych.data.formats.cog import can_write_cog, is_cog
 from diptych.data.metadata import GDAL_METADATA, Metadata, Resolution, Tag
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, ICC, EXIF = 274, 282, 283, 296, 700, 34675, 34665
@@ -30,6 +31,11 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
     if file.is_shaped or file.is_imagej or file.is_ome:  # the description is of all pages, and of their layout
         texts = tuple(tag for tag in texts if tag.code != DESCRIPTION)
         lost += ["the description of all pages"] * (file.is_imagej or file.is_ome)
+    is_written_as_cog = is_cog(file) and can_write_cog()
+    if is_cog(file) and not is_written_as_cog:
+        lost += ["the layout of a COG, which needs: pip install 'diptych[geo]'"]
+    if page.is_geotiff and any(isinstance(each, TiffPage) and each.is_mask for each in file.pages):
+        lost += ["a mask of pixels without data"]
     if geo and orientation != 1:
         geo, lost = (), [*lost, "the georeference of a rotated picture"]
     return Metadata(
@@ -41,6 +47,7 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
         geo=geo,
         is_planar=page.planarconfig == 2 and page.samplesperpixel > 1,
         is_big=file.is_bigtiff,
+        is_cog=is_written_as_cog,
         is_unnamed=page.photometric == BLACK_IS_ZERO and page.samplesperpixel >= RGB,
         lost=tuple(lost),
     )
