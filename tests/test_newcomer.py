@@ -121,7 +121,9 @@ def test_no_space_left_for_translations(desk):
     assert list(Path("painted").iterdir()) == []
     code, lines = diptych(translate, FULL.format(size=1000))  # room for the start of the manifest, but for no picture
     assert code == 2
-    assert re.fullmatch(rf"diptych: painted/[0-5]\.png {re.escape(problem)}", lines[-1])  # several are written at the same time
+    assert re.fullmatch(
+        rf"diptych: painted/[0-5]\.png {re.escape(problem)}", lines[-1]
+    )  # several are written at the same time
     assert [path.name for path in Path("painted").iterdir()] == ["manifest.jsonl"]
     assert diptych(translate)[0] == 0
     assert len(list(Path("painted").glob("*.png"))) == 6
