@@ -24,6 +24,7 @@ from torch import Tensor
 from worker import PLAIN, Variant, begin, flop, noise
 
 from diptych.cuda import exact_float32
+from diptych.data.loader import Batch
 from diptych.errors import first_line
 from diptych.training.speed import measure_speed
 
@@ -79,7 +80,7 @@ def measure(variant: Variant) -> Measured:
     torch._dynamo.reset()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    state, batches = begin(variant), itertools.repeat(noise(variant).map(Tensor.pin_memory))
+    state, batches = begin(variant), itertools.repeat(Batch(noise(variant)).map(Tensor.pin_memory))
     started = time.perf_counter()
     measure_speed(state, batches, seconds=math.inf, max_updates=WARM_UP_UPDATES - 1)
     warm_up = time.perf_counter() - started

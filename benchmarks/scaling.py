@@ -25,6 +25,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     import torch
 
     from diptych.config import CycleganConfig, DataConfig, EngineConfig, OptimiserConfig, ResnetConfig, TrainConfig
+    from diptych.data.loader import Batch
     from diptych.device import resolve_engine
     from diptych.pair import Pair
     from diptych.training.distributed import connect
@@ -45,7 +46,7 @@ def worker(core: int, size: int, width: int, compiled: bool) -> None:
     noise = Pair(*torch.randint(0, 256, (2, 1, 3, size, size), dtype=torch.uint8, generator=draw))
     print("ready", flush=True)
     for line in sys.stdin:
-        speed = measure_speed(state, itertools.repeat(noise), seconds=math.inf, max_updates=int(line))
+        speed = measure_speed(state, itertools.repeat(Batch(noise)), seconds=math.inf, max_updates=int(line))
         print(speed.pictures_per_second / world.size, flush=True)
 
 

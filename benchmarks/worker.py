@@ -27,6 +27,7 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.data.encoding import to_network
+from diptych.data.loader import Batch
 from diptych.device import resolve_engine
 from diptych.malloc import keep_freed_memory
 from diptych.networks.convolutions import ColumnsConv2d, ReflectionPad2d
@@ -149,7 +150,7 @@ def flop(variant: Variant) -> int:
 def serve() -> None:
     """Takes an update for each line of the standard input."""
     variant = Variant(**json.loads(sys.stdin.readline()))
-    state, batches = begin(variant), itertools.repeat(noise(variant))
+    state, batches = begin(variant), itertools.repeat(Batch(noise(variant)))
     for _ in sys.stdin:
         speed = measure_speed(state, batches, seconds=math.inf, max_updates=1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

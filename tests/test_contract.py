@@ -90,7 +90,7 @@ def method_of(method, generator, discriminator, norm):
 def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, generator, discriminator, norm):
     built, real = method_of(method, generator, discriminator, norm)
     modules, visited = built.modules(), []
-    for names, groups in built.update(real, lambda fake: fake, ONE_BY_ONE):
+    for names, groups, *_ in built.update(real, lambda fake: fake, ONE_BY_ONE):
         names = module_names(names)
         for module in modules.values():
             module.zero_grad(set_to_none=True)
@@ -119,7 +119,7 @@ def graph_of(loss):
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
 def test_losses_of_different_groups_share_only_parameters(method, generator, discriminator, execution):
     built, real = method_of(method, generator, discriminator, "instance")
-    for _, groups in built.update(real, lambda fake: fake, execution):
+    for _, groups, *_ in built.update(real, lambda fake: fake, execution):
         graphs = [set().union(*(graph_of(loss) for loss in group.values())) for group in groups.values()]
         assert all(graphs)
         assert all(one.isdisjoint(other) for one, other in itertools.combinations(graphs, 2))

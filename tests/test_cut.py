@@ -37,7 +37,7 @@ def batches(channels=3):
 def losses_and_gradients(method, real, execution):
     torch.manual_seed(2)
     found = {}
-    for names, groups in method.update(real, lambda fake: fake, execution):
+    for names, groups, *_ in method.update(real, lambda fake: fake, execution):
         sum(flat(groups).values()).backward()
         found |= {name: loss.item() for name, loss in flat(groups).items()}
         for name in module_names(names):

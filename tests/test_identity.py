@@ -231,10 +231,10 @@ def test_contents_are_hashed_up_to_a_bound_and_sizes_always(tmp_path_factory, si
     (folder / file).write_bytes(b"y" * sizes[which % len(files)])
     now = fingerprints(folder, files, max_hashed=bound)
     seen = bool(found[str(file)][1]) and sizes[which % len(files)] > 0
-    assert bool(Identity(found, {}).changes(Identity(now, {}))) == seen
+    assert bool(Identity.of(found).changes(Identity.of(now))) == seen
     (folder / file).write_bytes(b"y" * (sizes[which % len(files)] + 1))
     grown = fingerprints(folder, files, max_hashed=bound)
-    assert Identity({}, found).changes(Identity({}, grown)).replaced == [f"test: {file}"]
+    assert Identity({}, found, {}, {}).changes(Identity({}, grown, {}, {})).replaced == [f"test: {file}"]
 
 
 def test_a_sampled_and_an_unsampled_picture_may_be_the_same():

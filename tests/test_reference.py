@@ -97,7 +97,7 @@ def assert_equal_training(name, method, networks, compare, execution=ONE_BY_ONE)
     for step, expected in enumerate(entry["losses"]):
         real = Pair(*(picture(stored[f"real_{domain}"][step], torch.float64) for domain in "AB"))
         logged = {}
-        for names, groups in method.update(real, lambda fake: fake, execution):
+        for names, groups, *_ in method.update(real, lambda fake: fake, execution):
             terms = flat(groups)
             stepping = [optimisers[name] for name in module_names(names)]
             for optimiser in stepping:

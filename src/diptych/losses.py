@@ -76,6 +76,50 @@ def identity(real: Tensor, same: Tensor) -> Tensor:
     return F.l1_loss(same, real)
 
 
+def kept_content(source: Tensor, output: Tensor, mask: Tensor) -> Tensor:
+    """‖m (G(x) − x)‖₁ / ‖m‖₁ of each image, and its mean over images: an image without content to keep counts as 0.
+
+    ``source`` and ``output`` are (B, C, H, W) in [-1, 1], ``mask`` (B, 1, H, W) is 1 where content is kept, else 0.
+    Each image counts equally, so that a batch, its micro-batches and ranks have the same loss.
+    """
+    difference = (mask * (output - source).abs()).mean(1).sum((1, 2))
+    return (difference / mask.sum((1, 2, 3)).clamp_min(1)).mean()
+
+
+def structure(source: Tensor, output: Tensor) -> Tensor:
+    """Mean absolute difference between the ``self_similarity`` of two batches (B, C, H, W) in [-1, 1].
+
+    Edges that move, vanish or appear raise it; other colours do not. Source: the spatially-correlative loss (Zheng,
+    Cham, Cai 2021, arXiv 2104.00854, equation 3), here of pixels instead of the features of a classifier.
+    """
+    return F.l1_loss(self_similarity(output), self_similarity(source))
+
+
+STEPS = [(y * step, x * step) for step in (1, 2, 4) for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))]
+"""The neighbours of ``self_similarity``, in rows and columns; by symmetry, the opposite ones need not be compared."""
+PATCH = 3
+"""Side of the patches of ``self_similarity``."""
+PLAIN = 2 * (8 / 255) ** 2
+"""Squared difference, in [-1, 1], below which patches count as alike: about that of noise of 4 of 255 levels."""
+
+
+def self_similarity(images: Tensor) -> Tensor:
+    """How a 3×3 patch differs from its neighbours, (B, 12, H, W): squared differences, divided by their mean over the
+    12 neighbours plus ``PLAIN``.
+
+    It shows where edges are and how they run, whatever the colours on both sides. Images (B, C, H, W) in [-1, 1] are
+    continued by their border. Source: Shechtman and Irani 2007, "Matching Local Self-Similarities across Images and
+    Videos", equation 1, with a sum of squared differences of 3×3 patches.
+    """
+    reach, (height, width) = max(x for _, x in STEPS), images.shape[2:]
+    images = images.to(torch.promote_types(images.dtype, torch.float32))
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    shifted = [padded[:, :, reach + y :, reach + x :][:, :, :height, :width] for y, x in STEPS]
+    squares = torch.stack([(images - neighbour).square().mean(1) for neighbour in shifted], 1)
+    differences = F.avg_pool2d(squares, PATCH, stride=1, padding=PATCH // 2, count_include_pad=False)
+    return differences / (differences.mean(1, keepdim=True) + PLAIN)
+
+
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """PatchNCE: each query should be closer to the key of its own patch than to those of other patches.
 

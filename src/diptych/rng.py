@@ -20,6 +20,7 @@ class Stream(IntEnum):
     TORCH = 6
     WEIGHTS = 7
     SCORES = 8
+    PAIRS = 9
 
 
 def generator(seed: int, stream: Stream, count: int) -> np.random.Generator:

@@ -14,7 +14,7 @@ from diptych.config import TrainConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.archive import file_size
 from diptych.data.identity import Identity, fingerprints, read_identity
-from diptych.data.locations import is_there
+from diptych.data.locations import relocated
 from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
@@ -136,9 +136,7 @@ class Run:
             kind = RunError if isinstance(error, OptionError) else UntrustedCodeError
             raise kind(f"{self.config_file}: {error.problem}", cure=error.cure) from None
         beside = {name: (self.folder / path).resolve() for name, path in about.get("relative", {}).items()}
-        gone = {name for name, path in vars(config.source).items() if path is not None and not is_there(path)}
-        moved = {name: path for name, path in beside.items() if name in gone and is_there(path)}
-        return replace(config, source=replace(config.source, **moved))
+        return replace(config, source=relocated(config.source, beside), content=relocated(config.content, beside))
 
     def split(self) -> Split:
         """The training pictures, and the held-out pictures listed in ``config.json``.
@@ -153,7 +151,7 @@ class Run:
         for shown, known in zip(split.shown, read_identity(self.pictures_file), strict=True):
             present = [file for file in shown.files if file_size(shown.folder / file) is not None]
             now = fingerprints(shown.folder, present)
-            if changed := Identity(known.held_out or known.train, {}).changes(Identity(now, {})):
+            if changed := Identity.of(known.held_out or known.train).changes(Identity.of(now)):
                 problem = f"{shown.folder}: pictures have changed since {self.folder} was trained on them: {changed}"
                 raise PictureError(problem, cure="put them back, or give others: A B, or --root ROOT")
         return split

@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` answers at once. An option th
 the pictures and the machine when the run starts; ``config.json`` holds the resolved value.
 """
 
+from diptych.config.content import ContentConfig
 from diptych.config.data import DataConfig, Interpolation, Resize, SourceConfig, ValueType
 from diptych.config.methods import (
     CutConfig,
@@ -41,6 +42,7 @@ from diptych.pair import Direction
 
 __all__ = [
     "PAPER_WIDTH",
+    "ContentConfig",
     "CutConfig",
     "CycleganConfig",
     "DataConfig",

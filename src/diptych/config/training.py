@@ -12,6 +12,7 @@ from diptych.config.constraints import (
     PositiveFraction,
     option,
 )
+from diptych.config.content import ContentConfig
 from diptych.config.data import DataConfig, SourceConfig
 from diptych.config.methods import CycleganConfig, Initialisation, MethodConfig
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig
@@ -169,6 +170,7 @@ class TrainConfig:
     generator: GeneratorConfig = option(ResnetConfig(), "Architecture of the generators.")
     discriminator: DiscriminatorConfig = option(PatchganConfig(), "Architecture of the discriminators.")
     data: DataConfig = DataConfig()
+    content: ContentConfig = ContentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     length: LengthConfig = LengthConfig()
     engine: EngineConfig = EngineConfig()

@@ -72,20 +72,32 @@ def is_same(one: tuple[int, str], other: tuple[int, str]) -> bool:
 
 
 class Identity(NamedTuple):
-    """The fingerprints of a domain's training and held-out pictures."""
+    """The fingerprints of a domain's training and held-out pictures, its side of known pairs, and its masks."""
 
     train: Fingerprints
     held_out: Fingerprints
+    known: Fingerprints
+    masks: Fingerprints
 
-    def unreadable(self, names: Sequence[str]) -> "Identity":
-        """The same, with the training pictures ``names`` unreadable."""
-        return self._replace(train=self.train | dict.fromkeys(names, UNREADABLE))
+    @classmethod
+    def of(cls, train: Fingerprints) -> "Identity":
+        """That of training pictures alone."""
+        return cls(train, {}, {}, {})
+
+    def unreadable(self, names: Sequence[str], known: Sequence[str] = (), masks: Sequence[str] = ()) -> "Identity":
+        """The same, with the training pictures ``names``, those of ``known`` pairs and ``masks`` unreadable."""
+        marked = (dict.fromkeys(each, UNREADABLE) for each in (names, known, masks))
+        train, pairs, of_masks = (before | now for before, now in zip((self.train, *self[2:]), marked, strict=True))
+        return Identity(train, self.held_out, pairs, of_masks)
+
+    def _named(self) -> Fingerprints:
+        """All fingerprints, under names that say what they are of."""
+        parts = {"": self.train, "test: ": self.held_out, "pair: ": self.known, "mask: ": self.masks}
+        return {f"{prefix}{name}": one for prefix, part in parts.items() for name, one in part.items()}
 
     def changes(self, now: "Identity") -> Changes:
         """What changed from this identity to ``now``."""
-        before, after = (
-            one.train | {f"test: {name}": each for name, each in one.held_out.items()} for one in (self, now)
-        )
+        before, after = self._named(), now._named()
         return Changes(
             replaced=[name for name in after if name in before and not is_same(before[name], after[name])],
             missing=[name for name, one in before.items() if name not in after and one != UNREADABLE],

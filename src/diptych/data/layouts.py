@@ -86,6 +86,30 @@ def find_held_out(root: Path, *, paired: bool, report: Report = lambda _: None) 
     return _part(root, present[0], report, paired=paired)
 
 
+def pairs_in(folder: Path, names: Pair[str], report: Report) -> Pair[Domain]:
+    """The pictures of pairs in ``folder`` or in its folder train: in trainA and trainB, in two folders named A and B or
+    like the domains (``names``), or side by side in files.
+
+    Raises:
+        PictureError: there are none of these.
+    """
+    if not folder.is_dir():
+        find_domain("pairs", folder)  # says what is wrong
+    folders = _folders(folder)
+    if folders.keys() >= LETTERED:
+        return names.map(find_domain, Pair(folders[f"{TRAIN}a"], folders[f"{TRAIN}b"]))
+    folder = folders.get(TRAIN, folder)
+    folders, pictures = _folders(folder), _pictures(folder)
+    for wanted in (Pair("a", "b"), names.map(str.casefold)):
+        if not pictures and folders.keys() == {*wanted}:
+            return names.map(lambda name, key: find_domain(name, folders[key]), wanted)
+    if folders or not pictures:
+        problem = f"{folder} holds neither two folders named A and B nor pictures side by side"
+        raise PictureError(problem, cure=f"put the pairs under equal names in {folder / 'A'} and {folder / 'B'}")
+    _refuse_other_shapes(folder, report, paired=True, cure="put the two pictures of each pair in folders A and B")
+    return halves(find_domain(names.a, folder), names)
+
+
 def own_parts(domain: Domain, report: Report) -> tuple[Domain, Domain]:
     """The pictures of ``domain`` to train on and to hold out. If its folder does not hold test, all are to train on.
 
@@ -141,14 +165,14 @@ def _part(root: Path, name: str, report: Report, *, paired: bool) -> Pair[Domain
     return halves(_optional(name, folder), names)
 
 
-def _refuse_other_shapes(folder: Path, report: Report, *, paired: bool) -> None:
+def _refuse_other_shapes(folder: Path, report: Report, *, paired: bool, cure: str = "give two folders: A B") -> None:
     """Raises ``PictureError`` if the pictures in ``folder`` are not side by side."""
     aspects = _aspects(folder)
     usual, (low, high) = median(aspects), SIDE_BY_SIDE
     least, most = MAY_BE_SIDE_BY_SIDE if paired else SIDE_BY_SIDE
     if not least <= usual <= most:
         problem = f"{folder} holds pictures {usual:.2f} times as wide as high, so they are not two side by side"
-        raise PictureError(problem, cure="give two folders: A B")
+        raise PictureError(problem, cure=cure)
     if others := sum(not low <= aspect <= high for aspect in aspects):
         report(f"{others} of {len(aspects)} pictures in {folder} are not twice as wide as high: each is cut in halves")
 

@@ -6,10 +6,11 @@ Threads, not processes: Pillow decodes and resizes without the global interprete
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -19,8 +20,9 @@ from diptych.data.encoding import Array, Encoding
 from diptych.data.files import Domain
 from diptych.data.formats.reading import open_picture
 from diptych.data.image import prepared
+from diptych.data.masks import Mask, Masks, read_mask, with_mask
 from diptych.data.sampling import draw_paired, draw_unpaired
-from diptych.data.survey import USABLE, common_size, or_skip
+from diptych.data.survey import USABLE, common_size, header_of, or_skip
 from diptych.data.transforms import crop_and_flip, fit, fitted_size, half_of, random_crop, stack
 from diptych.errors import PictureError
 from diptych.pair import Pair
@@ -34,7 +36,8 @@ MAX_TRIED = 20
 class Reader:
     """The images of a domain by index: decoded, converted to ``encoding``, resized, and kept in ``cache``.
 
-    If the domain is one of two ``paired`` ones, its images get the same size as their partners.
+    If the domain is one of two ``paired`` ones, its images get the same size as their partners. With ``masks``, each
+    image has its mask as one more channel (``masks.with_mask``).
 
     An unreadable picture raises an error; with ``data.skip_unreadable``, the next one replaces it. ``report`` gets one
     line for each picture that is skipped or converted.
@@ -48,11 +51,12 @@ class Reader:
         encoding: Encoding,
         stride: int,
         paired: Pair[Domain] | None = None,
+        masks: Masks | None = None,
         cache: PictureCache | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.domain, self.data, self.encoding, self.stride = domain, data, encoding, stride
-        self.paired, self.cache, self.report = paired, cache or PictureCache(), report
+        self.paired, self.masks, self.cache, self.report = paired, masks, cache or PictureCache(), report
         self.reported: set[str] = set()
         self.lock = threading.Lock()
 
@@ -101,7 +105,13 @@ class Reader:
         except PictureError as error:
             raise PictureError(f"{self.domain.path(index)}: {error.problem}", cure=error.cure) from None
         draft = self.data.draft
-        return fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
+        fitted = fit(values, self.data, stride=self.stride, size=size, interpolation=interpolation, draft=draft)
+        return fitted if self.masks is None else with_mask(fitted, self._mask(index))
+
+    def _mask(self, index: int) -> Mask | None:
+        file = self.domain.files[index]
+        mask = self.masks.path(file) if self.masks else None
+        return read_mask(mask, self.domain.path(index), header_of(self.domain, file)[:2]) if mask else None
 
     def _can_read_another(self, index: int) -> bool:
         """Whether one of the next pictures can be read. Otherwise --skip-unreadable would be no cure."""
@@ -119,11 +129,22 @@ class Reader:
         self.report(message)
 
 
+class Batch(NamedTuple):
+    """What an update sees: a batch of each domain, and as many known pairs if there are any."""
+
+    images: Pair[Tensor]
+    known: Pair[Tensor] | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """``function`` of each tensor."""
+        return Batch(self.images.map(function), self.known and self.known.map(function))
+
+
 class Loader:
     """Endless batches of randomly drawn, cropped and flipped images; each batch depends only on (seed, count).
 
     ``paired`` images are drawn, cropped and flipped together. ``pin`` puts batches in pinned memory, from which CUDA
-    copies asynchronously.
+    copies asynchronously. ``known`` reads the known pairs of each update.
     """
 
     def __init__(
@@ -135,9 +156,10 @@ class Loader:
         batch_size: int,
         paired: bool = False,
         pin: bool = False,
+        known: "Loader | None" = None,
     ) -> None:
         self.readers, self.data, self.seed, self.batch_size = readers, data, seed, batch_size
-        self.paired, self.pin = paired, pin
+        self.paired, self.pin, self.known = paired, pin, known
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
@@ -176,6 +198,13 @@ class Loader:
             )
         batch = stack(images)
         return batch.pin_memory() if self.pin else batch
+
+    def updates(self, start: int, *, every: int | None = None) -> Iterator[Batch]:
+        """What the updates see from image number ``start`` on; see ``batches``."""
+        batches = self.batches(start, every=every)
+        if self.known is None:
+            return map(Batch, batches)
+        return map(Batch, batches, self.known.batches(start, every=every))
 
     def batches(self, start: int, *, every: int | None = None) -> Generator[Pair[Tensor]]:
         """The batches from image number ``start`` on, read ahead by ``num_workers`` threads, or by this one if 0.

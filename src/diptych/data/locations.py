@@ -2,14 +2,18 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+from diptych.config import ContentConfig, SourceConfig
 from diptych.data import archive
 from diptych.data.formats import is_picture_file
 from diptych.errors import PictureError, did_you_mean_path, os_cure, os_problem
 
 LIST = ".txt"
+Options = TypeVar("Options", SourceConfig, ContentConfig)
 
 
 def is_pattern(source: Path) -> bool:
@@ -32,6 +36,23 @@ def name_of(source: Path) -> str:
     folder = _base(source) if is_pattern(source) else source
     is_file = folder.suffix.lower() in (archive.SUFFIX, LIST) and not folder.is_dir()
     return (folder.stem if is_file else folder.resolve().name) or "root"
+
+
+def paths_of(options: Options) -> dict[str, Any]:
+    """The paths among ``options``, by name."""
+    return {name: path for name, path in vars(options).items() if isinstance(path, Path)}
+
+
+def relocated(options: Options, elsewhere: Mapping[str, Path]) -> Options:
+    """``options`` with each path that is gone replaced by the one of the same name in ``elsewhere``, if that exists."""
+    gone = {name for name, path in paths_of(options).items() if not is_there(path)}
+    moved: dict[str, Any] = {name: elsewhere[name] for name in gone & elsewhere.keys() if is_there(elsewhere[name])}
+    return replace(options, **moved)
+
+
+def absolute(options: Options) -> Options:
+    """``options`` with absolute paths."""
+    return replace(options, **{name: path.absolute() for name, path in paths_of(options).items()})
 
 
 def locate(source: Path) -> tuple[Path, list[Path]]:

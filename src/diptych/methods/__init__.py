@@ -1,6 +1,7 @@
 """Training methods, which combine networks and losses. The registry lists them."""
 
 from diptych.config import DiscriminatorConfig, GeneratorConfig, MethodConfig
+from diptych.methods.content import Content, with_content
 from diptych.methods.execution import Execution, supports_parallel
 from diptych.methods.method import LossGroups, Method, PoolQuery, Step, module_names
 from diptych.pair import Pair
@@ -16,5 +17,6 @@ def build_method(
 
 
 __all__ = [
-    "Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "module_names", "supports_parallel",
+    "Content", "Execution", "LossGroups", "Method", "PoolQuery", "Step", "build_method", "module_names",
+    "supports_parallel", "with_content",
 ]  # fmt: skip

@@ -81,11 +81,13 @@ class Cut(Method):
         mirrored = self.config.flip_equivariance and self.draw_mirrored()
         outputs, keys = self.translate(execution, inputs, mirrored=mirrored)
         fake_scores, real_scores = self.discriminate(execution, outputs[0].detach(), target)
-        yield "discriminators", self.discriminator_losses(real_scores, fake_scores)
+        yield Step("discriminators", self.discriminator_losses(real_scores, fake_scores))
         with frozen(self.discriminators):
             (fake_scores,) = self.discriminate(execution, outputs[0])
             nce = self.contrast(execution, keys, outputs, mirrored=mirrored)
-            yield ("generators", "head"), self.generator_losses(fake_scores, nce)
+            translation = _mirror(outputs[0]) if mirrored else outputs[0]
+            translated = {self.config.direction: (source, translation)}
+            yield Step(("generators", "head"), self.generator_losses(fake_scores, nce), translated)
 
     def discriminate(self, execution: Execution, *images: Tensor) -> tuple[Tensor, ...]:
         """The scores of each of ``images``, of the target domain."""

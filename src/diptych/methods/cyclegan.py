@@ -17,7 +17,7 @@ from diptych import losses
 from diptych.config import CycleganConfig, DiscriminatorConfig, GeneratorConfig
 from diptych.config.constraints import resolved
 from diptych.methods.execution import Execution
-from diptych.methods.method import LossGroups, Method, PoolQuery, Step, frozen
+from diptych.methods.method import LossGroups, Method, PoolQuery, Step, Translated, frozen
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 
@@ -66,9 +66,11 @@ class Cyclegan(Method):
         translations = self.translate(real, execution)
         with frozen(self.discriminators):
             (fake_scores,) = self.discriminate(execution, translations.fake)
-            yield "generators", self.generator_losses(real, translations, fake_scores)
+            groups = self.generator_losses(real, translations, fake_scores)
+            translated: Translated = {"a2b": (real.a, translations.fake.b), "b2a": (real.b, translations.fake.a)}
+            yield Step("generators", groups, translated)
         scores = self.discriminate(execution, real, query(translations.fake.map(torch.Tensor.detach)))
-        yield "discriminators", self.discriminator_losses(*scores)
+        yield Step("discriminators", self.discriminator_losses(*scores))
 
     def translate(self, real: Pair[Tensor], execution: Execution) -> Translations:
         """Every output of the generators that the losses need."""

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -16,12 +17,22 @@ LossGroups = Mapping[str, Mapping[str, Tensor]]
 Terms of different groups share no autograd graph, only parameters: groups can be differentiated in parallel.
 """
 
-Step = tuple[str | tuple[str, ...], LossGroups]
-"""The name of a module, or the names of several that minimise the same sum, and their losses."""
+Translated = Mapping[Direction, tuple[Tensor, Tensor]]
+"""A batch and its translation by direction, both ``(B, C, H, W)`` in [-1, 1]."""
+
+
+class Step(NamedTuple):
+    """What an optimiser step minimises."""
+
+    modules: str | tuple[str, ...]
+    """The name of a module, or the names of several that minimise the same sum."""
+    losses: LossGroups
+    translations: Translated = MappingProxyType({})
+    """What generators have made of the real batches, for losses that all methods share (``methods/content.py``)."""
 
 
 def module_names(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The first entry of a ``Step`` as a tuple: the names of the modules that take an optimiser step."""
+    """``Step.modules`` as a tuple: the names of the modules that take an optimiser step."""
     return (names,) if isinstance(names, str) else names
 
 

@@ -42,9 +42,10 @@ class Pix2pix(Method):
         # Fake before real, as in the authors' code: the order changes batch norm's running statistics.
         fake_scores = self.discriminate(execution, source, fake.detach())
         real_scores = self.discriminate(execution, source, target)
-        yield "discriminators", self.discriminator_losses(real_scores, fake_scores)
+        yield Step("discriminators", self.discriminator_losses(real_scores, fake_scores))
         with frozen(self.discriminators):
-            yield "generators", self.generator_losses(fake, target, self.discriminate(execution, source, fake))
+            groups = self.generator_losses(fake, target, self.discriminate(execution, source, fake))
+            yield Step("generators", groups, {self.config.direction: (source, fake)})
 
     def discriminate(self, execution: Execution, source: Tensor, candidate: Tensor) -> Tensor:
         """Scores of ``candidate`` as the translation of ``source``."""

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from diptych.data.files import Domain
 from diptych.data.identity import Identity, read_identity, summary, write_identity
+from diptych.data.locations import absolute, paths_of
 from diptych.errors import PictureError
 from diptych.model import versions
 from diptych.pair import Pair
@@ -20,14 +22,14 @@ from diptych.training.plan.plan import Plan
 
 def write_config(plan: Plan) -> None:
     """Writes ``config.json`` and ``pictures.json``. A resumed run keeps the time and the command of its start."""
-    run, source = plan.run, plan.config.source
+    run, source, content = plan.run, plan.config.source, plan.config.content
     started = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": str(plan.parent.absolute()) if plan.parent else None,
         "command": command(),
     }
     before = run.about() if run.exists else {}
-    paths = {name: path for name, path in vars(source).items() if path is not None}
+    paths = paths_of(source) | paths_of(content)
     about = {
         "versions": _history(before.get("versions", []), plan),
         "total": plan.total,
@@ -39,15 +41,14 @@ def write_config(plan: Plan) -> None:
         "held_out": {domain.name: [file.as_posix() for file in domain.files] for domain in plan.split.test},
     }
     write_identity(run.pictures_file, plan.identity)
-    absolute = replace(source, **{name: path.absolute() for name, path in paths.items()})
     kept = {key: before.get(key, value) for key, value in started.items()}
-    run.write_config(replace(plan.config, source=absolute), kept | about)
+    run.write_config(replace(plan.config, source=absolute(source), content=absolute(content)), kept | about)
 
 
 @contextmanager
 def unreadable_recorded(plan: Plan) -> Iterator[None]:
-    """Context manager: records a training picture that cannot be read, and the partner of a paired one. The run can
-    then resume after they are replaced, removed or skipped."""
+    """Context manager: records a training picture that cannot be read, with its mask and the partner of a paired one.
+    The run can then resume after they are replaced, removed or skipped."""
     try:
         yield
     except PictureError as error:
@@ -58,11 +59,21 @@ def unreadable_recorded(plan: Plan) -> Iterator[None]:
 
 def _record_unreadable(plan: Plan, file: Path) -> None:
     domains, known = plan.split.train, read_identity(plan.run.pictures_file)
+    names = _names(domains, file, paired=plan.config.method.paired)
+    masks = names.map(
+        lambda files, of: [of.files[one].as_posix() for one in files if of and one in of.files], plan.kept.masks
+    )
+    pairs = Pair([], []) if plan.kept.known is None else _names(plan.kept.known, file, paired=True)
+    as_text = [each.map(lambda files: [one.as_posix() for one in files]) for each in (names, pairs)]
+    write_identity(plan.run.pictures_file, known.map(Identity.unreadable, *as_text, masks))
+
+
+def _names(domains: Pair[Domain], file: Path, *, paired: bool) -> Pair[list[Path]]:
+    """The names of ``file`` in the ``domains``, and of the partners of ``paired`` pictures."""
     found = domains.map(lambda domain: {index for index in range(len(domain)) if domain.path(index) == file})
-    if plan.config.method.paired:
+    if paired:
         found = Pair(found.a | found.b, found.a | found.b)
-    names = domains.map(lambda domain, indices: [domain.files[index].as_posix() for index in indices], found)
-    write_identity(plan.run.pictures_file, known.map(Identity.unreadable, names))
+    return domains.map(lambda domain, indices: [domain.files[index] for index in indices], found)
 
 
 def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ def _measure(config: TrainConfig) -> dict[str, Any]:
     if plan.config.engine.device == "cpu":
         keep_freed_memory()  # as the command that trains
     state = State(plan.config)
-    batches = plan.loader.batches(state.next_picture)
+    batches = plan.loader.updates(state.next_picture)
     speed = measure_speed(state, batches, seconds=TRIAL_SECONDS, max_updates=TRIAL_UPDATES)
     engine = plan.config.engine
     device_memory = torch.cuda.max_memory_reserved() / GIB if engine.device == "cuda" else None

@@ -28,7 +28,7 @@ MEASURED_FRACTION, MEASURED_SECONDS = 0.02, 20.0
 
 def measure_pace(state: State, loader: Loader, seconds: float) -> Pace:
     """Trains for about ``seconds`` and draws two sample grids; returns the pace. A collective."""
-    batches = loader.batches(state.next_picture, every=state.batch_size)
+    batches = loader.updates(state.next_picture, every=state.batch_size)
     speed = measure_speed(state, batches, seconds=seconds)
     sample = state.world.on_main(partial(_seconds_of_samples, state, loader))
     return Pace(speed.pictures_per_second, sample)
@@ -140,7 +140,9 @@ def _first_plan(
 def _seconds_of_samples(state: State, loader: Loader) -> float:
     """Estimated seconds for a sample grid and its alarms; each takes about the same time."""
     crop_size, device = state.config.data.crop_size or 0, state.device
-    pictures = loader.readers.map(lambda reader: [crop_and_flip(reader(0), CENTRE, crop_size)])
+    pictures = loader.readers.map(
+        lambda reader: [crop_and_flip(reader(0)[:, :, : reader.encoding.channels], CENTRE, crop_size)]
+    )
     durations = []
     generators = inference_forwards(state.inference_generators(), device)
     with device.force_eager(), state.execution.threads(), generators as translators:

@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor
-
 from diptych.config import TrainConfig
 from diptych.data.encoding import to_network
+from diptych.data.loader import Batch
 from diptych.errors import RunError, UserError, WeightsError
 from diptych.inference.forward import memory_errors
 from diptych.lock import locked
@@ -93,7 +92,7 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
         RunError: the disk is full at the end of training, or earlier with ``on_full_disk`` "stop".
     """
     world, timing = plan.world, writer.timing
-    batches = plan.loader.batches(state.next_picture, every=state.batch_size)
+    batches = plan.loader.updates(state.next_picture, every=state.batch_size)
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     first_update: AbstractContextManager[None] = writer.first_update()
     while state.pictures < plan.total:
@@ -106,10 +105,10 @@ def loop(plan: Plan, state: State, writer: RunWriter, interrupts: Interrupts) ->
             writer.save(last=True)
             writer.display.note(f"saved at {state.pictures:,} of {plan.total:,} pictures")
             world.all_gather(partial(_raise, batch if failed else KeyboardInterrupt()))
-        assert isinstance(batch, Pair)
+        assert isinstance(batch, Batch)
         before, rate = state.pictures, learning_rate_at(state, timing.length, epoch_size=plan.epoch_size)
         with first_update:
-            losses = update(state, batch.map(convert), learning_rate=rate)
+            losses = update(state, *batch.map(convert), learning_rate=rate)
         first_update = nullcontext()
         state.meters.add(losses, state.pictures)
         passed_sample = timing.has_passed_sample(before)
@@ -184,7 +183,7 @@ def _passed(interval: int, before: int, now: int) -> bool:
     return now // interval > before // interval
 
 
-def _next(batches: Iterator[Pair[Tensor]]) -> Pair[Tensor] | UserError:
+def _next(batches: Iterator[Batch]) -> Batch | UserError:
     try:
         return next(batches)
     except UserError as error:

@@ -1,17 +1,18 @@
 """Refuses a run whose updates would need more memory than there is, before the first one."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 
-from diptych.config import TrainConfig
+from diptych.config import ContentConfig, TrainConfig
 from diptych.config.constraints import resolved
 from diptych.device import Device
 from diptych.errors import OptionError
 from diptych.inference.forward import first_sentences
 from diptych.memory import predicted_peak, shortage
-from diptych.methods import Execution, module_names
+from diptych.methods import Content, Execution, Method, Step, module_names, with_content
 from diptych.pair import Pair
 from diptych.training.plan.plan import Plan
 from diptych.training.state import build_from
@@ -84,16 +85,24 @@ def update_memory(config: TrainConfig) -> int | None:
         channels = Pair(config.data.channels_a or 0, config.data.channels_b or 0)
         real = channels.map(lambda number: torch.zeros(micro_batch, number, side, side))
         execution = Execution.of(device)
-        updates, gradients = method.update(real, lambda fake: fake, execution), list[torch.Tensor | None]()
+        updates = _steps(method, real, config.content, execution)
+        gradients: list[torch.Tensor | None] = []
         while True:
             with device.autocast():
                 step = next(updates, None)
             if step is None:
                 return
             gradients.clear()
-            total = torch.stack([loss for group in step[1].values() for loss in group.values()]).sum()
-            weights = [weight for name in module_names(step[0]) for weight in modules[name].parameters()]
+            total = torch.stack([loss for group in step.losses.values() for loss in group.values()]).sum()
+            weights = [weight for name in module_names(step.modules) for weight in modules[name].parameters()]
             gradients += torch.autograd.grad(total, weights, allow_unused=True)
 
     peak = predicted_peak(one_update)
     return None if peak is None else peak + kept
+
+
+def _steps(method: Method, real: Pair[torch.Tensor], config: ContentConfig, execution: Execution) -> Iterator[Step]:
+    """An update on ``real``, also as known pairs and with masks if ``config`` asks for them."""
+    masks = real.map(lambda images, folder: None if folder is None else torch.ones_like(images[:, :1]), config.masks)
+    content = Content(config, masks, real if config.pairs else None)
+    return with_content(method, method.update(real, lambda fake: fake, execution), content, execution)

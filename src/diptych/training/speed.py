@@ -8,7 +8,6 @@ from itertools import repeat
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,6 +21,7 @@ from diptych.config import (
     TrainConfig,
 )
 from diptych.data.encoding import to_network
+from diptych.data.loader import Batch
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 from diptych.training.state import State
@@ -43,9 +43,7 @@ class Speed(NamedTuple):
     """Images per domain, over all ranks."""
 
 
-def measure_speed(
-    state: State, batches: Iterator[Pair[Tensor]], *, seconds: float, max_updates: int | None = None
-) -> Speed:
+def measure_speed(state: State, batches: Iterator[Batch], *, seconds: float, max_updates: int | None = None) -> Speed:
     """Runs updates with learning rate 0 for ``seconds`` or ``max_updates``; returns their speed. A collective.
 
     The time that updates wait for ``batches`` counts.
@@ -54,7 +52,7 @@ def measure_speed(
     ends: list[float] = []
     convert = partial(to_network, device=state.device.torch_device, memory_format=state.device.memory_format)
     for batch in batches:
-        losses = update(state, batch.map(convert), learning_rate=0.0)
+        losses = update(state, *batch.map(convert), learning_rate=0.0)
         next(iter(losses.values())).item()  # waits for the device
         ends.append(time.perf_counter())
         num_timed = len(ends) - WARM_UP_UPDATES
@@ -80,7 +78,7 @@ def flops_per_second(engine: EngineConfig) -> float:
         engine=replace(engine, compile=False),
     )
     images = torch.randint(0, 256, (batch_size, 3, side, side)).float()
-    noise = repeat(Pair(images, images))
+    noise = repeat(Batch(Pair(images, images)))
     speed = measure_speed(State(config), noise, seconds=REFERENCE_SECONDS)
     return speed.pictures_per_second * flops_per_picture(config)
 
@@ -89,7 +87,7 @@ def flops_per_picture(config: TrainConfig) -> float:
     """Operations of an update per image of each domain, estimated.
 
     In each direction, CycleGAN needs about nine times the forward pass of a generator, and eight times that of a
-    discriminator. The other methods need less.
+    discriminator. The other methods need less. Known pairs need another three.
     """
     counted = max(FLOP_SIDE, config.generator.stride, config.discriminator.smallest_side)
     try:
@@ -98,7 +96,8 @@ def flops_per_picture(config: TrainConfig) -> float:
     except Exception:  # a network of another package may need values
         generator, discriminator = _forward_flops(config, counted)
     side = config.data.crop_size or config.data.load_size or counted
-    return len(config.method.directions) * (side / counted) ** 2 * (9 * generator + 8 * discriminator)
+    passes = 9 if config.content.pairs is None else 12
+    return len(config.method.directions) * (side / counted) ** 2 * (passes * generator + 8 * discriminator)
 
 
 def _forward_flops(config: TrainConfig, side: int) -> tuple[int, int]:

@@ -34,6 +34,7 @@ class State:
         self.config, self.world, self.device = config, world, Device(config.engine)
         world.set_device(self.device.torch_device)
         torch.manual_seed(torch_seed(config.optimiser.seed, Stream.WEIGHTS, 0))
+        self.channels = channels_of(config)
         self.method = build_from(config)
         self.modules = self.method.modules()
         for module in self.modules.values():
@@ -144,12 +145,14 @@ def _named(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
             yield f"{name}.{key}", value
 
 
+def channels_of(config: TrainConfig) -> Pair[int]:
+    """The channels of the domains of a resolved ``config``."""
+    return Pair(config.data.channels_a, config.data.channels_b).map(resolved)
+
+
 def build_from(config: TrainConfig) -> Method:
     """The method of a resolved ``config``, with initial weights."""
-    data = config.data
-    assert data.channels_a is not None
-    assert data.channels_b is not None
-    channels = Pair(data.channels_a, data.channels_b)
+    data, channels = config.data, channels_of(config)
     method = build_method(config.method, config.generator, config.discriminator, channels)
     side = data.crop_size or SHAPE_SIDE
     method.materialise(channels.map(lambda number: torch.zeros(1, number, side, side)))

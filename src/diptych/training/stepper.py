@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diptych.config.constraints import resolved
-from diptych.methods import LossGroups, Step, module_names
+from diptych.methods import Content, LossGroups, Step, module_names, with_content
 from diptych.monitoring.meters import GRADIENT, NonFiniteError
 from diptych.pair import Pair
 from diptych.rng import Stream, torch_seed
@@ -20,8 +20,12 @@ MIN_SCALE = 2.0**-10
 """Scale of the losses in fp16 below which a run ends. It begins at 2¹⁶, and halves with each overflow."""
 
 
-def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[str, Tensor]:
-    """Trains ``state`` on one batch ``real``, (B, C, H, W) in [-1, 1] for each domain.
+def update(
+    state: State, real: Pair[Tensor], known: Pair[Tensor] | None = None, *, learning_rate: float
+) -> dict[str, Tensor]:
+    """Trains ``state`` on one batch ``real``, (B, C, H, W) in [-1, 1] for each domain, and on as many ``known`` pairs.
+
+    A mask of an image of ``real`` is one more channel: above -1 where content is kept.
 
     Returns each loss by its name, detached, and the norm of each module's gradient as ``gradient.<module>``. With
     several ranks, ``real`` and the losses are those of this rank, and gradients are means over all ranks.
@@ -30,10 +34,10 @@ def update(state: State, real: Pair[Tensor], *, learning_rate: float) -> dict[st
     summed. So all micro-batches use the same weights, as the whole batch would.
     """
     with state.device.kernels(), state.execution.threads():
-        return _update(state, real, learning_rate)
+        return _update(state, real, known, learning_rate)
 
 
-def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str, Tensor]:
+def _update(state: State, real: Pair[Tensor], known: Pair[Tensor] | None, learning_rate: float) -> dict[str, Tensor]:
     if state.config.engine.cuda_graphs:
         # From here on, a graph may overwrite the outputs of the last update.
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
@@ -42,7 +46,7 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
     logged: dict[str, Tensor] = {}
-    updates, weights = _micro_batches(state, real)
+    updates, weights = _micro_batches(state, real, known)
     stepped: set[str] = set()
     while True:
         names: tuple[str, ...] = ()
@@ -50,7 +54,7 @@ def _update(state: State, real: Pair[Tensor], learning_rate: float) -> dict[str,
             with state.device.autocast():  # a new context per step: it caches cast weights, and the step changes them
                 step = next(part, None)
             if step is not None:
-                names, groups = module_names(step[0]), step[1]
+                names, groups = module_names(step.modules), step.losses
                 if part is updates[-1]:
                     for name in names:
                         state.all_reduce[name]()
@@ -115,17 +119,24 @@ def learning_rate_at(state: State, length: Length, *, epoch_size: int) -> float:
     return resolved(options.learning_rate) * factor(options.schedule, step, num_steps, options.decay_fraction)
 
 
-def _micro_batches(state: State, real: Pair[Tensor]) -> tuple[list[Iterator[Step]], list[float]]:
+def _micro_batches(
+    state: State, real: Pair[Tensor], known: Pair[Tensor] | None
+) -> tuple[list[Iterator[Step]], list[float]]:
     """The method's update for each micro-batch of ``real``, and the fraction of the batch in each."""
-    parts = [
-        Pair(*part) for part in zip(*(domain.chunk(state.config.engine.accumulate) for domain in real), strict=True)
-    ]
+    number, method, execution = state.config.engine.accumulate, state.method, state.execution
+    parts = _chunks(real, number)
+    pairs = [None] * len(parts) if known is None else _chunks(known, number)
     updates, index = [], state.next_picture
-    for part in parts:
+    for part, pair in zip(parts, pairs, strict=True):
+        images, content = Content.of(state.config.content, part, state.channels, pair)
         query = partial(state.query_pools, count=index)
-        updates.append(state.method.update(part, query, state.execution))
+        updates.append(with_content(method, method.update(images, query, execution), content, execution))
         index += len(part.a)
     return updates, [len(part.a) / len(real.a) for part in parts]
+
+
+def _chunks(batch: Pair[Tensor], number: int) -> list[Pair[Tensor]]:
+    return [Pair(*part) for part in zip(*(domain.chunk(number) for domain in batch), strict=True)]
 
 
 def _flat(groups: LossGroups) -> Mapping[str, Tensor]:

@@ -69,6 +69,7 @@ def resolve(config: TrainConfig, surveys: Pair[Survey], choose: Callable[[TrainC
     return replace(
         config,
         method=config.method.resolved((channels[0], channels[1])),
+        content=config.content.resolved(config.method.directions, (channels[0], channels[1])),
         generator=generator,
     )
 

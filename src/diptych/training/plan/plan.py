@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diptych.config import TrainConfig
-from diptych.config.constraints import check_ranges, resolved
-from diptych.data.cache import PictureCache
-from diptych.data.encoding import GREY, RGB, encodings_of, with_checked_ranges
+from diptych.config.constraints import check_ranges
+from diptych.data.encoding import GREY, RGB, with_checked_ranges
 from diptych.data.formats import UNREAD_CURE
-from diptych.data.identity import Identity, fingerprints
-from diptych.data.loader import Loader, Reader
+from diptych.data.identity import Identity
+from diptych.data.loader import Loader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
 from diptych.data.sources import Split, domain_names, find_split, refuse_among_pictures
@@ -25,9 +24,10 @@ from diptych.registry import kind_of
 from diptych.run import Run, default_folder
 from diptych.training.budget import Budget
 from diptych.training.distributed import SINGLE_RANK, World
-from diptych.training.plan.defaults import resolve, resolve_ranges
+from diptych.training.plan.defaults import filled_from, resolve, resolve_ranges
 from diptych.training.plan.directions import with_directions_resolved
 from diptych.training.plan.initial_weights import with_architecture_of
+from diptych.training.plan.kept import Kept, find_kept, identity_of, make_loader
 from diptych.training.plan.length import Length, parse_time, refuse_two_lengths, total_pictures
 from diptych.training.plan.recipe import with_recipe
 from diptych.training.plan.resume import forked, last_checkpoint, parent_of, refuse_other_parent, resumed
@@ -46,6 +46,8 @@ class Plan:
     run: Run
     names: Pair[str]
     split: Split
+    kept: Kept
+    """The known pairs and the masks."""
     identity: Pair[Identity]
     """By which the run knows its pictures."""
     loader: Loader
@@ -78,6 +80,7 @@ class Choices(NamedTuple):
     run: Run
     names: Pair[str]
     split: Split
+    kept: Kept
     identity: Pair[Identity]
     parent: Path | None
     done: int
@@ -96,9 +99,9 @@ def make_plan(
     """
     choices = world.on_main(partial(_choose, config, folder, fork, display, world.size))
     config = choices.config
-    _, run, names, split, identity, parent, done = choices
-    loader = _loader(config, run, split, display)
-    plan = Plan(config, run, names, split, identity, loader, parent, done, world)
+    _, run, names, split, _, identity, parent, done = choices
+    loader = make_loader(config, run, split, choices.kept, display)
+    plan = Plan(config, run, names, split, choices.kept, identity, loader, parent, done, world)
     if config.length.time is not None:
         return plan
     if config.output.num_samples is None:
@@ -127,8 +130,11 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
     split = _find_pictures(config, display)
     if run.exists:
         split = with_held_out_of(run, split, paired=config.method.paired)
-    found = (part.map(lambda domain: fingerprints(domain.folder, domain.files)) for part in (split.train, split.test))
-    identity = Pair(*map(Identity, *found))
+    content, earlier = config.content, run if run.exists or fork is None else origin
+    if earlier.exists:
+        content = filled_from(content, earlier.config(trust_code=True).content)
+    kept = find_kept(content, split, names, skip_unpaired=config.data.skip_unpaired, report=display.note)
+    identity = identity_of(split, kept)
     parent = None
     if run.exists:
         if fork is not None:
@@ -147,7 +153,7 @@ def _choose(config: TrainConfig, folder: Path | None, fork: Path | None, display
         _refuse_batch_norm(config)
     config = with_directions_resolved(config, world_size=world_size, report=display.note)
     last = next(reversed(run.checkpoint_files()), parent)
-    return Choices(config, run, names, split, identity, parent, int(last.stem) if last else 0)
+    return Choices(config, run, names, split, kept, identity, parent, int(last.stem) if last else 0)
 
 
 def refuse_finished(plan: Plan) -> None:
@@ -225,22 +231,3 @@ def _resolved(config: TrainConfig, split: Split, display: Display, world_size: i
     choose = partial(with_recipe, epoch_size=size, processes=world_size, report=display.note)
     config = resolve(replace(config, engine=engine), surveys, choose)
     return replace(config, data=resolve_ranges(config.data, split.train, display.note))
-
-
-def _loader(config: TrainConfig, run: Run, split: Split, display: Display) -> Loader:
-    data = config.data
-    paired = split.train if config.method.paired else None
-    make = partial(Reader, data=data, stride=config.generator.stride, paired=paired, report=display.note)
-    memory, disk = (int(gib * 2**30 / 2) for gib in (data.cache_gib, data.disk_cache_gib))
-    caches = split.train.map(lambda _: PictureCache(memory, disk_bytes=disk, folder=run.folder))
-    readers = split.train.map(
-        lambda domain, encoding, cache: make(domain, encoding=encoding, cache=cache), encodings_of(data), caches
-    )
-    return Loader(
-        readers,
-        config.data,
-        seed=config.optimiser.seed,
-        batch_size=resolved(config.optimiser.batch_size),
-        paired=config.method.paired,
-        pin=config.engine.device == "cuda",
-    )

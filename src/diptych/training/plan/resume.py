@@ -32,7 +32,9 @@ def resumed(config: TrainConfig, run: Run) -> TrainConfig:
     if config.length.time is not None and config.length.time == stored.length.time:
         fewer = min(config.output.num_samples or 0, stored.output.num_samples or 0)
         config = replace(config, output=replace(config.output, num_samples=fewer))
-    if forbidden := set(changed_options(stored, config)) - adjustable(stored) - adjustable(config):
+    before, now = flatten(stored), flatten(config)
+    added = {name for name in before if name.startswith("content.") and before[name] is None and now[name] is not None}
+    if forbidden := set(changed_options(stored, config)) - (adjustable(stored) | adjustable(config)) | added:
         differences = describe_changes(forbidden, flatten(stored), flatten(config))
         cure = "give the same options, or --fork NEW_RUN to continue with others"
         raise RunError(f"{run.folder} was started with other options: {differences}", cure=cure)
