@@ -79,7 +79,7 @@ def test_flatten_names_every_option_once():
 
 def test_every_option_is_explained():
     kinds = [kind for name, kind in vars(configs).items() if dataclasses.is_dataclass(kind) and name != "TrainConfig"]
-    assert len(kinds) == 14
+    assert len(kinds) == 15
     for kind in kinds:
         assert kind.__doc__, kind
         for field in dataclasses.fields(kind):
@@ -131,7 +131,7 @@ def test_every_number_has_a_range_and_its_default_is_in_it(config):
 
 def test_a_resumed_run_may_change_adjustable_options_only():
     free = {name.partition(".")[0] for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks}
-    assert free == {"source", "length", "output", "data"}
+    assert free == {"source", "content", "length", "output", "data"}
     of_data = {
         name for name, _, marks in iter_fields(TrainConfig()) if ADJUSTABLE in marks and name.startswith("data.")
     }

@@ -56,6 +56,8 @@ CHANGES = {
     "length.pictures": 2 * LONGER,
 }
 """New values of options that have a range of their own, or none."""
+FOLDERS = {"content.pairs": "", "content.masks_a": "trainA", "content.masks_b": "trainB"}
+"""Options that name a folder: the one below the root of the pictures."""
 REFUSED = {
     "data.channels_a",
     "data.channels_b",
@@ -63,6 +65,8 @@ REFUSED = {
     "engine.device",
     "method.direction",
     "method.head_width",
+    "content.lambda_pairs",  # without pairs
+    "content.lambda_masks",
     "engine.cuda_graphs",  # without --compile, and on a CPU
 } | (set() if torch.cuda.is_available() else {"engine.deterministic"})
 PLANNED = ("length.time", "engine.compile")
@@ -154,10 +158,11 @@ class Listener(Silent):
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_fork_changes_an_option_or_refuses_it_by_name(parents, tmp_path, kind, name):
+def test_a_fork_changes_an_option_or_refuses_it_by_name(parents, root, tmp_path, kind, name):
     parent, display, folder = parents(kind), Listener(), tmp_path / "fork"
     before = parent.config()
-    value = parent.folder if name == "optimiser.init_from" else another(before, name)
+    given = {"optimiser.init_from": parent.folder} | {key: root / below for key, below in FOLDERS.items()}
+    value = given.get(name) or another(before, name)
     length = LengthConfig() if name in LENGTHS else LengthConfig(pictures=LONGER)
     config = changed(replace(before, length=length), name, value)
     is_network = name.startswith(("generator.", "discriminator.")) and (kind, name) not in SAME_NETWORK

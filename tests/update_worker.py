@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from diptych.config import (
+    ContentConfig,
     CycleganConfig,
     DataConfig,
     EngineConfig,
@@ -36,7 +37,9 @@ CASES = {
     "cyclegan": CycleganConfig(lambda_identity=0.5, pool_size=0),
     "cyclegan without identity": CycleganConfig(lambda_identity=0.0, pool_size=0),
     "pix2pix": Pix2pixConfig(),
+    "cyclegan with content": CycleganConfig(lambda_identity=0.0, pool_size=0),
 }
+CONTENT = ContentConfig(lambda_pairs=10.0, lambda_masks=10.0, keep_edges=1.0)
 ENGINES = {
     "plain": EngineConfig(device="cpu", precision="fp32"),
     "low memory": EngineConfig(device="cpu", precision="fp32", activation_checkpointing=True),
@@ -53,9 +56,11 @@ def main(batch_size: int, file: str) -> None:
     )
     for case, method in CASES.items():
         for engine, options in ENGINES.items():
+            with_content = case.endswith("content")
             config = replace(
                 CONFIG,
                 method=method,
+                content=CONTENT if with_content else CONFIG.content,
                 optimiser=OptimiserConfig(batch_size=batch_size, learning_rate=2e-4, ema=0.999),
                 engine=options,
             )
@@ -63,7 +68,10 @@ def main(batch_size: int, file: str) -> None:
             begin = world.rank * batch_size
             for batch in pictures:
                 part = batch[:, begin : begin + batch_size]
-                logged = update(state, Pair(*part), learning_rate=2e-4)
+                real, known = Pair(*part), None
+                if with_content:  # the images themselves say what is kept, and are known pairs
+                    real, known = real.map(lambda images: torch.cat([images, images[:, :1].round()], dim=1)), real
+                logged = update(state, real, known, learning_rate=2e-4)
             found[f"{case}, {engine}"] = (
                 state.tensors()
                 | {"pictures": torch.tensor(state.pictures)}

@@ -14,5 +14,7 @@ def flat(groups):
 def losses_of(method, real, query=lambda fake: fake, execution=ONE_BY_ONE):
     """The value of every loss of one update by its name, without an optimiser step."""
     return {
-        name: loss.item() for _, groups, *_ in method.update(real, query, execution) for name, loss in flat(groups).items()
+        name: loss.item()
+        for _, groups, *_ in method.update(real, query, execution)
+        for name, loss in flat(groups).items()
     }
