@@ -10,16 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from diptych import losses
+from diptych import Translator, evaluate, losses
 from diptych.config import ContentConfig, CutConfig, CycleganConfig, FastcutConfig, LengthConfig, Pix2pixConfig
+from diptych.data.encoding import to_network
 from diptych.data.files import Domain, find_domain
 from diptych.data.known_pairs import find_known_pairs
 from diptych.data.loader import Batch
 from diptych.data.masks import find_masks
 from diptych.data.sources import find_split
+from diptych.data.transforms import stack
 from diptych.errors import OptionError, PictureError, RunError
+from diptych.evaluation.content import edges, lost, lost_objects, objects
+from diptych.evaluation.features import FeatureNetwork
 from diptych.methods import Content, with_content
 from diptych.methods.method import Step
+from diptych.monitoring.alarms import alarms
+from diptych.monitoring.indicators import relative_edges
 from diptych.pair import Pair
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
@@ -402,6 +408,88 @@ def test_masks_need_equal_channels():
         ContentConfig(masks_a="x").resolved(("a2b",), (1, 3))
     assert ContentConfig(keep_edges=1.0).resolved(("a2b",), (1, 3)).keep_edges == 1
     assert math.isfinite(losses.structure(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8)).item())
+
+
+# Scores and alarms
+
+
+def drawing(*boxes, side=64, low=-0.6, high=0.6):
+    """An image (1, 3, H, W) with boxes (top, left, size)."""
+    image = torch.full((1, 3, side, side), low)
+    for top, left, size in boxes:
+        image[:, :, top : top + size, left : left + size] = high
+    return image
+
+
+ONE, TWO = (8, 8, 16), (40, 36, 12)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (drawing(ONE, TWO), (0, 0)),
+        (drawing(ONE, TWO, low=0.3, high=-0.5), (0, 0)),  # other colours
+        (drawing((8, 9, 16), TWO), (0, 0)),  # moved by a pixel
+        (drawing(ONE), (44 / 104, 0)),
+        (drawing(), (1, 0)),
+        (drawing(ONE, TWO, (4, 44, 10)), (0, 36 / 140)),
+    ],
+)
+def test_edges_that_are_lost_and_invented_are_counted(output, expected):
+    before, after = edges(drawing(ONE, TWO)), edges(output)
+    assert (lost(before, after).item(), lost(after, before).item()) == pytest.approx(expected, abs=0.02)
+
+
+def test_objects_are_connected_parts_of_a_mask_and_lost_without_half_of_their_edges():
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[6:26, 6:26], mask[38:54, 34:50] = True, True
+    mask[26, 26] = True  # touches the first at a corner
+    assert [one.sum().item() for one in objects(mask)] == [401, 256] or [one.sum().item() for one in objects(mask)] == [
+        256,
+        401,
+    ]
+    before = edges(drawing(ONE, TWO))[0]
+    assert lost_objects(before, before, mask) == (0, 2)
+    assert lost_objects(before, edges(drawing(ONE))[0], mask) == (1, 2)
+    assert lost_objects(before, edges(drawing())[0], mask) == (2, 2)
+
+
+def test_unrelated_outputs_raise_the_alarms_of_content_and_kept_ones_do_not():
+    draw = torch.Generator().manual_seed(0)
+
+    def pictures(seed):
+        return torch.cat([to_network(stack([np.asarray(square(seed + index, ORANGE))])) for index in range(6)])
+
+    inputs, others = pictures(0), pictures(100)
+    kept = relative_edges(inputs, inputs * 0.8 + 0.02 * torch.randn(inputs.shape, generator=draw))
+    assert max(kept.values()) < 0.1
+    names = {alarm.name for alarm in alarms("a2b", relative_edges(inputs, others), {"keep-edges"})}
+    assert names == {"relative_edges_lost", "relative_edges_invented"} == kept.keys()
+    dense = torch.rand(6, 3, 32, 32, generator=draw) * 2 - 1
+    assert relative_edges(dense, dense) == {}
+
+
+def test_the_content_of_masks_is_scored_in_evaluate(squares, tmp_path, monkeypatch):
+    pytest.importorskip("torchmetrics")
+    masks = masks_of(tmp_path / "masks", squares / "testA")
+    config = tiny(squares, content=ContentConfig(masks_a=masks_of(tmp_path / "train masks", squares / "trainA")))
+    run = train(replace(config, length=LengthConfig(pictures=2)), tmp_path / "run")
+    network = FeatureNetwork("mean", lambda images: images.mean((2, 3)), 32, None)
+    monkeypatch.setattr("diptych.evaluation.evaluate.load_features", lambda *_, **__: network)
+    without = evaluate(run.folder).scores["a2b"]
+    assert {"edges_lost", "edges_invented"} <= without.keys()
+    assert not {"kept_l1", "objects_lost"} & without.keys()  # only training pictures have masks
+    found = evaluate(run.folder, masks_a=masks).scores
+    assert not {"kept_l1", "objects_lost"} & found["b2a"].keys()
+    translator, expected = Translator.load(run.folder, "a2b"), []
+    for file in sorted((squares / "testA").iterdir()):
+        picture, mask = Image.open(file), np.asarray(Image.open(masks / file.name)) > 0
+        expected.append(np.abs(np.asarray(translator(picture), float) - np.asarray(picture))[mask].mean())
+    score = found["a2b"]["kept_l1"]
+    assert score.trained == pytest.approx(np.mean(expected), rel=1e-6)
+    assert (score.untranslated, score.untrained) == (None, None)
+    with pytest.raises(PictureError, match="has no mask with the name of a picture"):
+        evaluate(run.folder, masks_b=masks_of(tmp_path / "other", squares / "trainB"))
 
 
 def test_a_batch_is_mapped_with_its_pairs():

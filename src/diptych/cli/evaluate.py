@@ -63,6 +63,12 @@ class Evaluate:
         "Text file with the colour of one class per line, as #rrggbb. By default the colours of the true label "
         "maps, at most 64.",
     )
+    masks_a: Path | None = option(
+        None,
+        "Folder of masks of pictures of A, with the same names: scores what is not black. By default that of the run.",
+        "FOLDER",
+    )
+    masks_b: Path | None = option(None, "The same for domain B.", "FOLDER")
     device: DeviceName = option("auto", "Device to compute on; auto tries CUDA, then MPS, then the CPU.")
     engine: InferenceEngine = option(
         "torch",
@@ -91,6 +97,8 @@ class Evaluate:
             features=self.features,
             label_maps=self.label_maps,
             colours=self.colours,
+            masks_a=self.masks_a,
+            masks_b=self.masks_b,
             device=self.device,
             engine=self.engine,
             report=stderr.print,

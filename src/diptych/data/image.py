@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from diptych.data.encoding import GREY, LIKE_TRAINING, RGB, UNSIGNED, Array, Encoding, eight_bits
 from diptych.data.metadata import Metadata
@@ -127,6 +129,14 @@ def with_channels(values: Array, channels: int) -> Array:
         luma = (luma if values.dtype.kind == "f" else np.rint(luma)).astype(values.dtype)
         return np.asarray(luma)[:, :, None]
     return np.repeat(values, channels, axis=2)
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """``(B, H, W)``: the luma of colour; of other numbers of channels, their mean."""
+    if pictures.shape[1] != len(LUMA):
+        return pictures.mean(dim=1)
+    weights = torch.tensor(LUMA, dtype=pictures.dtype, device=pictures.device)
+    return torch.einsum("bchw,c->bhw", pictures, weights)
 
 
 def displayed(values: Array) -> Array:

@@ -1,6 +1,7 @@
 """Evaluates a model: scores of each direction beside their reference values, and the protocol."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,15 +12,16 @@ import torch
 from diptych.config import DeviceName, Direction, InferenceEngine, SourceConfig
 from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.image import compared
+from diptych.data.masks import Masks, find_masks
 from diptych.data.pairing import common_names
 from diptych.device import resolve_device
-from diptych.errors import OptionError
+from diptych.errors import OptionError, PictureError
 from diptych.evaluation.distances import kid_interval
 from diptych.evaluation.eval_set import Pictures, find_pictures_for
 from diptych.evaluation.feature_networks import DEFAULT, load_features
 from diptych.evaluation.features import FeatureNetwork
 from diptych.evaluation.label_maps import find_palette, read_palette
-from diptych.evaluation.measure import Target, Translate, measure, measure_real
+from diptych.evaluation.measure import Target, Translate, content_of_real, measure, measure_real
 from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, remarks, tabulate
 from diptych.evaluation.untrained import untrained
@@ -62,6 +64,8 @@ def evaluate(
     features: str = DEFAULT,
     label_maps: DomainName | None = None,
     colours: Path | str | None = None,
+    masks_a: Path | str | None = None,
+    masks_b: Path | str | None = None,
     device: DeviceName = "auto",
     engine: InferenceEngine = "torch",
     seed: int = 0,
@@ -72,7 +76,8 @@ def evaluate(
 
     ``pairs`` treats pictures of the same name as pairs; by default if the method needs pairs. ``features`` is as in
     ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
-    their colours; by default those of the real label maps. ``engine`` computes the translations: see
+    their colours; by default those of the real label maps. ``masks_a`` and ``masks_b`` are folders of masks of what
+    should stay; by default those that the run was trained with. ``engine`` computes the translations: see
     ``inference/engines.py``. ``report`` is called with a line of text for each step.
 
     Raises:
@@ -84,6 +89,8 @@ def evaluate(
     card = loaded.card
     network = load_features(features, device=device)
     pictures, paired = find_pictures_for(path, card, SourceConfig(**paths), pairs=pairs, report=report)
+    folders = Pair(masks_a, masks_b).map(lambda folder: None if folder is None else Path(folder))
+    masks = _masks(path, pictures, folders)
     # The pictures have 8 bits, with their ranges applied.
     loaded = replace(loaded, card=replace(card, encodings=card.channels.map(Encoding)))
     palette = _palette(loaded, pictures, label_maps, colours, paired=paired)
@@ -93,7 +100,7 @@ def evaluate(
         palettes = Pair(*(palette if label_maps == name else None for name in ("a", "b")))
         targets = pictures.map(partial(Target, paired=paired), pictures.map(network), palettes)
         scores = {
-            direction: _score_direction(loaded, direction, targets, network, seed, engine, report)
+            direction: _score_direction(loaded, direction, targets, masks, network, seed, engine, report)
             for direction in loaded.networks
         }
     colour_names = None if palette is None else [f"#{bytes(colour.tolist()).hex()}" for colour in palette]
@@ -123,12 +130,14 @@ def _score_direction(
     model: Model,
     direction: Direction,
     targets: Pair[Target],
+    masks: Pair[Masks | None],
     network: FeatureNetwork,
     seed: int,
     engine: InferenceEngine,
     report: Callable[[str], None],
 ) -> dict[str, Score]:
     source, target = targets.along(direction)
+    of_source, _ = masks.along(direction)
 
     def unchanged(picture: Array) -> Array:
         return compared(picture, target.pictures.encoding.channels)
@@ -146,9 +155,30 @@ def _score_direction(
     for name, functions in subjects:
         report(f"{' to '.join(model.card.names.along(direction))}: {name}")
         translate, reverse = functions[direction], functions.get(REVERSE[direction])
-        features[name], columns[name] = measure(translate, source.pictures, target, network, reverse=reverse, seed=seed)
-    columns["real"] = measure_real(target.features, seed)
+        features[name], columns[name] = measure(
+            translate, source.pictures, target, network, reverse=reverse, masks=of_source, seed=seed
+        )
+    columns["real"] = measure_real(target.features, seed) | content_of_real(source.pictures, target)
     return tabulate(columns, kid_interval(target.features, features["trained"], seed=seed), network)
+
+
+def _masks(model: Path, pictures: Pair[Pictures], given: Pair[Path | None]) -> Pair[Masks | None]:
+    """The masks of the pictures in the ``given`` folders, or in those that the run was trained with.
+
+    Raises:
+        PictureError: a given folder has no mask of any picture.
+    """
+    run = Run(model)
+    trained = run.config().content.masks if run.exists else Pair(None, None)
+
+    def find(domain: Pictures, folder: Path | None, usual: Path | None) -> Masks | None:
+        if folder is not None:
+            return find_masks(domain.domain, folder)
+        with suppress(PictureError):  # masks of training pictures alone
+            return None if usual is None else find_masks(domain.domain, usual)
+        return None
+
+    return pictures.map(find, given, trained)
 
 
 def _palette(

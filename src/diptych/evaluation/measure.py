@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from diptych.data.encoding import Array
+from diptych.data.masks import Mask, Masks, read_mask
+from diptych.data.survey import header_of
 from diptych.data.transforms import nearest_resized, resize
 from diptych.evaluation import distances
+from diptych.evaluation.content import ContentScores
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import FeatureNetwork, Features
 from diptych.evaluation.label_maps import confusion, label_scores, labels_of
@@ -40,12 +43,15 @@ def measure(
     network: FeatureNetwork,
     *,
     reverse: Translate | None = None,
+    masks: Masks | None = None,
     seed: int = 0,
 ) -> tuple[Features, dict[str, float]]:
     """Translates every picture of ``source``; returns the features of the translations, and their scores by key.
 
-    ``reverse`` is the translator of the other direction, if there is one, for the scores of cycle and identity.
+    ``reverse`` is the translator of the other direction, if there is one, for the scores of cycle and identity;
+    ``masks`` say what should stay in pictures of ``source``.
     """
+    content = ContentScores()
     values = defaultdict[str, list[float]](list)
     counts: list[Array] = []
 
@@ -53,6 +59,7 @@ def measure(
         for index, picture in enumerate(source):
             output = translate(picture)
             height, width = output.shape[:2]
+            content.add(resize(picture, width, height), output, mask_of(source, index, masks, output.shape[:2]))
             if target.paired:
                 interpolation = target.pictures.encoding.interpolation
                 reference = resize(target.pictures[index], width, height, interpolation=interpolation)
@@ -76,7 +83,16 @@ def measure(
         scores["feature_distance"] = distances.feature_distance(features, target.features)
     if counts:
         scores |= label_scores(np.sum(counts, axis=0))
-    return features, scores | {key: float(np.mean(numbers)) for key, numbers in values.items()}
+    return features, scores | {key: float(np.mean(numbers)) for key, numbers in values.items()} | content.scores()
+
+
+def mask_of(source: Pictures, index: int, masks: Masks | None, shape: tuple[int, int]) -> Mask | None:
+    """The mask of picture ``index`` of ``source`` with this height and width, if it has one."""
+    file = source.domain.files[index]
+    if masks is None or (path := masks.path(file)) is None:
+        return None
+    mask = read_mask(path, source.domain.path(index), header_of(source.domain, file)[:2])
+    return np.asarray(nearest_resized(mask, *shape))
 
 
 def compare(real: Features, fake: Features, seed: int) -> dict[str, float]:
@@ -84,6 +100,17 @@ def compare(real: Features, fake: Features, seed: int) -> dict[str, float]:
     density, coverage = distances.density_coverage(real, fake)
     kid, fid = distances.kid(real, fake, seed=seed), distances.fid(real, fake)
     return {"kid": kid, "fid": fid, "density": density, "coverage": coverage}
+
+
+def content_of_real(source: Pictures, target: Target) -> dict[str, float]:
+    """The scores of content of real pictures of the target domain, instead of translations: of the true translations if
+    there are pairs, else of unrelated pictures."""
+    content = ContentScores()
+    for index, picture in enumerate(source):
+        height, width = picture.shape[:2]
+        real = target.pictures[index % len(target.pictures)]
+        content.add(picture, resize(real, width, height, interpolation=target.pictures.encoding.interpolation))
+    return content.scores()
 
 
 def measure_real(real: Features, seed: int) -> dict[str, float]:

@@ -64,18 +64,26 @@ OF_PIXELS: dict[str, tuple[str, Better | None]] = {
     "cycle_ssim": ("cycle SSIM", "higher"),
     "identity_l1": ("identity L1 (0 to 255)", "lower"),
 }
-"""The other scores."""
+"""The other scores, except those of content."""
+OF_CONTENT: dict[str, tuple[str, Better | None]] = {
+    "edges_lost": ("edges lost", "lower"),
+    "edges_invented": ("edges invented", "lower"),
+    "kept_l1": ("L1 in masks (0 to 255)", "lower"),
+    "objects_lost": ("objects lost", "lower"),
+}
+"""Differences from the input. It has none, and generators with initial weights have few, so they are no reference."""
 
 
 def tabulate(
     columns: Mapping[str, Mapping[str, float]], interval: tuple[float, float], network: FeatureNetwork
 ) -> dict[str, Score]:
     """The scores of one direction by key: numbers by column ("trained", ...) and key, and the ``interval`` of KID."""
-    named = {key: (network.label(name), better) for key, (name, better) in OF_FEATURES.items()} | OF_PIXELS
+    named = {key: (network.label(name), better) for key, (name, better) in OF_FEATURES.items()} | OF_PIXELS | OF_CONTENT
     scores = {}
     for key, (name, better) in named.items():
         if key in columns["trained"]:
-            values: dict[str, Any] = {column: numbers.get(key) for column, numbers in columns.items()}
+            compared = ("trained", "real") if key in OF_CONTENT else columns.keys()
+            values: dict[str, Any] = {column: columns[column].get(key) for column in compared}
             confidence = interval if key == "kid" else None
             scores[key] = Score(name=name, better=better, interval=confidence, **values)
     return scores

@@ -34,6 +34,21 @@ RULES: dict[str, Rule] = {
         ("lower --learning-rate", "raise --lambda-a and --lambda-b", "raise --lambda-nce", "give more pictures"),
         low=0.2,
     ),
+    "relative_edges_lost": Rule(
+        "content is lost: edges of the input are no more often in its translation than in those of other pictures",
+        (
+            "raise --keep-edges",
+            "raise --lambda-a and --lambda-b",
+            "raise --lambda-nce",
+            "give masks: --masks-a, --masks-b",
+        ),
+        high=0.85,
+    ),
+    "relative_edges_invented": Rule(
+        "content is invented: edges of the translation are no more often in its input than in other pictures",
+        ("raise --keep-edges", "leave pictures out that have no counterpart in the other domain"),
+        high=0.85,
+    ),
     "hidden_information": Rule(
         "hidden information: a slightly disturbed translation cannot be translated back",
         ("lower --lambda-a and --lambda-b: --lambda-a more if B has less detail than A, otherwise --lambda-b",),

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diptych.data.encoding import LEVEL, rounded_to_eight_bits
-from diptych.data.image import LUMA
+from diptych.data.image import luminance
+from diptych.evaluation.content import edges, lost
 
 MIN_FOR_SPREAD = 4
 """Fewer pictures do not show how outputs differ from each other."""
@@ -18,18 +19,12 @@ MIN_SIDE = 16
 """In pixels. Smaller pictures do not show periodic patterns."""
 MIN_GAP = 0.2
 """If the mean scores of real and fake differ by less, ``memorised_fraction`` is 0."""
+MIN_CHANCE = 0.2
+"""Edges of unrelated pictures say nothing if they are so dense that less than this fraction has no edge near."""
 DISTURBANCE = 2 * LEVEL
 """Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 INVISIBLE = LEVEL / 2
 """Root mean square of the strongest pattern that rounding to 8 bits can remove: half a level."""
-
-
-def luminance(pictures: Tensor) -> Tensor:
-    """``(B, H, W)``: the luma of colour; of other numbers of channels, their mean."""
-    if pictures.shape[1] != len(LUMA):
-        return pictures.mean(dim=1)
-    weights = torch.tensor(LUMA, dtype=pictures.dtype, device=pictures.device)
-    return torch.einsum("bchw,c->bhw", pictures, weights)
 
 
 def luminance_correlation(inputs: Tensor, outputs: Tensor) -> float:
@@ -49,6 +44,22 @@ def spread(pictures: Tensor) -> float:
     flat = pictures.flatten(1)
     number = len(flat)
     return (torch.cdist(flat, flat, p=1).sum() / (number * (number - 1)) / flat.shape[1] / 2).item()
+
+
+def relative_edges(inputs: Tensor, outputs: Tensor) -> dict[str, float]:
+    """The fraction of the inputs' edges that the outputs lose, and of the outputs' edges that they invent.
+
+    Both are relative to those of other pictures' outputs: about 1 if the edges have nothing to do with the input.
+
+    Nothing if less than ``MIN_CHANCE`` of the edges is without one near in the outputs of other pictures.
+    """
+    before, after = edges(inputs), edges(outputs)
+    found = {}
+    for name, one, other in (("lost", before, after), ("invented", after, before)):
+        chance = torch.stack([lost(one, other.roll(shift, 0)).mean() for shift in range(1, len(one))]).mean().item()
+        if chance >= MIN_CHANCE:
+            found[f"relative_edges_{name}"] = lost(one, other).mean().item() / chance
+    return found
 
 
 def hidden_information(inputs: Tensor, outputs: Tensor, back: Callable[[Tensor], Tensor], *, seed: int = 0) -> float:
@@ -137,6 +148,7 @@ def of_translations(
     if inputs.shape[1] == outputs.shape[1]:
         numbers["change"] = change(inputs, outputs)
     if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
+        numbers |= relative_edges(inputs, outputs)
         numbers["relative_spread"] = spread(outputs) / max(spread(target), 1e-6)
     numbers["relative_checkerboard"] = checkerboard(outputs) / max(checkerboard(target), 1.0)
     numbers["relative_dots"] = dots(outputs) / max(dots(target), 1.0)
