@@ -109,7 +109,7 @@ def test_swapped_arguments(desk, words, line):
 def test_one_empty_folder(desk):
     Path("empty").mkdir()
     before = files()
-    line = "diptych: empty holds no picture: put pictures there (.bmp .dcm .dicom .gif .jfif .jpe .jpeg .jpg .npy .png .tif .tiff .webp)"
+    line = "diptych: empty holds no picture: put pictures there (.bmp .dcm .dicom .gif .jfif .jpe .jpeg .jpg .nii .nii.gz .npy .png .tif .tiff .webp)"
     assert diptych("train photos empty") == (2, [line])
     assert files() == before
 

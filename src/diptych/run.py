@@ -15,6 +15,7 @@ from diptych.config_json import from_json, to_json
 from diptych.data.archive import file_size
 from diptych.data.identity import Identity, fingerprints, read_identity
 from diptych.data.locations import relocated
+from diptych.data.slicing import slices_of
 from diptych.data.sources import Split, find_split
 from diptych.errors import OptionError, PictureError, RunError, did_you_mean_path, os_cure, os_problem
 from diptych.pair import Pair
@@ -146,7 +147,8 @@ class Run:
             PictureError: a folder is missing, or the pictures for sample grids have changed since the run started.
         """
         config, held_out = self.config(), Pair(*self.about()["held_out"].values())
-        split = find_split(config.source, config.data.holdout, paired=config.method.paired, skip_unpaired=True)
+        slices, paired = slices_of(config.data), config.method.paired
+        split = find_split(config.source, config.data.holdout, slices=slices, paired=paired, skip_unpaired=True)
         split = Split(split.train, split.test.map(lambda domain, files: domain.only([*map(Path, files)]), held_out))
         for shown, known in zip(split.shown, read_identity(self.pictures_file), strict=True):
             present = [file for file in shown.files if file_size(shown.folder / file) is not None]

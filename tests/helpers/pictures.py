@@ -44,7 +44,7 @@ CONTENTS = {
     "empty": (b"", "is empty (0 bytes): replace or remove it"),
     "text": (
         b"Dear diary,\ntoday",
-        "is not a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF, NPY, DICOM), despite its name",
+        "is not a picture (JPEG, PNG, WEBP, BMP, TIFF, GIF, NPY, DICOM, NIFTI), despite its name",
     ),
     "page": (b"<!DOCTYPE html><html>", "is not a picture"),
     "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),

@@ -49,7 +49,7 @@ class Translate:
     size: Literal["own", "training"] = option(
         "own", "Translate each picture at its own size, or resized to the crop size of training."
     )
-    format: Literal["jpg", "png", "tif", "webp", "bmp", "npy", "dcm"] | None = option(
+    format: Literal["jpg", "png", "tif", "webp", "bmp", "npy", "dcm", "nii", "nii.gz"] | None = option(
         None, "Format of the translations, if OUTPUT is a folder. By default that of each picture's name."
     )
     half: Literal["left", "right"] | None = option(

@@ -7,6 +7,8 @@ from typing import Literal
 from diptych.config.constraints import Adjustable, NotNegative, Positive, argument, option
 
 Resize = Literal["square", "shorter", "width", "none"]
+SliceAxis = Literal["i", "j", "k"]
+"""Axes of the array of a volume."""
 Interpolation = Literal["bicubic", "nearest"]
 ValueType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
 """Types of the values in files."""
@@ -69,6 +71,14 @@ class DataConfig:
         "bicubic", "How pictures of domain A are resized; nearest mixes no values, for label maps."
     )
     interpolation_b: Interpolation = option("bicubic", "The same for domain B.")
+    slice_axis: SliceAxis = option(
+        "k", "The axis of volumes (NIfTI) across the slices that are trained on: i, j or k, the last one."
+    )
+    slices: Positive[int] = option(
+        1,
+        "Neighbouring slices of a volume that the network sees as channels (2.5-D), an odd number. The middle one is "
+        "translated.",
+    )
     mpp: Positive[float] | None = option(
         None,
         "Micrometres per pixel of the pictures as the network sees them, after resizing. Stored in the model: "

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from diptych.data.volumes import file_of
 from diptych.errors import PictureError
 
 SUFFIX = ".zip"
@@ -75,7 +76,9 @@ def member_of(path: Path) -> tuple[Archive, ZipInfo] | None:
 
 
 def readable(path: Path) -> Path | BinaryIO:
-    """What a library can open to read ``path``: the path itself, or the open member of a zip."""
+    """What a library can open to read ``path``: the path itself, or the open member of a zip. Here and below, the path
+    of a slice means its volume."""
+    path = file_of(path)
     found = member_of(path)
     return path if found is None else cast(BinaryIO, found[0].file.open(found[1]))
 
@@ -92,6 +95,7 @@ def open_file(path: Path) -> BufferedIOBase:
 
 def file_size(path: Path) -> int | None:
     """The size in bytes of the file at ``path``, which may be in a zip; None if there is no such file."""
+    path = file_of(path)
     if found := member_of(path):
         return found[1].file_size
     return path.stat().st_size if path.is_file() else None
@@ -103,6 +107,7 @@ def size_and_time(path: Path) -> tuple[int, int]:
     Raises:
         OSError: there is no such file.
     """
+    path = file_of(path)
     if found := member_of(path):
         return found[1].file_size, Path(found[0].file.filename or "").stat().st_mtime_ns
     stat = path.stat()

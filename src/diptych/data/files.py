@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from diptych.data.formats import COMPANIONS, SUFFIXES, is_picture_file
 from diptych.data.locations import locate
+from diptych.data.volumes import suffix_of
 from diptych.errors import PictureError
 
 Half = Literal["left", "right"]
@@ -97,7 +98,7 @@ def find_domain(name: str, source: Path, *, may_be_empty: bool = False) -> Domai
 
 
 def _describe_unread(source: Path, files: Iterable[Path]) -> str:
-    kinds = Counter(file.suffix.lower() for file in files)
+    kinds = Counter(suffix_of(file) for file in files)
     kinds = Counter({kind: kinds[kind] for kind in sorted(kinds) if kind not in SUFFIXES | COMPANIONS})
     if not kinds:
         return ""

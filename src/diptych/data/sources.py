@@ -11,6 +11,8 @@ from diptych.data.files import Domain, by_hash, find_domain
 from diptych.data.layouts import find_held_out, find_train, is_root, names_below, own_parts
 from diptych.data.locations import name_of
 from diptych.data.pairing import pair_up
+from diptych.data.slicing import with_slices
+from diptych.data.volumes import SINGLE_SLICES, Slices, file_of, is_volume
 from diptych.errors import OptionError
 from diptych.pair import Pair
 
@@ -61,6 +63,7 @@ def find_split(
     source: SourceConfig,
     holdout: int | None = None,
     *,
+    slices: Slices = SINGLE_SLICES,
     paired: bool = False,
     skip_unpaired: bool = False,
     report: Callable[[str], None] = lambda _: None,
@@ -68,7 +71,8 @@ def find_split(
     """The pictures of ``source``, split into training and held-out pictures.
 
     Pictures in test folders are held out (testA and testB below a root; test in a domain's folder, beside train).
-    Without such folders, ``hold_out`` chooses. ``paired`` domains have the same names in the same order;
+    Without such folders, ``hold_out`` chooses. Volumes are replaced by their ``slices``. ``paired`` domains have the
+    same names in the same order;
     ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything that a user may
     not expect.
 
@@ -86,6 +90,9 @@ def find_split(
         _refuse_shared_pictures(domains, folders)
         parts = domains.map(lambda domain: own_parts(domain, report))
         split = Split(parts.map(lambda part: part[0]), parts.map(lambda part: part[1]))
+    if slices != SINGLE_SLICES and not any(is_volume(file) for domain in split.train for file in domain.files):
+        report("--slice-axis and --slices have no effect, since there is no volume")
+    split = split.map(lambda pair: pair.map(partial(with_slices, slices=slices)))
     if paired and split.train.a.half is None:
         split = split.map(partial(pair_up, skip_unpaired=skip_unpaired, report=report))
     if any(map(len, split.test)):
@@ -133,18 +140,22 @@ def _resolved_paths(domain: Domain) -> set[Path]:
 def hold_out(domain: Domain, num_pictures: int | None) -> tuple[Domain, Domain]:
     """``domain`` split into training and ``num_pictures`` held-out pictures, chosen by hash of the names.
 
-    By default 5 %, at most 64; none if there are fewer than 40 pictures.
+    By default 5 %, at most 64; none if there are fewer than 40 pictures. A volume counts as one picture.
 
     Raises:
         OptionError: no picture would be left to train on.
     """
+    units = list(dict.fromkeys(map(file_of, domain.files)))
+    number = len(units)
     if num_pictures is None:
-        few = len(domain) < HOLDOUT_MIN_PICTURES
-        num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_FRACTION * len(domain)))
-    if not 0 <= num_pictures < len(domain):
-        problem = f"holdout is {num_pictures}, but {domain.folder} has {len(domain)} pictures"
-        raise OptionError(problem, cure=f"give 0 to {len(domain) - 1}")
-    rest = domain.without(by_hash(domain.files)[:num_pictures])
+        few = number < HOLDOUT_MIN_PICTURES
+        num_pictures = 0 if few else min(HOLDOUT_MAX, math.ceil(HOLDOUT_FRACTION * number))
+    if not 0 <= num_pictures < number:
+        kind = "pictures" if number == len(domain) else "volumes"
+        problem = f"holdout is {num_pictures}, but {domain.folder} has {number} {kind}"
+        raise OptionError(problem, cure=f"give 0 to {number - 1}")
+    held = set(by_hash(units)[:num_pictures])
+    rest = domain.only([file for file in domain.files if file_of(file) not in held])
     return rest, domain.without(rest.files)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from diptych.config import SourceConfig
@@ -12,6 +13,7 @@ from diptych.data.formats.reading import read_picture
 from diptych.data.image import filled, with_channels
 from diptych.data.layouts import find_held_out, own_parts
 from diptych.data.pairing import pair_up
+from diptych.data.slicing import slices_of, with_slices
 from diptych.data.sources import domain_names, source_folders
 from diptych.data.survey import common_size
 from diptych.data.transforms import fit_whole, half_of
@@ -81,6 +83,7 @@ def find_pictures_for(
     """
     paired: bool = METHODS.config(card.method).paired if pairs is None else pairs
     domains = _held_out(model) if source == SourceConfig() else _test_domains(source, report, paired=paired)
+    domains = domains.map(partial(with_slices, slices=slices_of(card.data)))
     if card.data.skip_unreadable:
         domains = domains.map(lambda domain: _readable(domain, report))
     if paired:

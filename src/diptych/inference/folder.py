@@ -16,20 +16,22 @@ from diptych.data.formats.slide import is_slide
 from diptych.data.formats.writing import not_kept, storable, write_picture
 from diptych.data.image import DecodedImage
 from diptych.data.transforms import half_of
+from diptych.data.volumes import is_volume
 from diptych.errors import PictureError, disk_errors
 from diptych.inference.manifest import Manifest, content_of
 from diptych.inference.pipeline import Pipeline, Work
 from diptych.inference.slides import SlideOptions, translate_slide
 from diptych.inference.translator import Translator
 from diptych.inference.unlike_training import WARNINGS, Size
+from diptych.inference.volumes import middle_slice, translate_volume
 from diptych.memory import shortage
 
 DECODING_BYTES = 16
 """Bytes per pixel that decoding a picture of 8 or 16 bits takes at most, in Pillow and as an array."""
 COPIES = 2
 """Copies of the values, while a picture of bands or of another type is decoded."""
-SLIDE_PIXELS = 2**30
-"""What counts for a slide in the pipeline: it is translated alone."""
+STREAMED_PIXELS = 2**30
+"""What counts for a slide or a volume in the pipeline: it is translated alone."""
 
 
 @dataclass
@@ -130,14 +132,17 @@ class FileSteps:
         if self.manifest and self.manifest.has(work):
             work.is_skipped = True
             return
-        if is_slide(work.source):
+        is_volumetric = is_volume(work.source)
+        if is_volumetric or is_slide(work.source):
             if self.half or self.size == "training":
-                problem = f"{work.source} is a slide, for which --half and --size have no effect"
+                kind = "volume" if is_volumetric else "slide"
+                problem = f"{work.source} is a {kind}, for which --half and --size have no effect"
                 raise PictureError(problem, cure="leave them out")
-            work.is_slide, work.num_pixels = True, SLIDE_PIXELS
-            return
-        if self.slides != SlideOptions():
+            work.is_streamed, work.num_pixels = True, STREAMED_PIXELS
+        if self.slides != SlideOptions() and (is_volumetric or not work.is_streamed):
             work.warnings["no slide"] = f"{work.source} is no slide: --mpp and --skip-background have no effect"
+        if work.is_streamed:
+            return
         header = read_header(work.source)
         work.num_pixels = header.width * header.height
         num_bytes = max(DECODING_BYTES, COPIES * header.channels * np.dtype(header.dtype).itemsize)
@@ -148,29 +153,37 @@ class FileSteps:
     def read(self, work: Work) -> None:
         if self.manifest:
             work.content = content_of(work.source)
-        if work.is_slide:
+        if is_volume(work.source):
+            self._warn(work, middle_slice(self.translator, work.source))
+        if work.is_streamed:
             return
         picture = _half_of(read_picture(work.source, bands=self.translator.channels_in), self.half)
-        for warning in WARNINGS:
-            if words := warning(self.translator, picture, work.source, self.size, self.half):
-                work.warnings[warning] = words
+        self._warn(work, picture)
         if picture.note:
             work.lines.append(picture.note)
         work.image = self.translator.at_training_size(picture) if self.size == "training" else picture
         work.num_pixels = work.image.values.shape[0] * work.image.values.shape[1]
 
+    def _warn(self, work: Work, picture: DecodedImage) -> None:
+        for warning in WARNINGS:
+            if words := warning(self.translator, picture, work.source, self.size, self.half):
+                work.warnings[warning] = words
+
     def translate(self, batch: Sequence[Work]) -> None:
-        if batch[0].is_slide:
-            work, options = batch[0], self.slides
-            stop = self.stopped.is_set
-            translate_slide(self.translator, work.source, work.target, options, report=work.lines.append, stop=stop)
+        work, stop = batch[0], self.stopped.is_set
+        if is_volume(work.source):
+            translate_volume(self.translator, work.source, work.target, stop=stop)
+            return
+        if work.is_streamed:
+            options, report = self.slides, work.lines.append
+            translate_slide(self.translator, work.source, work.target, options, report=report, stop=stop)
             return
         images = [work.image for work in batch if work.image is not None]
         for work, image in zip(batch, self.translator.translate_batch(images), strict=True):
             work.image = image
 
     def write(self, work: Work) -> None:
-        if work.is_slide:
+        if work.is_streamed:
             return
         assert work.image is not None
         if dropped := not_kept(work.image, work.target):

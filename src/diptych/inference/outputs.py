@@ -6,6 +6,7 @@ from pathlib import Path
 from diptych.data.files import find_files
 from diptych.data.formats import SUFFIXES, format_of, head_of
 from diptych.data.locations import is_collection, is_pattern
+from diptych.data.volumes import suffix_of
 from diptych.errors import OptionError, PictureError, did_you_mean_path
 
 
@@ -25,7 +26,7 @@ def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[
         what = "is a folder" if source.is_dir() else "names several pictures"
         if target.is_file():
             raise OptionError(f"{source} {what} and {target} is a file", cure="give a folder to write to")
-        if target.suffix.lower() in SUFFIXES and not target.exists():
+        if suffix_of(target) in SUFFIXES and not target.exists():
             raise OptionError(
                 f"{target} is named like a picture, and {source} {what}", cure="give a folder to write to"
             )
@@ -42,7 +43,7 @@ def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[
         if suffix and not target.is_dir():
             raise OptionError(f"{target} is no folder, so --format has no effect", cure="leave it out")
         pairs = [(source, _with_suffix(target / source.name, source, suffix) if target.is_dir() else target)]
-        if pairs[0][1].suffix.lower() not in SUFFIXES:
+        if suffix_of(pairs[0][1]) not in SUFFIXES:
             endings = " ".join(sorted(SUFFIXES))
             cure = f"give a name that ends in one of {endings}, or an existing folder"
             raise OptionError(f"{target} does not end in a picture suffix", cure=cure)
@@ -54,7 +55,7 @@ def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
     """``target`` with ``suffix``. By default with its own, or if it has none to choose a format by, as DICOM if
     ``source`` is that, else as PNG."""
     if suffix:
-        return target.with_suffix(suffix)
+        return target.with_name(target.name[: len(target.name) - len(suffix_of(target))] + suffix)
     if target.suffix:
         return target
     return target.with_name(f"{target.name}{'.dcm' if format_of(head_of(source)) == 'DICOM' else '.png'}")

@@ -52,7 +52,7 @@ class Work:
     """Warnings by kind. Each is shown for the first picture only."""
     content: tuple[int, int, str] | None = None
     """Size, time of the last change and SHA-256 of ``source``, if a manifest records them."""
-    is_slide: bool = False
+    is_streamed: bool = False
     """Whether ``translate`` also reads and writes it, a part at a time."""
     is_skipped: bool = False
     error: str = ""

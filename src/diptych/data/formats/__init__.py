@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from diptych.data.archive import open_file
+from diptych.data.volumes import suffix_of
 
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".npy": "NPY", ".dcm": "DICOM", ".dicom": "DICOM",
+    ".nii": "NIFTI", ".nii.gz": "NIFTI",
 }  # fmt: skip
 """The format of each suffix, in Pillow's words. A file is read by its content and written by its suffix."""
 SUFFIXES = frozenset(FORMATS)
@@ -57,7 +59,7 @@ def foreign_name(head: bytes) -> str | None:
 def is_picture_file(path: Path) -> bool:
     """Whether ``path`` has the suffix of a picture that is read; or no suffix, and the content of one."""
     if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+        return suffix_of(path) in SUFFIXES
     try:
         return path.is_file() and format_of(head_of(path)) is not None
     except OSError:  # not readable: nothing says that it is a picture

@@ -12,17 +12,19 @@ from diptych.config import ValueType
 from diptych.data.archive import file_size, open_file
 from diptych.data.formats import FORMATS, foreign_name, format_of, head_of
 from diptych.data.formats.dicom import DicomFile, open_dicom
+from diptych.data.formats.nifti import NiftiSlice, open_slice
 from diptych.data.formats.numpy_file import NumpyFile, open_numpy
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, open_with_pillow
 from diptych.data.formats.tiff import TiffPicture, open_tiff
 from diptych.data.image import DecodedImage
+from diptych.data.volumes import file_of, is_volume
 from diptych.errors import PictureError, UserError, first_line, os_cure, os_problem
 
 REMOVE = "replace or remove it"
 PARSER_ERRORS = (None, errno.EINVAL, errno.EOVERFLOW)
 """Numbers of the ``OSError``s that parsers raise on damaged files. Others are the system's."""
 
-PictureFile = PillowFile | TiffPicture | NumpyFile | DicomFile
+PictureFile = PillowFile | TiffPicture | NumpyFile | DicomFile | NiftiSlice
 OPENERS: dict[str | None, Callable[[Path], AbstractContextManager[PictureFile]]] = {
     "TIFF": open_tiff,
     "NPY": open_numpy,
@@ -43,15 +45,23 @@ class Header(NamedTuple):
 @contextmanager
 def open_picture(path: Path) -> Iterator[PictureFile]:
     """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
-    size, head = 0, b""
-    try:
-        size, head = _num_bytes(path), head_of(path)
-        with OPENERS.get(format_of(head), open_with_pillow)(path) as file:
+    with reading_errors(path):
+        is_sliced = is_volume(file_of(path))
+        opener = open_slice if is_sliced else OPENERS.get(format_of(head_of(path)), open_with_pillow)
+        with opener(path) as file:
             yield file
+
+
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Everything that goes wrong while ``path`` is read becomes a ``PictureError``."""
+    try:
+        _refuse_empty(path)
+        yield
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise _unidentified(path, head) from None
+        raise _unidentified(path, head_of(path)) from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=REMOVE) from None
     except MemoryError:
@@ -60,7 +70,8 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
         if isinstance(error, OSError) and error.errno not in PARSER_ERRORS:
             kind = UserError if error.errno in (errno.EMFILE, errno.ENFILE) else PictureError
             raise kind(f"{path} cannot be read ({os_problem(error)})", cure=f"{os_cure(error)}, or remove it") from None
-        problem = f"{path} is cut off or damaged ({size / 1000:.1f} kB; {first_line(error)})"
+        size = (file_size(path) or 0) / 1000
+        problem = f"{path} is cut off or damaged ({size:.1f} kB; {first_line(error)})"
         raise PictureError(problem, cure=REMOVE) from None
 
 
@@ -86,20 +97,16 @@ def read_header(path: Path) -> Header:
         return Header(*file.size, file.channels, file.dtype)
 
 
-def _num_bytes(path: Path) -> int:
-    """The size of the file.
-
-    Raises:
-        PictureError: it is empty, or not a file.
-    """
+def _refuse_empty(path: Path) -> None:
+    """Raises ``PictureError`` if the file is empty, or not a file."""
     size = file_size(path)
     if size is None:
+        path = file_of(path)
         if not path.exists() and not path.is_symlink():
             raise PictureError(f"{path} does not exist", cure="give an existing picture")
         raise PictureError(f"{path} is {'not a file' if path.exists() else 'a broken link'}", cure=REMOVE)
-    if size:
-        return size
-    raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)
+    if not size:
+        raise PictureError(f"{path} is empty (0 bytes)", cure=REMOVE)
 
 
 def _unidentified(path: Path, head: bytes) -> PictureError:

@@ -17,6 +17,7 @@ from diptych.data.formats.numpy_file import write_numpy
 from diptych.data.formats.png import deep_png
 from diptych.data.formats.tiff_writing import write_tiff
 from diptych.data.image import DecodedImage, to_pillow
+from diptych.data.volumes import suffix_of
 from diptych.errors import PictureError
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
@@ -61,10 +62,12 @@ def storable(image: DecodedImage, path: Path, encoding: Encoding | None = None) 
         PictureError: the format does not hold so many channels, values of a type that has no range, or a picture that
             was not of this format.
     """
-    kind, alpha, channels = FORMATS.get(path.suffix.lower(), ""), image.alpha, image.values.shape[2]
+    kind, alpha, channels = FORMATS.get(suffix_of(path), ""), image.alpha, image.values.shape[2]
     holds = FORMATS_HOLD.get(kind, Holds())
     if kind == "DICOM" and image.metadata.header is None:
         raise PictureError(f"{path} cannot be DICOM, since its input is not and has no header for it", cure=OTHER_NAME)
+    if kind == "NIFTI":
+        raise PictureError(f"{path} cannot be NIfTI, since its input is no volume", cure=OTHER_NAME)
     if not holds.has_bands and channels not in (GREY, RGB):
         raise PictureError(f"{path} cannot hold {channels} channels, but 1 or 3", cure=OTHER_NAME)
     if image.values.dtype.name not in holds.types:
@@ -96,7 +99,7 @@ def _of_held_type(image: DecodedImage, path: Path, holds: Holds, encoding: Encod
 def not_kept(image: DecodedImage, path: Path) -> str:
     """One line about what the format of ``path`` does not keep of ``image``, the same for all such pictures; empty if
     it keeps all."""
-    kind = FORMATS.get(path.suffix.lower(), "")
+    kind = FORMATS.get(suffix_of(path), "")
     holds = FORMATS_HOLD.get(kind, Holds())
     dropped = [name for field, name in image.metadata.parts() if field not in holds.metadata]
     if image.alpha is not None and not (holds.has_alpha and image.values.dtype.name in UNSIGNED):
@@ -114,7 +117,7 @@ def write_picture(path: Path, image: DecodedImage, encoding: Encoding | None = N
     """
     image = storable(image, path, encoding)
     try:
-        kind = FORMATS[path.suffix.lower()]
+        kind = FORMATS[suffix_of(path)]
         if writer := WRITERS.get(kind):
             with atomic_write(path) as temporary:
                 writer(temporary, image)

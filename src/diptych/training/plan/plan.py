@@ -13,6 +13,7 @@ from diptych.data.identity import Identity
 from diptych.data.loader import Loader
 from diptych.data.pairing import common_names
 from diptych.data.sampling import epoch_size
+from diptych.data.slicing import slices_of
 from diptych.data.sources import Split, domain_names, find_split, refuse_among_pictures
 from diptych.data.survey import survey
 from diptych.device import describe_engine, resolve_engine
@@ -180,9 +181,9 @@ def _refuse_batch_norm(config: TrainConfig) -> None:
 
 def _find_pictures(config: TrainConfig, display: Display) -> Split:
     """Finds the pictures of ``config``, as pairs if its method needs them."""
-    paired = config.method.paired
-    skip = config.data.skip_unpaired
-    split = find_split(config.source, config.data.holdout, paired=paired, skip_unpaired=skip, report=display.note)
+    data, paired = config.data, config.method.paired
+    slices, skip, note = slices_of(data), data.skip_unpaired, display.note
+    split = find_split(config.source, data.holdout, slices=slices, paired=paired, skip_unpaired=skip, report=note)
     if not paired and config.source.root is None and (common := common_names(split.train)):
         display.note(
             f"{common} pictures have the same name in both folders: if these are pairs, --method pix2pix uses them"
