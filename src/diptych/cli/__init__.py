@@ -18,6 +18,7 @@ from diptych.cli.options import options_of
 from diptych.cli.parser import DEBUG, HELP, HELP_ALL, fill, scan, without_debug
 from diptych.cli.report import Report
 from diptych.cli.runs import Runs, Show
+from diptych.cli.serve import Serve
 from diptych.cli.train import Train
 from diptych.cli.translate import Translate
 from diptych.errors import (
@@ -39,6 +40,7 @@ COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "evaluate": Evaluate,
     "translate": Translate,
+    "serve": Serve,
     "report": Report,
     "runs": Runs,
     "show": Show,

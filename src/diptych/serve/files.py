@@ -1,0 +1,75 @@
+"""The files of a server: uploads and answers, each in a folder of its own with a name that nobody guesses."""
+
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SWEEP_SECONDS = 30.0
+EXAMPLES = "examples"
+
+
+class Store:
+    """A folder of the server. Every picture of a visitor is in it, and nowhere else."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.examples = root / EXAMPLES
+        self.examples.mkdir()
+
+    def new_folder(self) -> Path:
+        """An empty folder."""
+        folder = self.root / secrets.token_urlsafe(24)
+        folder.mkdir()
+        return folder
+
+    def upload(self, name: object) -> Path | None:
+        """The upload with the path ``name``; None if there is no such upload."""
+        try:
+            path = Path(str(name)).resolve()
+            is_upload = path.parent.parent == self.root and path.parent != self.examples and path.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            return None
+        return path if is_upload else None
+
+    def forget(self, path: Path) -> None:
+        """Removes the upload ``path``."""
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+    def num_bytes(self) -> int:
+        """The size of all files."""
+        sizes = []
+        for file in self.root.rglob("*"):
+            with suppress(OSError):  # removed meanwhile
+                sizes.append(file.stat().st_size)
+        return sum(sizes)
+
+    def sweep(self, older_than: float) -> None:
+        """Removes what was written ``older_than`` seconds ago: answers, and uploads that were never translated."""
+        for folder in self.root.iterdir():
+            with suppress(OSError):  # removed meanwhile
+                if folder != self.examples and time.time() - folder.stat().st_mtime > older_than:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def open_store(keep_seconds: float) -> Iterator[Store]:
+    """A store that is swept while it is open, and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="diptych-serve-", ignore_cleanup_errors=True) as folder:
+        store, stopped = Store(Path(folder).resolve()), threading.Event()
+
+        def sweep() -> None:
+            while not stopped.wait(min(SWEEP_SECONDS, keep_seconds)):
+                store.sweep(keep_seconds)
+
+        sweeper = threading.Thread(target=sweep, name="diptych-sweep", daemon=True)
+        sweeper.start()
+        try:
+            yield store
+        finally:
+            stopped.set()
+            sweeper.join()
