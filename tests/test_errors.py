@@ -28,6 +28,7 @@ MISTAKES = {
     "train": ["nowhere", "elsewhere"],
     "evaluate": ["nowhere"],
     "translate": ["nowhere", "in", "out"],
+    "serve": ["nowhere"],
     "report": ["nowhere"],
     "runs": ["nowhere"],
     "show": ["nowhere"],

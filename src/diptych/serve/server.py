@@ -23,19 +23,17 @@ CONNECTIONS = 512
 """The most connections at the same time. Each open page has two or three."""
 OFFLINE = {
     "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_OFFLINE": "1",
     "GRADIO_SHARE": "False",
     "GRADIO_MCP_SERVER": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "64",
 }
-"""Gradio's settings for a server that asks nothing of other machines."""
+"""Gradio's settings: it asks nothing of other machines, and remembers the duration of few requests."""
 
 
 @contextmanager
 def application(catalogue: Catalogue, limits: Limits) -> Iterator[Any]:
     """The page as an ASGI application. All files of visitors are removed at the end."""
-    os.environ |= OFFLINE
-    with open_store(60 * limits.keep_minutes) as store:
-        os.environ["GRADIO_TEMP_DIR"] = str(store.root)
+    with open_store(60 * limits.keep_minutes) as store, _environment(OFFLINE | {"GRADIO_TEMP_DIR": str(store.root)}):
         import gradio as gr
 
         from diptych.serve.app import build
@@ -54,6 +52,21 @@ def application(catalogue: Catalogue, limits: Limits) -> Iterator[Any]:
             allowed_paths=[], show_error=False, enable_monitoring=False, pwa=False,
         )  # fmt: skip
         yield Doors(app, limits)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets variables of the environment, which Gradio reads, and restores them at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def serve(
