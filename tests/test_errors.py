@@ -29,6 +29,8 @@ MISTAKES = {
     "evaluate": ["nowhere"],
     "translate": ["nowhere", "in", "out"],
     "serve": ["nowhere"],
+    "push": ["nowhere", "me/mine", "--licence", "mit"],
+    "pull": ["nowhere"],
     "report": ["nowhere"],
     "runs": ["nowhere"],
     "show": ["nowhere"],

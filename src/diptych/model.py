@@ -19,6 +19,7 @@ from diptych.errors import OptionError, WeightsError, first_line
 from diptych.networks import build_discriminator, build_generator
 from diptych.pair import Pair
 from diptych.registry import ClassPathError, UntrustedCodeError
+from diptych.remote import local
 
 KIND = "model"
 DiscriminatorRole = Literal["a", "b", "joint"]
@@ -159,7 +160,8 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def model_file(path: Path) -> Path:
-    """The model file of a run folder, or ``path`` itself."""
+    """The model file of a run folder, or ``path`` itself. A model on the Hub (``hf:OWNER/NAME``) is downloaded."""
+    path = local(path)
     if path.is_dir():
         if not (path / "model.safetensors").is_file():
             convert = f"convert its .pth files with diptych import {path} --to MODEL"

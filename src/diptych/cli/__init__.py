@@ -13,6 +13,7 @@ from diptych.cli.demo import Demo
 from diptych.cli.evaluate import Evaluate
 from diptych.cli.export import Export
 from diptych.cli.help import help_of, overview
+from diptych.cli.hub import Pull, Push
 from diptych.cli.import_ import Import
 from diptych.cli.options import options_of
 from diptych.cli.parser import DEBUG, HELP, HELP_ALL, fill, scan, without_debug
@@ -41,6 +42,8 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "translate": Translate,
     "serve": Serve,
+    "push": Push,
+    "pull": Pull,
     "report": Report,
     "runs": Runs,
     "show": Show,

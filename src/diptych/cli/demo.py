@@ -56,6 +56,7 @@ class Demo:
             print(describe(direction, score))
         print(f"look at {write_report(run)}, or at {picture} alone")
         print(f"try it: diptych translate {run.folder} INPUT OUTPUT")
+        print(f"open it in a browser: diptych serve {run.folder}")
         if self.open:
             import webbrowser
 

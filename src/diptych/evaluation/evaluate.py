@@ -29,6 +29,7 @@ from diptych.inference.forward import first_sentences, memory_errors
 from diptych.inference.translator import Translator
 from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
+from diptych.remote import local
 from diptych.run import Run
 
 FEW = 50
@@ -83,7 +84,7 @@ def evaluate(
     Raises:
         UserError: an argument cannot be used.
     """
-    device, path = resolve_device(device), Path(model)
+    device, path = resolve_device(device), local(Path(model))
     paths = {name: Path(folder) for name, folder in (("a", a), ("b", b), ("root", root)) if folder is not None}
     loaded = load_model(path)
     card = loaded.card

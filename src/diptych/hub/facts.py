@@ -122,7 +122,16 @@ def _of_run(run: Run) -> Facts:
         total=known.total,
         data=data,
         training=training,
-        scores=known.scores or {},
+        scores=_without_folders(known.scores or {}),
         alarms=known.alarms,
         versions={key: value for key, value in versions[-1].items() if key != "from_pictures"},
     )
+
+
+def _without_folders(value: Any) -> Any:
+    """``value`` with names in place of absolute paths."""
+    if isinstance(value, dict):
+        return {key: _without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

@@ -13,6 +13,7 @@ from diptych.hub.facts import Facts, facts_of
 from diptych.inference.exported_model import is_exported
 from diptych.inference.translator import Translator
 from diptych.model import load_model
+from diptych.remote import local
 
 SIDE = 256
 """Side of the picture that is translated to measure the speed."""
@@ -56,7 +57,7 @@ def load_models(
         UserError: one cannot be loaded, or the machine lacks the device or precision.
     """
     models: dict[str, Served] = {}
-    for path in paths:
+    for path in map(local, paths):
         translators: dict[Direction, Translator] = {}
         if is_exported(path):
             only = Translator.load(path, device=device, precision=precision, engine=engine, trust_code=trust_code)
