@@ -12,8 +12,6 @@ from diptych.config import (
     MethodConfig,
     OptimiserConfig,
     OutputConfig,
-    PatchganConfig,
-    ResnetConfig,
     TrainConfig,
 )
 from diptych.config.constraints import with_defaults
@@ -50,14 +48,9 @@ def paper(method: MethodConfig) -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """A small CycleGAN for the built-in pictures of 64×64 and a few minutes on two processor cores. Generators that
-    learn the change make worse drawings of them (docs/log.md)."""
+    """The default preset with some minutes, for the built-in pictures."""
     return replace(
-        default(CycleganConfig(lambda_a=10.0, lambda_b=3.0, lambda_identity=1.0)),
-        generator=ResnetConfig(width=16, num_blocks=6, upsampling="nearest", residual=False),
-        discriminator=PatchganConfig(width=32),
-        data=DataConfig(load_size=64, crop_size=64, draft=False),
-        optimiser=OptimiserConfig(batch_size=2, learning_rate=4e-4, ema=0.995),
+        default(CycleganConfig()),
         length=LengthConfig(time="5m15s"),
         output=OutputConfig(score=False, num_samples=10),
     )

@@ -17,10 +17,11 @@ SHORT_PICTURES = 96
 class Demo:
     """Train for some minutes on built-in pictures, and score the result.
 
-    Held-out pictures are translated and compared with the truth.
+    Emoji become neon signs, and neon signs become emoji. Held-out pictures are translated and compared with the truth.
 
     For example:
       diptych demo
+      diptych demo --time 1m
       diptych demo --time 20m --run runs/longer-demo
     """
 

@@ -15,7 +15,7 @@ from diptych.monitoring.grid import Block, Row, draw_grid
 from diptych.pair import Pair
 from diptych.run import Run
 
-NAMES = Pair("drawing", "emoji")
+NAMES = Pair("emoji", "neon")
 COST = 4.0
 """How long ``score_and_draw`` takes, in sample grids of the run."""
 SHOWN = (
