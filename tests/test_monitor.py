@@ -76,6 +76,26 @@ def test_indicators_have_their_closed_forms():
     assert indicators.memorised_fraction(torch.ones(3), torch.full((2,), 0.25), torch.zeros(4)) == pytest.approx(0.75)
 
 
+def objects(seed, *, ground, size=32):
+    """Eight pictures (B, 3, size, size) of an object of another brightness in the middle of ``ground``."""
+    draw = torch.Generator().manual_seed(seed)
+    batch = torch.full((8, 3, size, size), float(ground))
+    for picture in batch:
+        top, left = torch.randint(size // 8, size // 3, (2,), generator=draw).tolist()
+        picture[:, top : top + size // 2, left : left + size // 2] = -ground * torch.rand(3, 1, 1, generator=draw)
+    return batch
+
+
+def test_where_the_domains_are_inverted_themselves_a_translation_may_be():
+    paper, signs = objects(0, ground=1), objects(1, ground=-1, size=48)
+    assert indicators.domains_are_inverted(paper, signs)
+    assert not indicators.domains_are_inverted(paper, objects(1, ground=1))
+    assert not indicators.domains_are_inverted(X, pictures(seed=1))
+    assert "luminance_correlation" not in indicators.of_translations(paper, -paper, signs)
+    found = indicators.of_translations(paper, -paper, objects(1, ground=1))
+    assert "luminance_correlation" in names(alarms("a2b", found, ()))
+
+
 def test_hidden_information_is_found_and_plain_reconstruction_is_not():
     # The translation is grey; the colour is hidden in it a thousandfold smaller, and read back from there.
     grey = X.mean(1, keepdim=True).expand_as(X).mul(100).round().div(100)

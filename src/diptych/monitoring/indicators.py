@@ -15,6 +15,8 @@ from diptych.evaluation.content import edges, lost
 
 MIN_FOR_SPREAD = 4
 """Fewer pictures do not show how outputs differ from each other."""
+INVERTED_DOMAINS = -0.1
+"""If the luminance of unrelated real pictures of the two domains correlates less, a translation must invert."""
 MIN_SIDE = 16
 """In pixels. Smaller pictures do not show periodic patterns."""
 MIN_GAP = 0.2
@@ -32,6 +34,16 @@ def luminance_correlation(inputs: Tensor, outputs: Tensor) -> float:
     x, y = (luminance(pictures).flatten(1) for pictures in (inputs, outputs))
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     return F.cosine_similarity(x, y, dim=1).mean().item()
+
+
+def domains_are_inverted(one: Tensor, other: Tensor) -> bool:
+    """Whether light parts of one domain are where the other has dark parts: objects on white paper, signs at night."""
+    if min(len(one), len(other)) < MIN_FOR_SPREAD:
+        return False
+    other = F.interpolate(other, size=one.shape[2:], mode="area")
+    number = min(len(one), len(other))
+    pairs = [luminance_correlation(one[:number], other[:number].roll(shift, 0)) for shift in range(number)]
+    return sum(pairs) / number < INVERTED_DOMAINS
 
 
 def change(inputs: Tensor, outputs: Tensor) -> float:
@@ -142,9 +154,12 @@ def of_translations(
 ) -> dict[str, float]:
     """The indicators of ``outputs`` by their names in ``alarms.RULES``; ``target`` are real pictures of their domain.
 
-    ``back`` translates them back. An indicator that needs more pictures, equal channels or ``back`` is left out.
+    ``back`` translates them back. An indicator that needs more pictures, equal channels or ``back`` is left out, and
+    ``luminance_correlation`` if the domains are inverted themselves.
     """
-    numbers = {"luminance_correlation": luminance_correlation(inputs, outputs)}
+    numbers = {}
+    if not domains_are_inverted(inputs, target):
+        numbers["luminance_correlation"] = luminance_correlation(inputs, outputs)
     if inputs.shape[1] == outputs.shape[1]:
         numbers["change"] = change(inputs, outputs)
     if min(len(outputs), len(target)) >= MIN_FOR_SPREAD:
