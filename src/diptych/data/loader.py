@@ -16,6 +16,7 @@ from torch import Tensor
 
 from diptych.config import DataConfig
 from diptych.data.cache import PictureCache
+from diptych.data.colour import to_srgb
 from diptych.data.encoding import Array, Encoding
 from diptych.data.files import Domain
 from diptych.data.formats.reading import open_picture
@@ -101,7 +102,8 @@ class Reader:
         if image.note:
             self._report_once(image.note)
         try:
-            values = prepared(image.map(partial(half_of, half=half)), self.encoding)
+            image = to_srgb(image.map(partial(half_of, half=half)), self.encoding)
+            values = prepared(image, self.encoding)
         except PictureError as error:
             raise PictureError(f"{self.domain.path(index)}: {error.problem}", cure=error.cure) from None
         draft = self.data.draft

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from PIL import ImageCms
@@ -71,16 +72,16 @@ class Metadata:
     lost: tuple[str, ...] = ()
     """What was found, but cannot be kept, in words for a user."""
 
+    def without_profile(self) -> "Metadata":
+        """The metadata of a translation whose values cannot be converted to the colour profile."""
+        return replace(self, icc=None, lost=(*self.lost, "the colour profile: the translation is in sRGB"))
+
     @property
     def profile_name(self) -> str:
         """The name of the colour profile; empty if there is none, or if it is one of sRGB."""
         if self.icc is None:
             return ""
-        with suppress(ImageCms.PyCMSError, OSError, ValueError):
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(self.icc))
-            name = ImageCms.getProfileDescription(profile).strip()
-            return "" if "sRGB" in name else name
-        return "a profile that cannot be read"
+        return _profile_name(self.icc)
 
     def parts(self) -> Iterator[tuple[str, str]]:
         """The fields that are set, each with its name for a user."""
@@ -110,3 +111,11 @@ class Metadata:
         if self.icc is None or self.icc[16:20] == COLOUR_SPACES.get(channels):
             return self
         return replace(self, icc=None, lost=(*self.lost, "the colour profile, which is for other channels"))
+
+
+@lru_cache(maxsize=64)
+def _profile_name(icc: bytes) -> str:
+    with suppress(ImageCms.PyCMSError, OSError, ValueError):
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+        return "" if "sRGB" in name else name
+    return "a profile that cannot be read"

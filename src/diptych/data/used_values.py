@@ -12,6 +12,7 @@ import numpy as np
 
 from diptych.config import DataConfig, ValueType
 from diptych.data.check import Finding
+from diptych.data.colour import unconverted_profile
 from diptych.data.encoding import TYPES, UNSIGNED, Array, Encoding, encodings_of, range_text
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.reading import open_picture
@@ -49,7 +50,7 @@ class UsedValues:
     is_mixed: bool
     """Whether the pictures have several types."""
     profiles: Counter[str]
-    """The names of the colour profiles, and how many pictures have each."""
+    """The names of the colour profiles, and how many pictures have each, of those that are not converted."""
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -115,7 +116,7 @@ def _without_values(domain: Domain) -> PictureError:
 
 
 class Sample(NamedTuple):
-    """The values that one picture uses, and its colour profile."""
+    """The values that one picture uses, and its colour profile if it is not converted."""
 
     dtype: ValueType
     profile: str
@@ -142,7 +143,7 @@ def _sample(domain: Domain, file: Path, *, bands: int | None) -> Sample | None:
         values = values[:: max(1, len(values) // MAX_VALUES)]
     else:
         values = np.bincount(values, minlength=encoding.peak + 1)
-    return Sample(encoding.dtype, image.metadata.profile_name, values)
+    return Sample(encoding.dtype, unconverted_profile(image, encoding), values)
 
 
 def with_measured_ranges(data: DataConfig, used: Pair[UsedValues]) -> DataConfig:
@@ -187,8 +188,10 @@ def _findings(used: UsedValues, encoding: Encoding, letter: str) -> Iterator[Fin
         severity = "warning" if outside > NOTABLE else "note"
         yield Finding(severity, "clipped", problem, f"give a wider {option}, if they matter")  # type: ignore[arg-type]
     if len(used.profiles) > 1:
-        listed = ", ".join(f"{number} with {profile or 'none'}" for profile, number in used.profiles.most_common())
-        problem = f"{name} has pictures of several colour profiles, and values are not converted: {listed}"
+        listed = ", ".join(
+            f"{number} with {profile or 'none or sRGB'}" for profile, number in used.profiles.most_common()
+        )
+        problem = f"{name} has pictures of several colour profiles that are not converted: {listed}"
         yield Finding("warning", "mixed-profiles", problem, "convert them to one profile, such as sRGB")
     if low == high:
         yield Finding("warning", "one-value", f"every value of {name} is {low:g}", "replace its pictures")

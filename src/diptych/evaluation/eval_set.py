@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from diptych.config import SourceConfig
+from diptych.data.colour import to_srgb
 from diptych.data.encoding import Array, Encoding, eight_bits
 from diptych.data.files import Domain, find_domain
 from diptych.data.formats.reading import read_picture
@@ -52,7 +53,7 @@ class Pictures:
 
     def original(self, index: int) -> Array:
         """The picture at its own size and channels, in 8 bits."""
-        picture = read_picture(self.domain.path(index), bands=self.encoding.channels)
+        picture = to_srgb(read_picture(self.domain.path(index), bands=self.encoding.channels), self.encoding)
         return eight_bits(self.encoding.normalised(half_of(filled(picture, self.encoding), self.domain.half)))
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from diptych.data.encoding import GREY, RGB, TYPES, UNSIGNED, Array
 from diptych.data.image import DecodedImage, from_pillow, to_pillow
+from diptych.data.metadata import Metadata
 from diptych.errors import PictureError
 
 AnyImage = TypeVar("AnyImage", Image.Image, Array, DecodedImage, Tensor)
@@ -22,7 +23,9 @@ def decoded_image(image: Image.Image | Array | DecodedImage | Tensor) -> Decoded
         return image
     assert not isinstance(image, Tensor)  # see tensors.py
     if isinstance(image, Image.Image):
-        return from_pillow(image)
+        icc = image.info.get("icc_profile")
+        decoded = from_pillow(image)
+        return decoded._replace(metadata=Metadata(icc=icc or None).for_channels(decoded.values.shape[2]))
     values = image[:, :, None] if image.ndim == 2 else image
     if image.dtype.name not in TYPES or values.ndim != 3 or not image.size:
         problem = f"an array {image.shape} of {image.dtype} is not an image"
@@ -44,5 +47,8 @@ def like_image(image: AnyImage, decoded: DecodedImage) -> AnyImage:
         if channels not in (GREY, RGB) or (channels == RGB and dtype.name not in UNSIGNED):
             problem = f"Pillow has no image of {width}×{height} pixels with {channels} channels of {dtype}"
             raise PictureError(problem, cure="give an array instead of a Pillow image")
-        return to_pillow(decoded.values, decoded.alpha)
+        made = to_pillow(decoded.values, decoded.alpha)
+        if decoded.metadata.icc:
+            made.info["icc_profile"] = decoded.metadata.icc
+        return made
     return decoded.values[:, :, 0] if image.ndim == 2 and decoded.values.shape[2] == 1 else decoded.values

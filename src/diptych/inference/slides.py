@@ -127,6 +127,8 @@ def translate_slide(
     with open_slide(source) as slide, disk_errors(target):
         if slide.is_georeferenced and options.mpp:
             report(f"{source} is georeferenced, so --mpp has no effect")
+        if name := slide.metadata.profile_name:  # programs that cut slides into pictures to train on drop the profile
+            report(f"{source} has the colour profile {name}: values are not converted")
         if slide.metadata.lost:
             report(f"{target}: TIFF files do not keep {', '.join(slide.metadata.lost)}")
         scaled = at_scale(slide, translator.card.data.mpp, options.mpp)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
+from diptych.data.colour import to_srgb, translation_of
 from diptych.data.encoding import Array, Encoding, from_network, output_encoding, to_network
 from diptych.data.image import DecodedImage, filled, with_channels
 from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
@@ -40,9 +41,9 @@ class Translator:
     ``translator(image)`` takes and returns a Pillow image, a ``DecodedImage``, or a numpy array ``(H, W)`` or
     ``(H, W, C)``, of integers of up to 32 bits or of floats. Size, type and number of channels are kept. If A and B
     differ in channels, the result has those of the target domain. If the target domain has a range, the result has its
-    values, in its type. Pillow images in colour have 8 bits. Transparency is kept; the network sees a transparent
-    image on white. NaN and infinities, which are no data, stay where they are. Other Pillow modes become the nearest
-    of L, LA, RGB and RGBA. Tensors are ``(C, H, W)``: see ``translate_tensor``.
+    values, in its type. Pillow images in colour have 8 bits; those with a colour profile are brought to sRGB and back.
+    Transparency is kept; the network sees a transparent image on white. NaN and infinities, which are no data, stay
+    where they are. Other Pillow modes become the nearest of L, LA, RGB and RGBA. For tensors, see ``translate_tensor``.
 
     Threads may share a translator.
     """
@@ -163,11 +164,10 @@ class Translator:
             alike[image.values.shape[:2], image.encoding.dtype].append(index)
         outputs: dict[int, DecodedImage] = {}
         for indices in alike.values():
-            outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
-        return [
-            like_image(image, one.translated(outputs[i].values)._replace(note=outputs[i].note))
-            for i, (image, one) in enumerate(zip(images, decoded, strict=True))
-        ]
+            seen = [to_srgb(decoded[index], self.encoding_in) for index in indices]
+            outputs |= zip(indices, self._translate_alike(seen), strict=True)
+        encodings, both = (self.encoding_in, self.encoding_out), zip(images, decoded, strict=True)
+        return [like_image(image, translation_of(one, outputs[i], encodings)) for i, (image, one) in enumerate(both)]
 
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from diptych.data.colour import unconverted_profile
 from diptych.data.files import Half
 from diptych.data.image import DecodedImage
 from diptych.data.used_values import NOTABLE
@@ -41,8 +42,8 @@ def pair_warning(translator: Translator, picture: DecodedImage, source: Path, si
 
 
 def profile_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:
-    del translator, size, half
-    name = picture.metadata.profile_name
+    del size, half
+    name = unconverted_profile(picture, translator.encoding_in)
     return f"{source} has the colour profile {name}: values are not converted" if name else ""
 
 
