@@ -10,6 +10,7 @@ import rasterio
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import IFDRational
 
 from diptych.data.encoding import Encoding
 from diptych.data.formats.reading import read_picture
@@ -217,6 +218,74 @@ def test_profile_exif_xmp_and_resolution_are_kept_and_the_pixels_are_upright(tmp
         assert (round(x), round(y)) == ((300, 150) if orientation < 5 else (150, 300))
 
 
+def with_exif(path, **options):
+    """EXIF data with a sub-directory of its own, places and texts; and a picture of it."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0131], exif[0x013B] = 1, "Maker", "Program", "Artist"
+    exif.get_ifd(0x8769).update(
+        {0x829A: IFDRational(1, 250), 0x9003: "2026:11:28 12:00:00", 0x8827: 400, 0x927C: b"note" * 9}
+    )
+    exif.get_ifd(0x8825).update({1: "N", 2: (IFDRational(47), IFDRational(22), IFDRational(61, 2))})
+    return saved(path, Image.fromarray(values_of("uint8", 3)), exif=exif, **options)
+
+
+def judge_exif(path):
+    """What Pillow finds in the picture."""
+    with Image.open(path) as image:
+        exif = image.getexif()
+        inner, places = exif.get_ifd(0x8769), exif.get_ifd(0x8825)
+        assert (exif[0x010F], exif[0x013B]) == ("Maker", "Artist")
+        assert (float(inner[0x829A]), inner[0x9003], inner[0x8827]) == (0.004, "2026:11:28 12:00:00", 400)
+        assert (inner[0x927C], places[1], tuple(map(float, places[2]))) == (b"note" * 9, "N", (47, 22, 30.5))
+        assert exif.get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_exif_data_goes_into_a_tiff_and_back(tmp_path, suffix):
+    source = with_exif(tmp_path / f"x{suffix}")
+    judge_exif(source)
+    assert translated(source, tmp_path / "y.tif") == []
+    judge_exif(tmp_path / "y.tif")
+    with tifffile.TiffFile(tmp_path / "y.tif") as file:
+        found = file.pages[0].tags
+        assert found["ExifTag"].value["ISOSpeedRatings"] == 400
+        assert found["GPSTag"].value["GPSLatitudeRef"] == "N"
+        assert found["Software"].value == "Program"
+    for name in ("z.tif", "z.jpg", "z.png"):
+        assert translated(tmp_path / "y.tif", tmp_path / name, Encoding(3)) == []
+        judge_exif(tmp_path / name)
+
+
+@pytest.mark.parametrize(("order", "big"), [("<", False), ("<", True), (">", False)])
+def test_exif_data_of_a_tiff_that_pillow_does_not_read_is_kept(tmp_path, order, big):
+    from diptych.data.formats.tiff_exif import exif_tags, write_directories
+
+    exif = read_picture(with_exif(tmp_path / "x.jpg")).metadata.exif
+    tags = [(tag.code, tag.dtype, tag.number, tag.value, True) for tag in exif_tags(exif, ())]
+    source = tiff_of(
+        tmp_path / "x.tif", values_of("float32", 4), planar=True, bigtiff=big, byteorder=order, extratags=tags
+    )
+    write_directories(source, exif)
+    assert translated(source, tmp_path / "y.tif", Encoding(4, "float32", -1, 1)) == []
+    for path in (source, tmp_path / "y.tif"):
+        with tifffile.TiffFile(path) as file:
+            assert file.is_bigtiff == big
+            found = file.pages[0].tags
+            assert found["ExifTag"].value["ISOSpeedRatings"] == 400
+            assert found["ExifTag"].value["ExposureTime"] == (1, 250)
+            assert found["GPSTag"].value["GPSLatitude"] == (47, 1, 22, 1, 61, 2)
+            assert found["Make"].value == "Maker"
+
+
+def test_damaged_exif_data_of_a_tiff_is_dropped_and_said(tmp_path):
+    source = tmp_path / "x.tif"
+    translated(with_exif(tmp_path / "x.png"), source)
+    with tifffile.TiffFile(source, mode="r+") as file:
+        file.pages[0].tags["ExifTag"].overwrite(2**31)
+    (said,) = translated(source, tmp_path / "y.tif")
+    assert said == f"{tmp_path}/y.tif: TIFF files do not keep EXIF data that Pillow cannot read"
+
+
 def test_a_png_of_16_bits_of_colour_keeps_its_metadata(tmp_path):
     image = read_picture(with_metadata(tmp_path, ".png")[0])
     write_picture(tmp_path / "deep.png", image._replace(values=values_of("uint16", 3)))
@@ -234,8 +303,7 @@ def test_what_a_format_does_not_keep_is_said_once(tmp_path):
     assert translated(source, tmp_path / "y.bmp") == [
         f"{tmp_path}/y.bmp: BMP files do not keep the colour profile, EXIF data, XMP data"
     ]
-    said = translated(source, tmp_path / "y.tif")
-    assert said == [f"{tmp_path}/y.tif: TIFF files do not keep EXIF data"]
+    assert translated(source, tmp_path / "y.tif") == []
     with tifffile.TiffFile(tmp_path / "y.tif") as file:
         assert file.pages[0].iccprofile == PROFILE
 
@@ -322,3 +390,9 @@ def test_an_array_in_a_zip_is_read(tmp_path):
     with ZipFile(tmp_path / "x.zip", "w") as file:
         file.writestr("a/x.npy", content.getvalue())
     np.testing.assert_array_equal(read_picture(tmp_path / "x.zip/a/x.npy").values, values)
+
+
+def test_an_array_of_too_many_pixels_is_refused_before_memory_is_taken(tmp_path):
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (20_000, 10_000)).flush()  # takes no space
+    with pytest.raises(PictureError, match=r"x\.npy claims more than 179 million pixels"):
+        read_picture(tmp_path / "x.npy")

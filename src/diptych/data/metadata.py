@@ -13,6 +13,8 @@ INCH, CENTIMETRE = 2, 3
 """Units of a resolution, as TIFF numbers them."""
 COLOUR_SPACES = {1: b"GRAY", 3: b"RGB "}
 """Bytes 16 to 19 of a colour profile, by the number of channels that it is for."""
+EXIF_TEXTS = (270, 271, 272, 305, 306, 315, 33432)
+"""Description, make, model, software, date, artist and copyright: EXIF data that TIFF keeps as tags of the page."""
 GDAL_METADATA = 42112
 """Statistics and names of bands."""
 
@@ -95,6 +97,8 @@ class Metadata:
             "geo": "the georeference",
             "header": "the DICOM header",
         }
+        if self.exif and all(tag.code in EXIF_TEXTS and tag.value.isascii() for tag in self.texts):
+            del names["texts"]  # the EXIF data has them
         yield from ((field, name) for field, name in names.items() if getattr(self, field) not in (None, ()))
 
     def of_other_pixels(self) -> "Metadata":

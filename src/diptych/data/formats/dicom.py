@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from PIL import Image
 
 from diptych.config import ValueType
 from diptych.data.archive import open_file
 from diptych.data.encoding import GREY, RGB, Array
+from diptych.data.formats.pillow import MAX_PIXELS
 from diptych.data.image import DecodedImage, frames_note
 from diptych.data.metadata import Metadata
 from diptych.errors import MissingExtraError, PictureError, first_line
@@ -68,6 +70,7 @@ class DicomFile:
 
     Raises:
         PictureError: it holds no image, or one that diptych does not use.
+        DecompressionBombError: it is too large.
     """
 
     can_be_reduced, orientation = False, 1
@@ -82,6 +85,8 @@ class DicomFile:
         if not is_usable or header.BitsAllocated not in (8, 16):
             problem = f"{path} holds {self.photometric} of {header.BitsAllocated} bits, which diptych cannot use"
             raise PictureError(problem, cure="save it as grey of 8 or 16 bits, or as RGB of 8")
+        if int(header.Columns) * int(header.Rows) > MAX_PIXELS:
+            raise Image.DecompressionBombError
 
     @property
     def channels(self) -> int:

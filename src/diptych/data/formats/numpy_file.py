@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from PIL import Image
 
 from diptych.config import ValueType
 from diptych.data.archive import readable
 from diptych.data.encoding import TYPES, Array
+from diptych.data.formats.pillow import MAX_PIXELS
 from diptych.data.image import DecodedImage
 from diptych.errors import PictureError
 
@@ -30,6 +32,7 @@ class NumpyFile:
 
     Raises:
         PictureError: it has another shape, or a type that diptych does not use.
+        DecompressionBombError: it is too large.
     """
 
     can_be_reduced, orientation, num_frames, mode = False, 1, 1, "L"
@@ -42,6 +45,8 @@ class NumpyFile:
             raise PictureError(problem, cure="save it as (H, W) or (H, W, C), with np.moveaxis if C comes first")
         if values.dtype.name not in TYPES:
             raise PictureError(f"{path} holds {values.dtype}", cure=f"save it as {', '.join(TYPES)}")
+        if values.shape[0] * values.shape[1] > MAX_PIXELS:
+            raise Image.DecompressionBombError
         self.values: Array = values[:, :, None] if is_flat else values
 
     @property

@@ -115,7 +115,7 @@ class Slide:
         self.mpp = _micrometres_per_pixel(file, page)
         """Micrometres per pixel; None if unknown."""
         self.is_georeferenced = page.is_geotiff
-        metadata = read_metadata(file, page, 1)
+        metadata = replace(read_metadata(file, page, 1), exif=None)
         self.metadata = metadata if page.is_geotiff else replace(metadata, texts=(), resolution=None)
         """Texts and the resolution of a slide describe its levels; a translation has ``mpp``."""
 

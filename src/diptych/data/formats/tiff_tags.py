@@ -6,9 +6,10 @@ from tifffile import TiffFile, TiffPage
 
 from diptych.data.encoding import RGB
 from diptych.data.formats.cog import can_write_cog, is_cog
+from diptych.data.formats.tiff_exif import read_exif
 from diptych.data.metadata import GDAL_METADATA, Metadata, Resolution, Tag
 
-ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, ICC, EXIF = 274, 282, 283, 296, 700, 34675, 34665
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, ICC = 274, 282, 283, 296, 700, 34675
 NODATA = 42113
 """GDAL's tag for the value of pixels without data, as a text."""
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, GDAL_METADATA)
@@ -27,7 +28,11 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
         return tuple(Tag(tag.code, int(tag.dtype), tag.count, tag.value) for tag in found)
 
     texts, geo = tags(TEXTS), tags(GEO)
-    lost = ["EXIF data of a TIFF file"] * (EXIF in page.tags)
+    exif, lost = None, list[str]()
+    try:
+        exif = read_exif(file, page)
+    except Exception:  # damaged EXIF makes Pillow raise many types of error; the pixels are intact
+        lost += ["EXIF data that Pillow cannot read"]
     if file.is_shaped or file.is_imagej or file.is_ome:  # the description is of all pages, and of their layout
         texts = tuple(tag for tag in texts if tag.code != DESCRIPTION)
         lost += ["the description of all pages"] * (file.is_imagej or file.is_ome)
@@ -36,10 +41,13 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
         lost += ["the layout of a COG, which needs: pip install 'diptych[geo]'"]
     if page.is_geotiff and any(isinstance(each, TiffPage) and each.is_mask for each in file.pages):
         lost += ["a mask of pixels without data"]
+    if exif and is_written_as_cog:
+        exif, lost = None, [*lost, "EXIF data of a COG"]
     if geo and orientation != 1:
         geo, lost = (), [*lost, "the georeference of a rotated picture"]
     return Metadata(
         icc=_bytes(page, ICC),
+        exif=exif,
         xmp=_bytes(page, XMP),
         resolution=_resolution(page, is_sideways=orientation > 4),
         nodata=_nodata(page),

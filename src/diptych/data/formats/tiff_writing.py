@@ -8,6 +8,7 @@ import tifffile
 
 from diptych.data.encoding import RGB, eight_bits, sixteen_bits
 from diptych.data.formats.cog import write_cog
+from diptych.data.formats.tiff_exif import exif_tags, write_directories
 from diptych.data.formats.tiff_tags import DESCRIPTION, ICC, XMP, nodata_tag
 from diptych.data.image import DecodedImage
 from diptych.data.metadata import Metadata
@@ -30,6 +31,8 @@ def write_tiff(path: Path, image: DecodedImage) -> None:
     is_planar = options.get("planarconfig") == "separate"
     stored = values[:, :, 0] if values.shape[2] == 1 else np.moveaxis(values, 2, 0) if is_planar else values
     tifffile.imwrite(path, np.ascontiguousarray(stored), compression="zlib", metadata=None, **options)
+    if metadata.exif:
+        write_directories(path, metadata.exif)
     if metadata.is_cog:
         write_cog(path)
 
@@ -51,7 +54,7 @@ def tiff_options(metadata: Metadata, samples: int, *, has_alpha: bool = False) -
     texts = {tag.code: tag for tag in metadata.texts}
     if description := texts.pop(DESCRIPTION, None):
         options["description"] = description.value
-    tags = [*texts.values(), *metadata.geo]
+    tags = [*texts.values(), *metadata.geo, *(exif_tags(metadata.exif, metadata.texts) if metadata.exif else ())]
     if metadata.nodata is not None:
         tags.append(nodata_tag(metadata.nodata))
     contents = [(ICC, metadata.icc), (XMP, metadata.xmp)]

@@ -42,7 +42,7 @@ FORMATS_HOLD = {
     "WEBP": Holds(metadata=("icc", "exif", "xmp")),
     "BMP": Holds(metadata=("resolution",), has_alpha=False),
     "GIF": Holds(),
-    "TIFF": Holds(TYPES, ("icc", "xmp", "resolution", "nodata", "texts", "geo"), has_bands=True),
+    "TIFF": Holds(TYPES, ("icc", "exif", "xmp", "resolution", "nodata", "texts", "geo"), has_bands=True),
     "NPY": Holds(TYPES, has_alpha=False, has_bands=True),
     "DICOM": Holds(TYPES, ("header", "nodata"), has_alpha=False),
 }
