@@ -1,0 +1,87 @@
+// The worker that translates, seen from the page: it can be asked, cancelled and started again.
+
+export class Engine {
+  // `data` is the page's data; `report({ kind, ... })` hears what happens: "loading", "ready", "progress".
+  constructor(data, report) {
+    Object.assign(this, { data, report, limit: data.pixels, worker: null, job: null });
+  }
+
+  // Starts the worker and loads the network of `direction`, so that the first picture need not wait.
+  async start(direction) {
+    const { data } = this;
+    const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+    const suspends = typeof WebAssembly.Suspending === "function"; // what the build with WebGPU needs
+    this.runtime = suspends && adapter && !adapter.info?.isFallbackAdapter ? "gpu" : "wasm";
+    this.open(direction);
+    return data.runtimes[this.runtime];
+  }
+
+  open(direction) {
+    const { data } = this;
+    const url = data.worker.url ?? URL.createObjectURL(new Blob([embedded(data.worker)], { type: "text/javascript" }));
+    this.worker = new Worker(url); // no module: from disk, browsers load none into a worker
+    this.worker.onmessage = ({ data: message }) => this.hear(message);
+    this.worker.onerror = (event) => this.hear({ kind: "failed", message: event.message || "the worker cannot start" });
+    const { script: code, binary } = data.runtimes[this.runtime];
+    const models = Object.fromEntries(data.directions.map(({ key, model }) => [key, asset(model)]));
+    const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+    this.worker.postMessage({ kind: "start", code: asset(code), binary: asset(binary), models, direction, threads, gpu: this.runtime === "gpu" });
+  }
+
+  hear(message) {
+    if (message.kind === "done" || message.kind === "failed") {
+      const { job } = this;
+      this.job = null;
+      if (message.kind === "done") return job.resolve(message);
+      if (this.runtime === "gpu" && !this.ready) { // the build with WebGPU does not work here: take the other
+        this.runtime = "wasm";
+        this.restart(job?.direction ?? this.data.directions[0].key);
+        return job && this.send(job);
+      }
+      this.restart(job?.direction ?? null); // a runtime that failed, perhaps for want of memory, is not used again
+      return job ? this.retry(job, message) : this.report(message);
+    }
+    if (message.kind === "ready") this.ready = true;
+    return this.report(message);
+  }
+
+  // With a quarter of the pixels at a time, while that is possible.
+  retry(job, message) {
+    const pixels = Math.min(this.limit, job.width * job.height);
+    if (!this.ready || pixels < 4 * 128 ** 2) return job.reject(new Error(message.message));
+    this.limit = pixels / 4;
+    return this.send(job);
+  }
+
+  restart(direction) {
+    this.worker?.terminate();
+    this.worker = null;
+    if (direction) this.open(direction);
+  }
+
+  send(job) {
+    this.job = job;
+    if (!this.worker) this.open(job.direction);
+    const { resolve, reject, ...request } = job;
+    this.worker.postMessage({ kind: "translate", limit: this.limit, ...request });
+  }
+
+  // `values` (H × W × C bytes) translated: { values, tiles, seconds }. The worker keeps a copy, so that this can be tried again.
+  translate(request) {
+    return new Promise((resolve, reject) => this.send({ ...request, resolve, reject }));
+  }
+
+  // Ends what runs at once, in the middle of a tile.
+  cancel() {
+    const { job } = this;
+    this.job = null;
+    if (!job) return;
+    this.restart(job.direction);
+    job.reject(new DOMException("Cancelled.", "AbortError"));
+  }
+}
+
+const embedded = ({ id }) => document.getElementById(id).textContent;
+
+// What the worker needs to load a part of the page: an address, or the text inside of the page.
+const asset = (part) => part.id ? { text: embedded(part), bytes: part.bytes } : { url: new URL(part.url, document.baseURI).href, bytes: part.bytes };

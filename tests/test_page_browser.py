@@ -1,0 +1,266 @@
+"""The page that translates in the visitor's browser: both of its forms, in Chromium."""
+
+import io
+import os
+import shutil
+import struct
+import zlib
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diptych.inference.translator import Translator
+from diptych.page.page import write_page
+from diptych.page.parts import collect_parts
+from helpers.browser import launched, served
+from helpers.models import save_random_model
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+FORMS = ("folder", "file")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A is grey, B is in colour."""
+    return save_random_model(tmp_path_factory.mktemp("page") / "model.safetensors", channels=(1, 3))
+
+
+@pytest.fixture(scope="module")
+def folder(model):
+    """Has the page as a folder, site, and as a file, page.html."""
+    if not os.environ.get("CI") and not shutil.which("npm"):
+        pytest.skip("npm is missing, which downloads ONNX Runtime Web")
+    parts = collect_parts(model, licence="CC0 <1.0>")
+    write_page(parts, model.parent / "site")
+    write_page(parts, model.parent / "page.html")
+    return model.parent
+
+
+@pytest.fixture(scope="module")
+def addresses(folder):
+    with served(folder / "site") as site:
+        yield {"folder": site, "file": (folder / "page.html").as_uri()}
+
+
+@contextmanager
+def opened(browser, address, *, viewport=DESKTOP, **options):
+    """The page, which must stay without errors, and send nothing but requests for its own files."""
+    context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
+    page = context.new_page()
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    context.on("request", lambda request: requests.append(request))
+    page.goto(address)
+    yield page
+    assert complaints == []
+    elsewhere = [
+        each.url for each in requests if not each.url.startswith((address, "data:", f"blob:{address}", "blob:null/"))
+    ]
+    assert elsewhere == []
+    assert all(each.method == "GET" and each.post_data is None for each in requests)
+    context.close()
+
+
+def give(page, content, name="picture.png"):
+    """Gives a file to the page, and waits until it is translated or refused."""
+    page.evaluate(
+        "() => { document.getElementById('compare').className = document.getElementById('error').textContent = '' }"
+    )
+    page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": content})
+    page.locator("#compare.done, #error:not(:empty)").first.wait_for(timeout=60_000)
+
+
+def translation(page):
+    """What can be downloaded, and its name."""
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    return np.asarray(Image.open(download.value.path())), download.value.suggested_filename
+
+
+def encoded(array, kind="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(height, width, channels, seed=0):
+    """Smooth noise, so that an error of a pixel's place shows."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, channels), np.uint8)
+    image = Image.fromarray(small.squeeze()).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_picture_is_translated_as_by_the_command_line(browser, addresses, model, form):
+    with opened(browser, addresses[form]) as page:
+        for direction, target in (("a2b", "paintings"), ("b2a", "photos")):
+            page.locator(f"input[value={direction}]").check()
+            translator = Translator.load(model, direction)
+            for height, width in ((37, 53), (96, 64), (150, 211)):
+                picture = noise(height, width, 3 if direction == "b2a" else 1)
+                give(page, encoded(picture), f"a {height}.png")
+                found, name = translation(page)
+                assert name == f"a {height}-{target}.png"
+                expected = translator(picture).astype(int)
+                expected = expected if expected.ndim == 3 and expected.shape[2] == 3 else np.dstack([expected] * 3)
+                difference = np.abs(found[:, :, :3].astype(int) - expected)
+                assert found.shape[:2] == (height, width)
+                assert difference.max() <= 1
+                assert expected.std() > 5  # not one flat colour, which would always be right
+
+
+def test_transparency_and_orientation_are_those_of_the_command_line(browser, addresses, model):
+    translator = Translator.load(model, "b2a")
+    picture = noise(60, 80, 4)
+    with opened(browser, addresses["folder"]) as page:
+        page.locator("input[value=b2a]").check()
+        give(page, encoded(picture))
+        found, _ = translation(page)
+        expected = np.asarray(translator(Image.fromarray(picture))).astype(int)
+        assert np.array_equal(found[:, :, 3], picture[:, :, 3])
+        weighted = (found[:, :, 0] - expected[:, :, 0]) * (picture[:, :, 3] / 255)
+        assert np.abs(weighted).max() <= 2  # browsers keep colours multiplied by transparency, rounded
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        give(page, encoded(picture[:, :, :3], exif=turned))
+        found, _ = translation(page)
+        expected = np.asarray(translator(Image.fromarray(np.rot90(picture[:, :, :3], -1)))).astype(int)
+        assert found.shape[:2] == (80, 60)
+        assert np.abs(found[:, :, 0] - expected).max() <= 1
+
+
+def bomb(side):
+    """A PNG of ``side`` × ``side`` pixels in few bytes."""
+    rows = zlib.compress((b"\0" + bytes(side // 8)) * side, 9)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+SCRIPT = b"<script>alert(1)</script>"
+GOOD = encoded(noise(40, 50, 3))
+HOSTILE = {
+    "empty.png": (b"", "is empty"),
+    "page.png": (b"<!doctype html>" + SCRIPT, "not a picture that a browser reads"),
+    "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not a picture"),
+    "scan.tif": (encoded(noise(20, 20, 3), "TIFF"), "not a picture that a browser reads"),
+    "cut.png": (GOOD[: len(GOOD) // 2], "is damaged"),
+    "head.jpg": (b"\xff\xd8\xff\xe0" + SCRIPT * 9, "is damaged"),
+    "polyglot.gif": (b"GIF89a/*" + b"\0" * 40 + b"*/=1;alert(1)//", "is damaged"),
+    "bomb.png": (bomb(9_000), "9000 × 9000 pixels"),
+    "larger bomb.png": (bomb(60_000), "is damaged"),  # the browser itself refuses it
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_hostile_file_gets_a_message_and_the_next_picture_is_translated(browser, addresses, tmp_path, form):
+    with opened(browser, addresses[form]) as page:
+        for name, (content, message) in HOSTILE.items():
+            give(page, content, name)
+            assert message in page.locator("#error").inner_text()
+            assert name in page.locator("#error").inner_text()
+        huge = tmp_path / "huge.png"
+        with huge.open("wb") as file:
+            file.truncate(210_000_000)
+        page.locator("#file").set_input_files(huge)
+        page.get_by_text("huge.png has 210 MB").wait_for()
+        deep = noise(30, 30, 1).astype(np.uint16) * 257
+        give(page, encoded(deep), "deep.png")
+        assert "16 bits" in page.locator("#notes").inner_text()
+        give(page, GOOD + SCRIPT, "both.png")  # a picture that is also a page is just a picture
+        assert page.locator("#error").inner_text() == ""
+        assert translation(page)[0].shape[:2] == (40, 50)
+
+
+def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, folder, tmp_path):
+    text = (folder / "page.html").read_text()
+    start = text.index('"pixels": ') + len('"pixels": ')
+    small = tmp_path / "small.html"
+    small.write_text(text[:start] + "16384" + text[text.index("}", start) :])
+    picture = noise(260, 300, 1)
+    results = []
+    for file in (folder / "page.html", small):
+        with opened(browser, file.as_uri()) as page:
+            give(page, encoded(picture))
+            results.append(translation(page)[0].astype(int))
+            tiled = "translated in 9 tiles" in page.locator("#notes").inner_text()
+            assert tiled == (file == small)
+            if tiled:
+                page.locator("#file").set_input_files(
+                    {"name": "x.png", "mimeType": "", "buffer": encoded(noise(2400, 3200, 1))}
+                )
+                page.get_by_text("of 1").first.wait_for()
+                page.locator("#cancel").click()
+                page.get_by_text("Cancelled.").wait_for()
+                give(page, GOOD)
+                assert translation(page)[0].shape[:2] == (40, 50)
+    whole, tiles = results
+    apart = np.abs(whole - tiles).mean()
+    moved = np.abs(whole - np.roll(whole, 2, axis=1)).mean()
+    assert apart < moved / 2  # other statistics, but each pixel is in its place
+
+
+def test_the_folder_works_without_a_network_and_then_with_threads(browser, folder):
+    with served(folder / "site") as address, opened(browser, address) as page:
+        page.get_by_text("Ready.").wait_for(timeout=60_000)
+        page.evaluate("() => navigator.serviceWorker.ready.then(() => undefined)")
+        page.reload()
+        page.get_by_text("Ready.").wait_for(timeout=60_000)
+        assert page.evaluate("() => crossOriginIsolated")
+        page.context.set_offline(True)
+        page.reload()
+        give(page, GOOD)
+        assert translation(page)[0].shape[:2] == (40, 50)
+        assert "threads" in page.locator("#computes").text_content() or os.cpu_count() == 1
+
+
+def test_paste_drop_camera_and_keys(browser, addresses):
+    with opened(browser, addresses["folder"], permissions=["camera"]) as page:
+        for kind in ("paste", "drop"):
+            page.evaluate(
+                """([kind, bytes]) => {
+                    const data = new DataTransfer();
+                    data.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+                    const event = kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data }) : new DragEvent(kind, { dataTransfer: data });
+                    document.body.dispatchEvent(Object.defineProperty(event, "bubbles", { value: true })) && dispatchEvent(event);
+                }""",
+                [kind, list(GOOD)],
+            )
+            page.locator("#compare.done").wait_for(timeout=60_000)
+            assert translation(page)[1] == "given-paintings.png"
+        split = page.locator("#split")
+        split.focus()
+        page.keyboard.press("Home")
+        assert split.get_attribute("aria-valuetext") == "100 % translation"
+        assert page.locator("#after").evaluate("element => getComputedStyle(element).clipPath").startswith("inset(0px")
+
+
+@pytest.mark.parametrize(("form", "scheme", "viewport"), [("folder", "light", DESKTOP), ("file", "dark", PHONE)])
+def test_axe_finds_no_barrier(browser, addresses, form, scheme, viewport):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with opened(browser, addresses[form], color_scheme=scheme, viewport=viewport) as page:
+        checked = [Axe().run(page)]
+        give(page, GOOD)
+        checked.append(Axe().run(page))
+        page.locator("summary").click()
+        give(page, b"x", "wrong.png")
+        checked.append(Axe().run(page))
+        assert [each.generate_report() for each in checked if each.violations_count] == []
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
