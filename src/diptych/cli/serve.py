@@ -1,13 +1,14 @@
 """``diptych serve``."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, InferenceEngine, Precision
-from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, check_ranges, option
-from diptych.errors import MissingExtraError
+from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, check_ranges, option, option_name
+from diptych.errors import MissingExtraError, OptionError
 
 MAX_PORT = 65535
 
@@ -19,9 +20,13 @@ class Serve:
     Needs the extra app. The page answers on this machine only, unless --host says otherwise. What is uploaded is
     deleted when its translation is written. Ctrl-C ends it.
 
+    With --static, write a page that needs no server: it translates in the visitor's browser. Needs the extra export.
+
     For example:
       diptych serve runs/photos2paintings
       diptych serve runs/photos2paintings runs/photos2sketches --port 8000
+      diptych serve runs/photos2paintings --static site
+      diptych serve runs/photos2paintings --static page.html
     """
 
     models: tuple[Path, ...] = argument(
@@ -43,9 +48,24 @@ class Serve:
     max_files: Positive[int] = option(50, "Most pictures in one batch.")
     max_waiting: Positive[int] = option(64, "Most requests that wait; further ones are refused.")
     keep_minutes: Positive[float] = option(15.0, "How long a translation can be downloaded.")
+    static: Path | None = option(
+        None,
+        "Instead of serving, write a page that translates in the visitor's browser: a new folder for any web server, "
+        "or one file that ends in .html and opens from disk.",
+        "DIR",
+    )
+    runtime: Path | None = option(
+        None,
+        "For --static: folder or .tgz of the npm package onnxruntime-web. By default npm downloads it once.",
+        "FOLDER",
+    )
+    licence: str = option("", "For --static: licence of the model, which the page shows.")
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
+        if self.static is not None:
+            return self._write_static(self.static)
+        self._refuse_changed(("runtime", "licence"), "without --static")
         from importlib.util import find_spec
 
         check_ranges(self)
@@ -76,3 +96,17 @@ class Serve:
         )
         serve(catalogue, limits, host=self.host, port=self.port, open_browser=self.open, report=console.print)
         return 0
+
+    def _write_static(self, path: Path) -> int:
+        from diptych.cli.static import write_static
+
+        others = {field.name for field in fields(self)} - {"models", "static", "runtime", "licence", "trust_code"}
+        self._refuse_changed(sorted(others), "with --static")
+        return write_static(self.models, path, runtime=self.runtime, licence=self.licence, trust_code=self.trust_code)
+
+    def _refuse_changed(self, names: Iterable[str], when: str) -> None:
+        """Raises ``OptionError`` if an option of ``names``, which has no effect here, is not its default."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in names:
+            if getattr(self, name) != defaults[name]:
+                raise OptionError(f"{option_name(name)} has no effect {when}", cure="leave it out")

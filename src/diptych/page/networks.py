@@ -17,7 +17,7 @@ from diptych.inference.graph import Interface
 from diptych.inference.onnx_file import onnx_run
 from diptych.inference.translator import Translator
 from diptych.memory import MEMORY_MARGIN, predicted_peak
-from diptych.model import Model
+from diptych.model import Model, ModelCard
 from diptych.page.weights import with_half_weights
 
 BUDGET = 2**30
@@ -54,13 +54,10 @@ def page_networks(model: Model, path: Path, *, licence: str, trust_code: bool) -
     float32.
 
     Raises:
-        OptionError: the pictures of a domain have other values than those that a browser shows.
         UserError: see ``export_model``.
     """
-    translators = {direction: Translator.of(model, direction) for direction in model.networks}
-    for translator in translators.values():
-        _refuse_unshowable(path, translator)
-    for direction, translator in translators.items():
+    for direction in model.networks:
+        translator = Translator.of(model, direction)
         interface = Interface(_eight_bits(translator.encoding_in), _eight_bits(translator.encoding_out))
         with TemporaryDirectory() as folder:
             file = Path(folder) / f"{direction}.onnx"
@@ -86,12 +83,12 @@ def _eight_bits(encoding: Encoding) -> Encoding:
     return encoding if encoding.has_range else Encoding(encoding.channels)
 
 
-def _refuse_unshowable(path: Path, translator: Translator) -> None:
-    ends = ((translator.source, translator.encoding_in), (translator.target, translator.encoding_out))
-    for name, encoding in ends:
+def refuse_unshowable(card: ModelCard, path: Path) -> None:
+    """Raises ``OptionError`` if a browser cannot show the pictures of a domain of the model in ``path``."""
+    for name, encoding in zip(card.names, card.encodings, strict=True):
         if encoding.channels not in (GREY, RGB):
             problem = f"{path}: pictures of {name} have {encoding.channels} channels, and a browser shows 1 or 3"
-        elif encoding.has_range and encoding.dtype != "uint8":
+        elif encoding.has_range and encoding.is_deep:
             low, high = encoding.limits
             values = f"values of {encoding.dtype} from {low:g} to {high:g}"
             problem = f"{path}: pictures of {name} have {values}, and a browser reads 8 bits"

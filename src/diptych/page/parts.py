@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diptych.model import ModelCard, load_model
-from diptych.page.networks import PageNetwork, page_networks
+from diptych.page.networks import PageNetwork, page_networks, refuse_unshowable
 from diptych.page.runtime import find_runtime
 
 
@@ -39,6 +39,7 @@ def collect_parts(source: Path, *, runtime: Path | None = None, licence: str = "
         UserError: ``source`` cannot be read or exported, a browser cannot show its pictures, or the runtime is missing.
     """
     model = load_model(source, trust_code=trust_code)
+    refuse_unshowable(model.card, source)
     found = find_runtime(runtime)
     networks = tuple(page_networks(model, source, licence=licence, trust_code=trust_code))
     binaries = {f"{each.direction}.bin": packed(each.content) for each in networks}

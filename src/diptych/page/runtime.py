@@ -74,7 +74,7 @@ def _cached() -> Path:
     """The package in the cache. The first time, npm downloads it, and its checksum must be the expected one."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diptych"
     file = folder / f"{PACKAGE}-{VERSION}.tgz"
-    if file.is_file() and _is_intact(file):
+    if file.is_file() and checksum(file) == SHA512:
         return file
     npm = shutil.which("npm")
     if npm is None:
@@ -93,7 +93,7 @@ def _cached() -> Path:
         if not downloaded.is_file():
             problem = f"npm cannot download {PACKAGE} {VERSION} ({reason})"
             raise OptionError(problem, cure="connect to the network, or give the package with --runtime")
-        if not _is_intact(downloaded):
+        if checksum(downloaded) != SHA512:
             problem = f"npm delivered {PACKAGE} {VERSION} with another checksum than its makers published"
             raise OptionError(problem, cure="try another network, or give the package with --runtime")
         with disk_errors(file), atomic_write(file) as temporary:
@@ -101,6 +101,7 @@ def _cached() -> Path:
     return file
 
 
-def _is_intact(file: Path) -> bool:
+def checksum(file: Path) -> str:
+    """SHA-512 of ``file`` in base64, as npm writes it."""
     with file.open("rb") as opened:
-        return base64.b64encode(hashlib.file_digest(opened, "sha512").digest()).decode() == SHA512
+        return base64.b64encode(hashlib.file_digest(opened, "sha512").digest()).decode()
