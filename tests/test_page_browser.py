@@ -194,7 +194,7 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
     start = text.index('"pixels": ') + len('"pixels": ')
     small = tmp_path / "small.html"
     small.write_text(text[:start] + "16384" + text[text.index("}", start) :])
-    picture = noise(260, 300, 1)
+    picture = np.tile(noise(32, 32, 1), (9, 10))[:260, :300]  # periodic, so that tiles have the statistics of the whole
     results = []
     for file in (folder / "page.html", small):
         with opened(browser, file.as_uri()) as page:
@@ -212,9 +212,8 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
                 give(page, GOOD)
                 assert translation(page)[0].shape[:2] == (40, 50)
     whole, tiles = results
-    apart = np.abs(whole - tiles).mean()
-    moved = np.abs(whole - np.roll(whole, 2, axis=1)).mean()
-    assert apart < moved / 2  # other statistics, but each pixel is in its place
+    apart, moved = (np.abs(other - tiles).mean() for other in (whole, np.roll(whole, 1, axis=1)))
+    assert apart < 3 < moved
 
 
 def test_the_folder_works_without_a_network_and_then_with_threads(browser, folder):
