@@ -193,7 +193,7 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
     text = (folder / "page.html").read_text()
     start = text.index('"pixels": ') + len('"pixels": ')
     small = tmp_path / "small.html"
-    small.write_text(text[:start] + "16384" + text[text.index("}", start) :])
+    small.write_text(text[:start] + "16384" + text[text.index(",", start) :])
     picture = np.tile(noise(32, 32, 1), (9, 10))[:260, :300]  # periodic, so that tiles have the statistics of the whole
     results = []
     for file in (folder / "page.html", small):
@@ -213,7 +213,7 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
                 assert translation(page)[0].shape[:2] == (40, 50)
     whole, tiles = results
     apart, moved = (np.abs(other - tiles).mean() for other in (whole, np.roll(whole, 1, axis=1)))
-    assert apart < 3 < moved
+    assert apart < 5 < 20 < moved
 
 
 def test_the_folder_works_without_a_network_and_then_with_threads(browser, folder):

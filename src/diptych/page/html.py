@@ -71,4 +71,10 @@ def _data(parts: Parts, located: Located) -> dict[str, Any]:
         for each in parts.networks
     ]
     pixels = min(each.pixels for each in parts.networks)
-    return {"directions": directions, "runtimes": runtimes, "worker": located["worker.js"], "pixels": pixels}
+    return {
+        "directions": directions,
+        "runtimes": runtimes,
+        "worker": located["worker.js"],
+        "pixels": pixels,
+        "stride": parts.card.generator.stride,
+    }

@@ -25,7 +25,7 @@ export class Engine {
     const { script: code, binary } = data.runtimes[this.runtime];
     const models = Object.fromEntries(data.directions.map(({ key, model }) => [key, asset(model)]));
     const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-    this.worker.postMessage({ kind: "start", code: asset(code), binary: asset(binary), models, direction, threads, gpu: this.runtime === "gpu" });
+    this.worker.postMessage({ kind: "start", code: asset(code), binary: asset(binary), models, direction, threads, stride: data.stride, gpu: this.runtime === "gpu" });
   }
 
   hear(message) {

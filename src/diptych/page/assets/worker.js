@@ -72,43 +72,56 @@ async function run(session, values, width, height, channels) {
   return data;
 }
 
-// Areas { x, y, width, height } of at most `limit` pixels that cover a picture, `overlap` pixels over each other.
-function tiles(width, height, limit, overlap) {
-  if (width * height <= limit) return [{ x: 0, y: 0, width, height }];
-  const side = Math.max(2 * overlap, Math.floor(Math.sqrt(limit)));
+// Areas { x, y, width, height } of about `limit` pixels that cover a picture, at least `overlap` pixels over each other.
+// All numbers are multiples of `stride`, so that every tile is sampled at the same places as the whole picture.
+function tiles(width, height, limit, overlap, stride) {
+  const down = (number) => Math.floor(number / stride) * stride;
+  const side = Math.max(2 * stride, down(Math.sqrt(limit)));
   const starts = (size, length) => {
-    const count = Math.max(1, Math.ceil((size - overlap) / (length - overlap)));
-    return Array.from({ length: count }, (_, i) => count === 1 ? 0 : Math.round(i * (size - length) / (count - 1)));
+    const step = Math.max(stride, down(length - overlap)), count = Math.max(1, Math.ceil((size - length) / step) + 1);
+    return Array.from({ length: count }, (_, i) => Math.min(i * step, size - length));
   };
-  const across = Math.min(side, width), down = Math.min(Math.floor(limit / across), height);
-  return starts(height, down).flatMap((y) => starts(width, across).map((x) => ({ x, y, width: across, height: down })));
+  const across = Math.min(side, width), high = Math.min(Math.max(side, down(limit / across)), height);
+  return starts(height, high).flatMap((y) => starts(width, across).map((x) => ({ x, y, width: across, height: high })));
 }
 
 async function translate({ values, width, height, direction, limit }) {
-  const begin = performance.now(), overlap = Math.min(64, Math.floor(Math.sqrt(limit) / 4));
-  const { session, inputs } = await sessions.get(direction);
-  const areas = tiles(width, height, limit, overlap);
-  if (areas.length === 1) return { values: await run(session, values, width, height, inputs), tiles: 1, seconds: (performance.now() - begin) / 1000 };
+  const begin = performance.now(), { session, inputs } = await sessions.get(direction);
+  const seconds = () => (performance.now() - begin) / 1000;
+  if (width * height <= limit) return { values: await run(session, values, width, height, inputs), tiles: 1, seconds: seconds() };
+  const { stride } = settings, overlap = Math.min(64, Math.floor(Math.sqrt(limit) / 4));
+  const up = (number) => Math.ceil(number / stride) * stride;
+  const areas = tiles(up(width), up(height), limit, overlap, stride);
   let result, outputs;
   for (const [index, area] of areas.entries()) {
-    const { x, y } = area, input = new Uint8Array(area.width * area.height * inputs);
-    for (let row = 0; row < area.height; row++) {
-      const from = ((y + row) * width + x) * inputs;
-      input.set(values.subarray(from, from + area.width * inputs), row * area.width * inputs);
+    const input = new Uint8Array(area.width * area.height * inputs);
+    for (let i = 0, row = 0; row < area.height; row++) { // beyond the picture, its edge is repeated
+      const line = Math.min(area.y + row, height - 1) * width;
+      for (let column = 0; column < area.width; column++) {
+        const from = (line + Math.min(area.x + column, width - 1)) * inputs;
+        for (let channel = 0; channel < inputs; channel++) input[i++] = values[from + channel];
+      }
     }
     const found = await run(session, input, area.width, area.height, inputs);
     outputs ??= found.length / (area.width * area.height);
     result ??= new Uint8Array(width * height * outputs);
-    for (let row = 0; row < area.height; row++) { // fades in over what the tiles before it wrote
-      for (let column = 0; column < area.width; column++) {
-        const weight = (y ? Math.min(1, (row + 1) / overlap) : 1) * (x ? Math.min(1, (column + 1) / overlap) : 1);
-        const to = ((y + row) * width + x + column) * outputs, from = (row * area.width + column) * outputs;
-        for (let channel = 0; channel < outputs; channel++) result[to + channel] = Math.round(weight * found[from + channel] + (1 - weight) * result[to + channel]);
-      }
-    }
+    blend(result, width, height, found, area, overlap, outputs);
     postMessage({ kind: "progress", done: index + 1, total: areas.length });
   }
-  return { values: result, tiles: areas.length, seconds: (performance.now() - begin) / 1000 };
+  return { values: result, tiles: areas.length, seconds: seconds() };
+}
+
+// Writes the tile `found` into `result`. At its left and upper edges it fades in over what the tiles before it wrote.
+function blend(result, width, height, found, area, overlap, channels) {
+  for (let row = 0; row < Math.min(area.height, height - area.y); row++) {
+    for (let column = 0; column < Math.min(area.width, width - area.x); column++) {
+      const weight = (area.y ? Math.min(1, (row + 1) / overlap) : 1) * (area.x ? Math.min(1, (column + 1) / overlap) : 1);
+      const to = ((area.y + row) * width + area.x + column) * channels, from = (row * area.width + column) * channels;
+      for (let channel = 0; channel < channels; channel++) {
+        result[to + channel] = Math.round(weight * found[from + channel] + (1 - weight) * result[to + channel]);
+      }
+    }
+  }
 }
 
 let ready = Promise.resolve();
