@@ -14,13 +14,14 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.fid import _compute_fid
 
 import diptych
+from diptych.checksummed import sha256_of
 from diptych.cli import main, parse
 from diptych.config import LengthConfig, SourceConfig
 from diptych.data.transforms import nearest_resized
 from diptych.errors import OptionError, PictureError, UserError
 from diptych.evaluation import distances
 from diptych.evaluation.evaluate import evaluate
-from diptych.evaluation.feature_networks import load_features, sha256_of
+from diptych.evaluation.feature_networks import load_features
 from diptych.evaluation.features import FeatureNetwork
 from diptych.evaluation.label_maps import (
     confusion,

@@ -19,6 +19,8 @@ from diptych.atomic import atomic_write
 from diptych.errors import WeightsError, did_you_mean_path, os_problem, path_cure
 
 FORMAT = 1
+MODEL = "model"
+"""The kind of a model file."""
 KEY = "diptych"
 
 
@@ -113,3 +115,9 @@ def _sha256_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of the contents of ``file``."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,7 +4,7 @@ CycleGAN: Zhu, Park, Isola, Efros 2017 (arXiv 1703.10593), "the paper" below.
 CUT: Park, Efros, Zhang, Zhu 2020 (arXiv 2007.15651).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -118,6 +118,26 @@ def self_similarity(images: Tensor) -> Tensor:
     squares = torch.stack([(images - neighbour).square().mean(1) for neighbour in shifted], 1)
     differences = F.avg_pool2d(squares, PATCH, stride=1, padding=PATCH // 2, count_include_pad=False)
     return differences / (differences.mean(1, keepdim=True) + PLAIN)
+
+
+def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
+    """1 − SSIM of two ``(B, C, H, W)`` in [-1, 1], H and W at least 7: 0 for equal images. Uniform windows of 7×7
+    inside the images.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli 2004, "Image Quality Assessment: From Error Visibility to Structural
+    Similarity", equation 13.
+    """
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    mean_x, mean_y, xx, yy, xy = (F.avg_pool2d(moment, 7, stride=1) for moment in (x, y, x * x, y * y, x * y))
+    covariance, variances = xy - mean_x * mean_y, xx - mean_x**2 + yy - mean_y**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return 1 - (luminance * (2 * covariance + c2) / (variances + c2)).mean()
+
+
+def feature_distance(truth: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+    """The mean absolute difference of two lists of feature maps, relative to the mean absolute value of ``truth``; the
+    mean over the maps. Maps of one index have the same shape."""
+    return torch.stack([F.l1_loss(y, x) / x.abs().mean() for x, y in zip(truth, found, strict=True)]).mean()
 
 
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from diptych import registry
-from diptych.checksummed import read_checksummed, write_checksummed
-from diptych.config import DataConfig, Direction, DiscriminatorConfig, GeneratorConfig
+from diptych.checksummed import MODEL, read_checksummed, write_checksummed
+from diptych.config import DataConfig, Direction, DiscriminatorConfig, DistillationConfig, GeneratorConfig, MethodConfig
 from diptych.config_json import from_json, to_json
 from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, WeightsError, first_line
@@ -21,9 +21,29 @@ from diptych.pair import Pair
 from diptych.registry import ClassPathError, UntrustedCodeError
 from diptych.remote import local
 
-KIND = "model"
 DiscriminatorRole = Literal["a", "b", "joint"]
 """A discriminator, by its input: images of A, images of B, or both with their channels concatenated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedFrom:
+    """The model whose outputs a compressed model has learned."""
+
+    name: str
+    """Name of its run, or of its file."""
+    method: str
+    """Kind of the method by which it was trained."""
+    sha256: str
+    """Of its file."""
+
+    @classmethod
+    def of(cls, method: MethodConfig) -> "CompressedFrom | None":
+        """The teacher of ``method``, if it is distillation."""
+        if not isinstance(method, DistillationConfig) or method.teacher is None:
+            return None
+        file = method.teacher
+        name = file.parent.name if file.name == "model.safetensors" else file.name
+        return cls(name=name, method=method.teacher_method, sha256=method.teacher_sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +66,12 @@ class ModelCard:
     """Whether the weights are a moving average over training."""
     discriminator: DiscriminatorConfig | None = None
     """Architecture of every discriminator in the file."""
+    compressed_from: CompressedFrom | None = None
+
+    @property
+    def trained_by(self) -> str:
+        """Kind of the method by which the model, or the model that it was compressed from, was trained."""
+        return self.compressed_from.method if self.compressed_from else self.method
 
     @property
     def channels(self) -> Pair[int]:
@@ -99,7 +125,7 @@ def save_model(
         "discriminators": list(discriminators),
         "versions": versions(),
     }
-    write_checksummed(path, KIND, tensors, description)
+    write_checksummed(path, MODEL, tensors, description)
 
 
 def load_model(path: Path, *, discriminators: bool = False, trust_code: bool = False) -> Model:
@@ -112,7 +138,7 @@ def load_model(path: Path, *, discriminators: bool = False, trust_code: bool = F
         WeightsError: missing, damaged, of another kind, of a later version, or of a package that is not installed.
     """
     path = model_file(path)
-    tensors, description = read_checksummed(path, KIND)
+    tensors, description = read_checksummed(path, MODEL)
     try:
         if trust_code:
             registry.trust_code(description["card"])
@@ -155,7 +181,7 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: missing, damaged, of another kind, or of a later version.
     """
-    card: dict[str, Any] = read_checksummed(model_file(path), KIND)[1]["card"]
+    card: dict[str, Any] = read_checksummed(model_file(path), MODEL)[1]["card"]
     return card
 
 

@@ -13,9 +13,11 @@ from diptych.config import (
     CutConfig,
     CycleganConfig,
     DiscriminatorConfig,
+    DistillationConfig,
     FastcutConfig,
     GeneratorConfig,
     MethodConfig,
+    PairedDistillationConfig,
     PatchganConfig,
     Pix2pixConfig,
     PixelConfig,
@@ -28,13 +30,13 @@ from diptych.errors import OptionError, UserError, did_you_mean, first_line
 class Registry:
     """The kinds of one component, such as the generators."""
 
-    def __init__(self, component: str, built_in: dict[str, type[Any]]) -> None:
-        self.component, self.built_in = component, built_in
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The built-in kinds."""
-        return tuple(self.built_in)
+    def __init__(
+        self, component: str, kinds: dict[str, type[Any]], internal: dict[str, type[Any]] | None = None
+    ) -> None:
+        """``internal`` are kinds that only a command of their own starts."""
+        self.component, self.built_in = component, kinds | (internal or {})
+        self.kinds = tuple(kinds)
+        """The built-in kinds that a user may choose."""
 
     def config(self, kind: str) -> type[Any]:
         """The config class of ``kind``.
@@ -55,7 +57,9 @@ class Registry:
 
 
 METHODS = Registry(
-    "method", {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig, "cut": CutConfig, "fastcut": FastcutConfig}
+    "method",
+    {"cyclegan": CycleganConfig, "pix2pix": Pix2pixConfig, "cut": CutConfig, "fastcut": FastcutConfig},
+    {"distillation": DistillationConfig, "paired-distillation": PairedDistillationConfig},
 )
 GENERATORS = Registry("generator", {"resnet": ResnetConfig, "unet": UnetConfig})
 DISCRIMINATORS = Registry("discriminator", {"patchgan": PatchganConfig, "pixel": PixelConfig})

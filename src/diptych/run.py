@@ -58,6 +58,7 @@ class Run:
         self.revisions_file = folder / "revisions.jsonl"
         self.scores_file = folder / "scores.json"
         self.pictures_file = folder / "pictures.json"
+        self.compression_file = folder / "compression.json"
         self.report_file = folder / "report.html"
         self.picture_file = folder / "demo.png"
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from diptych import __version__
 from diptych.cli.check import Check
 from diptych.cli.completion import Completion
+from diptych.cli.compress import Compress
 from diptych.cli.demo import Demo
 from diptych.cli.evaluate import Evaluate
 from diptych.cli.export import Export
@@ -39,6 +40,7 @@ COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
     "check": Check,
     "train": Train,
+    "compress": Compress,
     "evaluate": Evaluate,
     "translate": Translate,
     "serve": Serve,
@@ -96,7 +98,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt as error:
         if debug:
             print_traceback(error)
-        resumes = "; the same command resumes" if arguments[:1] in (["train"], ["demo"]) else ""
+        resumes = "; the same command resumes" if arguments[:1] in (["train"], ["demo"], ["compress"]) else ""
         if is_main():
             print(f"diptych: stopped{resumes}", file=sys.stderr)
         return EXIT_INTERRUPTED

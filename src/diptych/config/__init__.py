@@ -9,10 +9,12 @@ from diptych.config.data import DataConfig, Interpolation, Resize, SourceConfig,
 from diptych.config.methods import (
     CutConfig,
     CycleganConfig,
+    DistillationConfig,
     FastcutConfig,
     GanLoss,
     Initialisation,
     MethodConfig,
+    PairedDistillationConfig,
     Pix2pixConfig,
 )
 from diptych.config.networks import (
@@ -49,6 +51,7 @@ __all__ = [
     "DeviceName",
     "Direction",
     "DiscriminatorConfig",
+    "DistillationConfig",
     "EngineConfig",
     "FastcutConfig",
     "GanLoss",
@@ -61,6 +64,7 @@ __all__ = [
     "Norm",
     "OptimiserConfig",
     "OutputConfig",
+    "PairedDistillationConfig",
     "PatchganConfig",
     "Pix2pixConfig",
     "PixelConfig",

@@ -1,9 +1,10 @@
 """The options of each method."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol, Self
 
-from diptych.config.constraints import NotNegative, Positive, option, with_defaults
+from diptych.config.constraints import Adjustable, NotNegative, Positive, option, with_defaults
 from diptych.config.networks import DiscriminatorConfig, GeneratorConfig, PatchganConfig, ResnetConfig, UnetConfig
 from diptych.errors import OptionError
 from diptych.pair import Direction
@@ -185,3 +186,56 @@ class FastcutConfig(CutConfig):
         False, "Also compute the PatchNCE loss between pictures of the target domain and their translations."
     )
     flip_equivariance: bool = option(True, "Mirror the input of the generator in half of the updates.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """Distillation: small generators learn the outputs of trained ones. ``diptych compress`` starts it."""
+
+    implementation: ClassVar[str] = "diptych.methods.distillation:Distillation"
+    paired: ClassVar[bool] = False
+    generator: ClassVar[GeneratorConfig] = ResnetConfig()
+    discriminator: ClassVar[DiscriminatorConfig] = PatchganConfig()
+    initialisation: ClassVar[Initialisation] = "normal"
+    epochs: ClassVar[tuple[int, int]] = (100, 100)
+
+    teacher: Adjustable[Path] | None = option(None, "Model file that the generators learn from.")
+    teacher_sha256: str = option("", "SHA-256 of that file.")
+    teacher_method: str = option("", "Method by which the teacher was trained.")
+    direction: Direction | None = option(None, "The only direction of the teacher; by default it has both.")
+    lambda_ssim: NotNegative[float] = option(0.5, "Weight of 1 - SSIM between both outputs; that of their L1 is 1.")
+    lambda_features: NotNegative[float] = option(
+        0.5, "Weight of the difference of both outputs in the features of the teacher's encoder."
+    )
+    other_domain: bool = option(False, "Also translate pictures of the target domain, if it has the same channels.")
+    num_distinct: Positive[int] | None = option(
+        None, "Different crops of each domain, which are seen again and again: the teacher translates each once."
+    )
+    teacher_cache_gib: Adjustable[NotNegative[float]] = option(2.0, "Memory for the teacher's outputs, in GiB.")
+
+    @property
+    def gan_loss(self) -> GanLoss:
+        """Not used: there is no adversarial loss."""
+        return "least-squares"
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that it learns."""
+        return ("a2b", "b2a") if self.direction is None else (self.direction,)
+
+    def resolved(self, channels: tuple[int, int]) -> Self:
+        """This config: it has nothing to resolve."""
+        del channels
+        return self
+
+    def remarks(self, channels: tuple[int, int]) -> list[str]:
+        """One line: the teacher."""
+        del channels
+        return [f"learns the outputs of {self.teacher}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDistillationConfig(DistillationConfig):
+    """Distillation of a teacher that was trained on pairs of pictures, such as one of pix2pix."""
+
+    paired: ClassVar[bool] = True

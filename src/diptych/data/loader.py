@@ -146,7 +146,8 @@ class Loader:
     """Endless batches of randomly drawn, cropped and flipped images; each batch depends only on (seed, count).
 
     ``paired`` images are drawn, cropped and flipped together. ``pin`` puts batches in pinned memory, from which CUDA
-    copies asynchronously. ``known`` reads the known pairs of each update.
+    copies asynchronously. ``known`` reads the known pairs of each update. After ``num_distinct`` images of each domain,
+    the same ones are drawn again.
     """
 
     def __init__(
@@ -159,15 +160,17 @@ class Loader:
         paired: bool = False,
         pin: bool = False,
         known: "Loader | None" = None,
+        num_distinct: int | None = None,
     ) -> None:
         self.readers, self.data, self.seed, self.batch_size = readers, data, seed, batch_size
-        self.paired, self.pin, self.known = paired, pin, known
+        self.paired, self.pin, self.known, self.num_distinct = paired, pin, known, num_distinct
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
     def batch(self, count: int) -> Pair[Tensor]:
         """The batch that starts with image number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``."""
-        drawn = [self._draw(count + offset) for offset in range(self.batch_size)]
+        counts = range(count, count + self.batch_size)
+        drawn = [self._draw(number % self.num_distinct if self.num_distinct else number) for number in counts]
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))
 
     def _draw(self, count: int) -> Pair[Array]:

@@ -70,10 +70,12 @@ def evaluate(
     device: DeviceName = "auto",
     engine: InferenceEngine = "torch",
     seed: int = 0,
+    held_out_of: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Scores ``model``, a run or its model file, on the pictures in ``a`` and ``b`` or below ``root``; by default on
-    the run's held-out pictures. Writes the ``scores.json`` of a run.
+    the run's held-out pictures. Writes the ``scores.json`` of a run. ``held_out_of`` is another run whose held-out
+    pictures are used instead; then nothing is written.
 
     ``pairs`` treats pictures of the same name as pairs; by default if the method needs pairs. ``features`` is as in
     ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
@@ -89,9 +91,10 @@ def evaluate(
     loaded = load_model(path)
     card = loaded.card
     network = load_features(features, device=device)
-    pictures, paired = find_pictures_for(path, card, SourceConfig(**paths), pairs=pairs, report=report)
+    where = held_out_of or path
+    pictures, paired = find_pictures_for(where, card, SourceConfig(**paths), pairs=pairs, report=report)
     folders = Pair(masks_a, masks_b).map(lambda folder: None if folder is None else Path(folder))
-    masks = _masks(path, pictures, folders)
+    masks = _masks(where, pictures, folders)
     # The pictures have 8 bits, with their ranges applied.
     loaded = replace(loaded, card=replace(card, encodings=card.channels.map(Encoding)))
     palette = _palette(loaded, pictures, label_maps, colours, paired=paired)
@@ -117,7 +120,7 @@ def evaluate(
     if not paired and pairs is None and (common := common_names(pictures.map(lambda domain: domain.domain))):
         hint = f"{common} pictures have the same name in both domains: if they are pairs, --pairs scores them as such"
         evaluation.remarks.insert(0, hint)
-    if (run := Run(path)).exists:
+    if held_out_of is None and (run := Run(path)).exists:
         run.write_json(run.scores_file, evaluation.to_json())
     return evaluation
 

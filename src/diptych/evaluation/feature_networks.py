@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diptych.checksummed import sha256_of
 from diptych.data.encoding import PEAK
 from diptych.errors import MissingExtraError, OptionError, WeightsError, first_line
 from diptych.evaluation.features import FeatureNetwork
@@ -121,9 +122,3 @@ def _user_network(spec: str, module: str, function: str, device: torch.device) -
 def _input_size(network: object) -> int:
     size = getattr(network, "input_size", DEFAULT_SIZE)
     return size if isinstance(size, int) and size > 0 else DEFAULT_SIZE
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of the contents of ``file``."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

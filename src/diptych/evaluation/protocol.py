@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from diptych.checksummed import sha256_of
 from diptych.config import InferenceEngine
 from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
-from diptych.evaluation.feature_networks import sha256_of
 from diptych.evaluation.features import BATCH_SIZE, FeatureNetwork
 from diptych.evaluation.measure import MIN_TO_SPLIT, NUM_SPLITS
 from diptych.model import Model, versions

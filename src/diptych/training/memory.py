@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from diptych.config import ContentConfig, TrainConfig
+from diptych.config import ContentConfig, DistillationConfig, TrainConfig
 from diptych.config.constraints import resolved
 from diptych.device import Device
 from diptych.errors import OptionError
@@ -71,8 +71,10 @@ def side_of(config: TrainConfig) -> int:
 def update_memory(config: TrainConfig) -> int | None:
     """Bytes that training with the resolved ``config`` needs on a CPU: activations, weights, gradients, optimiser, EMA.
 
-    None if that cannot be predicted.
+    None if that cannot be predicted: distillation reads the weights of its teacher.
     """
+    if isinstance(config.method, DistillationConfig):
+        return None
     kept = 0
 
     def one_update() -> None:

@@ -9,7 +9,7 @@ from diptych.atomic import atomic_write
 from diptych.data.encoding import encodings_of
 from diptych.errors import RunError, os_cure, os_problem
 from diptych.inference.forward import Forward, inference_forwards
-from diptych.model import ModelCard, save_model
+from diptych.model import CompressedFrom, ModelCard, save_model
 from diptych.monitoring.context import RunContext
 from diptych.monitoring.grid import Block, draw_grid
 from diptych.monitoring.meters import GRADIENT, mean_over_ranks
@@ -228,4 +228,5 @@ def card_of(plan: Plan, state: State) -> ModelCard:
         data=plan.config.data,
         pictures=state.pictures,
         ema=bool(state.ema),
+        compressed_from=CompressedFrom.of(plan.config.method),
     )

@@ -29,9 +29,10 @@ def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
         if asked not in (None, found):
             raise OptionError(f"channels-{letter} is {asked}, but {path} has {found}", cure="leave it out")
     is_lone = len(model.networks) == 1 and card.discriminator is None  # such a file does not record the method
-    if card.method != kind_of(method) and not is_lone:
+    if card.trained_by != kind_of(method) and not is_lone:
         raise OptionError(
-            f"{path} was trained by {card.method}, not {kind_of(method)}", cure=f"give --method {card.method}"
+            f"{path} was trained by {card.trained_by}, not {kind_of(method)}",
+            cure=f"give --method {card.trained_by}",
         )
     if other := [direction for direction in model.networks if direction not in method.directions]:
         raise OptionError(

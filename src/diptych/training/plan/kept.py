@@ -89,4 +89,10 @@ def make_loader(config: TrainConfig, run: Run, split: Split, kept: Kept, display
         both = readers(kept.known, Pair(None, None), paired=True)
         known = load(both, seed=torch_seed(seed, Stream.PAIRS, 0), paired=True)
     paired = config.method.paired
-    return load(readers(split.train, kept.masks, paired=paired), seed=seed, paired=paired, known=known)
+    return load(
+        readers(split.train, kept.masks, paired=paired),
+        seed=seed,
+        paired=paired,
+        known=known,
+        num_distinct=getattr(config.method, "num_distinct", None),
+    )
