@@ -26,6 +26,7 @@ MISTAKES = {
     "demo": ["--time", "never"],
     "check": [],
     "train": ["nowhere", "elsewhere"],
+    "compress": ["nowhere"],
     "evaluate": ["nowhere"],
     "translate": ["nowhere", "in", "out"],
     "serve": ["nowhere"],

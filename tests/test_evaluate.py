@@ -448,7 +448,7 @@ def test_untrained_generators_depend_on_the_seed_only_and_keep_the_global_random
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
-    first, again, other = (untrained(model, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (untrained(model.card, model.networks, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(2), expected)
     states = [one.networks["a2b"].state_dict() for one in (first, again, other)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

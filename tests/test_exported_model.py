@@ -5,11 +5,13 @@ import pytest
 from PIL import Image
 
 from diptych.cli import main
-from diptych.errors import MissingExtraError, OptionError, PictureError, WeightsError
+from diptych.errors import MissingExtraError, OptionError, PictureError, RunError, WeightsError
+from diptych.evaluation.evaluate import evaluate
 from diptych.export.export import export_model
 from diptych.inference import engines
 from diptych.inference.translator import Translator
 from helpers.models import save_random_model
+from test_evaluate import COLOURS
 
 RNG = np.random.default_rng(0)
 
@@ -85,3 +87,17 @@ def test_what_a_file_cannot_do_is_one_line(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="--engine openvino needs"):
         Translator.load(folder / "ir.xml")
+
+
+def test_an_exported_file_scores_as_the_model_does(folder, squares):
+    root, features = squares, COLOURS
+    whole = evaluate(folder / "m.safetensors", root=root, features=features)
+    for name, direction, engine in (("pictures.onnx", "b2a", "onnxruntime"), ("ir.xml", "a2b", "openvino")):
+        found = evaluate(folder / name, root=root, features=features)
+        assert list(found.scores) == [direction]
+        assert found.protocol["engine"]["translations"] == engine
+        assert found.scores[direction]["kid"].trained == pytest.approx(whole.scores[direction]["kid"].trained, rel=0.05)
+        assert found.scores[direction]["kid"].untrained == whole.scores[direction]["kid"].untrained
+        assert "cycle_psnr" not in found.scores[direction]
+    with pytest.raises(RunError, match="is not a run, so it has no held-out pictures"):
+        evaluate(folder / "ir.xml", features=features)

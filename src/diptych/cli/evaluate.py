@@ -28,11 +28,12 @@ class Evaluate:
       diptych evaluate runs/photos2paintings
       diptych evaluate runs/horse2zebra --root horse2zebra
       diptych evaluate model.safetensors photos paintings --pairs
+      diptych evaluate paint.onnx photos paintings
       diptych evaluate runs/photos2paintings --features inception:inception.pt
       diptych evaluate runs/streets --root cityscapes --pairs --label-maps b
     """
 
-    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    model: Path = argument(REQUIRED, "A run, its model.safetensors, or a file of export.", "MODEL")
     a: Path | None = argument(
         None,
         "Pictures of domain A: a folder, a zip, a .txt of paths, or a pattern. By default the run's held-out pictures.",
@@ -73,7 +74,8 @@ class Evaluate:
     engine: InferenceEngine = option(
         "torch",
         "What computes the translations on a CPU, in fp32: torch, openvino (extra: openvino), onnxruntime (extra: "
-        "export), or auto, the fastest that is installed. Scores may differ in the third digit.",
+        "export), or auto, the fastest that is installed. Scores may differ in the third digit. For a file of export, "
+        "torch means an engine that computes it.",
     )
     trust_code: bool = option(False, TRUST_CODE)
 
@@ -85,7 +87,7 @@ class Evaluate:
         from diptych.report.tables import LEGEND
         from diptych.run import Run
 
-        if self.trust_code:
+        if self.trust_code and Run(self.model).exists:
             trust_files(self.model)
         stderr = stderr_console()
         evaluation = evaluate(
@@ -101,6 +103,7 @@ class Evaluate:
             masks_b=self.masks_b,
             device=self.device,
             engine=self.engine,
+            trust_code=self.trust_code,
             report=stderr.print,
         )
         if (run := Run(self.model)).exists:

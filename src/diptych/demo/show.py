@@ -32,7 +32,7 @@ def score_and_draw(run: Run) -> tuple[dict[Direction, Score], Path]:
     pictures = test.map(lambda domain: [read_picture(domain.path(index)).values for index in range(len(domain))])
     columns = [index for index, file in enumerate(test.a.files) if file.stem in SHOWN]
     trained = load_model(run.folder)
-    baseline = untrained(trained)
+    baseline = untrained(trained.card, trained.networks)
     scores: dict[Direction, Score] = {}
     blocks = []
     for direction in trained.networks:

@@ -1,8 +1,8 @@
 """Evaluates a model: scores of each direction beside their reference values, and the protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 
 from diptych.config import DeviceName, Direction, InferenceEngine, SourceConfig
-from diptych.data.encoding import Array, Encoding, eight_bits
+from diptych.data.encoding import Array, eight_bits
 from diptych.data.image import compared
 from diptych.data.masks import Masks, find_masks
 from diptych.data.pairing import common_names
@@ -24,10 +24,9 @@ from diptych.evaluation.label_maps import find_palette, read_palette
 from diptych.evaluation.measure import Target, Translate, content_of_real, measure, measure_real
 from diptych.evaluation.protocol import protocol
 from diptych.evaluation.scores import Score, remarks, tabulate
+from diptych.evaluation.subject import Subject, load_subject, translators_of
 from diptych.evaluation.untrained import untrained
 from diptych.inference.forward import first_sentences, memory_errors
-from diptych.inference.translator import Translator
-from diptych.model import Model, load_model
 from diptych.pair import INTO, REVERSE, DomainName, Pair
 from diptych.remote import local
 from diptych.run import Run
@@ -71,51 +70,48 @@ def evaluate(
     engine: InferenceEngine = "torch",
     seed: int = 0,
     held_out_of: Path | None = None,
+    trust_code: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Scores ``model``, a run or its model file, on the pictures in ``a`` and ``b`` or below ``root``; by default on
-    the run's held-out pictures. Writes the ``scores.json`` of a run. ``held_out_of`` is another run whose held-out
-    pictures are used instead; then nothing is written.
+    """Scores ``model``, a run, its model file or an exported file, on the pictures in ``a`` and ``b`` or below
+    ``root``; by default on the run's held-out pictures. Writes the ``scores.json`` of a run. ``held_out_of`` is another
+    run whose held-out pictures are used instead; then nothing is written.
 
     ``pairs`` treats pictures of the same name as pairs; by default if the method needs pairs. ``features`` is as in
     ``load_features``. ``label_maps`` is the domain whose pictures are label maps, ``colours`` a file that lists
     their colours; by default those of the real label maps. ``masks_a`` and ``masks_b`` are folders of masks of what
     should stay; by default those that the run was trained with. ``engine`` computes the translations: see
-    ``inference/engines.py``. ``report`` is called with a line of text for each step.
+    ``inference/engines.py``. ``trust_code``: see ``load_model``. ``report`` is called with a line of text for each
+    step.
 
     Raises:
         UserError: an argument cannot be used.
     """
     device, path = resolve_device(device), local(Path(model))
     paths = {name: Path(folder) for name, folder in (("a", a), ("b", b), ("root", root)) if folder is not None}
-    loaded = load_model(path)
-    card = loaded.card
+    subject = load_subject(path, device=device, engine=engine, trust_code=trust_code)
+    card = subject.card
     network = load_features(features, device=device)
     where = held_out_of or path
     pictures, paired = find_pictures_for(where, card, SourceConfig(**paths), pairs=pairs, report=report)
     folders = Pair(masks_a, masks_b).map(lambda folder: None if folder is None else Path(folder))
     masks = _masks(where, pictures, folders)
-    # The pictures have 8 bits, with their ranges applied.
-    loaded = replace(loaded, card=replace(card, encodings=card.channels.map(Encoding)))
-    palette = _palette(loaded, pictures, label_maps, colours, paired=paired)
+    palette = _palette(subject, pictures, label_maps, colours, paired=paired)
     cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with memory_errors(_out_of_memory), cudnn:
         report("features of the real pictures")
         palettes = Pair(*(palette if label_maps == name else None for name in ("a", "b")))
         targets = pictures.map(partial(Target, paired=paired), pictures.map(network), palettes)
         scores = {
-            direction: _score_direction(loaded, direction, targets, masks, network, seed, engine, report)
-            for direction in loaded.networks
+            direction: _score_direction(subject, direction, targets, masks, network, seed, engine, report)
+            for direction in subject.translators
         }
     colour_names = None if palette is None else [f"#{bytes(colour.tolist()).hex()}" for colour in palette]
-    file = path / "model.safetensors" if path.is_dir() else path
     evaluation = Evaluation(
         scores=scores,
         names=card.names,
         remarks=list(_remarks(scores, card.names, pictures)),
-        protocol=protocol(
-            loaded, file, pictures, network, paired=paired, seed=seed, palette=colour_names, engine=engine
-        ),
+        protocol=protocol(subject, pictures, network, paired=paired, seed=seed, palette=colour_names),
     )
     if not paired and pairs is None and (common := common_names(pictures.map(lambda domain: domain.domain))):
         hint = f"{common} pictures have the same name in both domains: if they are pairs, --pairs scores them as such"
@@ -131,7 +127,7 @@ def _out_of_memory(error: BaseException) -> OptionError:
 
 
 def _score_direction(
-    model: Model,
+    subject: Subject,
     direction: Direction,
     targets: Pair[Target],
     masks: Pair[Masks | None],
@@ -146,18 +142,15 @@ def _score_direction(
     def unchanged(picture: Array) -> Array:
         return compared(picture, target.pictures.encoding.channels)
 
-    def translators(model: Model) -> dict[Direction, Translate]:
-        device = cast(DeviceName, network.device.type)
-        return {way: Translator.of(model, way, device=device, engine=engine) for way in model.networks}
-
     features, columns = {}, {}
-    subjects: list[tuple[str, dict[Direction, Translate]]] = [
-        ("trained", translators(model)),
+    initial = untrained(subject.card, subject.translators, seed=seed)
+    subjects: list[tuple[str, Mapping[Direction, Translate]]] = [
+        ("trained", subject.translators),
         ("untranslated", {direction: unchanged}),
-        ("untrained", translators(untrained(model, seed=seed))),
+        ("untrained", translators_of(initial, device=cast(DeviceName, network.device.type), engine=engine)),
     ]
     for name, functions in subjects:
-        report(f"{' to '.join(model.card.names.along(direction))}: {name}")
+        report(f"{' to '.join(subject.card.names.along(direction))}: {name}")
         translate, reverse = functions[direction], functions.get(REVERSE[direction])
         features[name], columns[name] = measure(
             translate, source.pictures, target, network, reverse=reverse, masks=of_source, seed=seed
@@ -186,14 +179,19 @@ def _masks(model: Path, pictures: Pair[Pictures], given: Pair[Path | None]) -> P
 
 
 def _palette(
-    model: Model, pictures: Pair[Pictures], label_maps: DomainName | None, colours: Path | str | None, *, paired: bool
+    subject: Subject,
+    pictures: Pair[Pictures],
+    label_maps: DomainName | None,
+    colours: Path | str | None,
+    *,
+    paired: bool,
 ) -> Array | None:
     """The colours of the classes, if there are label maps."""
     if label_maps is None:
         if colours is not None:
             raise OptionError("colours are given, but no label maps", cure="give --label-maps a, or --label-maps b")
         return None
-    if INTO[label_maps] not in model.networks:
+    if INTO[label_maps] not in subject.translators:
         raise OptionError(f"the model does not translate into {label_maps.upper()}", cure="leave out --label-maps")
     if not paired:
         raise OptionError("label maps are only scored in pairs", cure="add --pairs, for pairs of equal names")

@@ -1,34 +1,31 @@
 """The protocol of an evaluation: everything that is needed to compute the same scores again."""
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from diptych.checksummed import sha256_of
-from diptych.config import InferenceEngine
 from diptych.evaluation import distances
 from diptych.evaluation.eval_set import Pictures
 from diptych.evaluation.features import BATCH_SIZE, FeatureNetwork
 from diptych.evaluation.measure import MIN_TO_SPLIT, NUM_SPLITS
-from diptych.model import Model, versions
+from diptych.evaluation.subject import Subject
+from diptych.model import versions
 from diptych.pair import Pair
 
 
 def protocol(
-    model: Model,
-    file: Path,
+    subject: Subject,
     pictures: Pair[Pictures],
     network: FeatureNetwork,
     *,
     paired: bool,
     seed: int,
     palette: list[str] | None,
-    engine: InferenceEngine,
 ) -> dict[str, Any]:
     """The protocol of an evaluation as JSON."""
-    card, data = model.card, model.card.data
+    card, data, file = subject.card, subject.card.data, subject.file
     size = "their own size" if data.resize == "none" else f"{data.crop_size or data.load_size} ({data.resize})"
     subset_size, num_subsets = distances.kid_subsets(*pictures.map(len))
     return {
@@ -62,7 +59,7 @@ def protocol(
         "engine": {
             "device": str(network.device),
             "precision": "fp32",
-            "translations": engine,
+            "translations": subject.engine,
             "threads": torch.get_num_threads(),
             "batch_size": BATCH_SIZE,
         },

@@ -28,12 +28,13 @@ COMPUTED_BY: dict[str, tuple[EngineName, ...]] = {ONNX: ("onnxruntime", "openvin
 
 
 class Exported(NamedTuple):
-    """An exported generator: its description, and the network in the chosen precision and in fp32."""
+    """An exported generator: its description, the network in the chosen precision and in fp32, and what computes it."""
 
     card: ModelCard
     direction: Direction
     forward: Forward
     exact: Forward
+    engine: EngineName
 
     def refuse(self, direction: Direction | None, tile: int | str) -> None:
         """Raises ``OptionError`` if it lacks the direction, or if tiles are asked for: only torch computes them."""
@@ -98,7 +99,7 @@ def load_exported(
     )
     forward, exact = made[fastest][0], made[fastest][-1]
     takes_8_bits = not is_raw and not interface[0].is_deep
-    return Exported(card, direction, forward, _refusing(path) if takes_8_bits else exact)
+    return Exported(card, direction, forward, _refusing(path) if takes_8_bits else exact, fastest)
 
 
 def _description(path: Path) -> dict[str, Any]:
