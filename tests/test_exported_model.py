@@ -89,6 +89,7 @@ def test_what_a_file_cannot_do_is_one_line(folder, tmp_path, monkeypatch):
         Translator.load(folder / "ir.xml")
 
 
+@pytest.mark.slow
 def test_an_exported_file_scores_as_the_model_does(folder, squares):
     root, features = squares, COLOURS
     whole = evaluate(folder / "m.safetensors", root=root, features=features)
