@@ -216,7 +216,7 @@ def test_the_update_reaches_every_weight_of_the_student_and_none_of_the_teacher(
     student = replace(KINDS[kind], width=2, **({"dropout": False} if kind == "unet" else {}))
     method = method_for(path, channels=channels, generator=student, other_domain=True)
     real = Pair(*(torch.rand(2, number, 64, 64) * 2 - 1 for number in channels))
-    ((names, groups),) = list(method.update(real, lambda fake: fake, Execution(batch_forwards=True)))
+    ((names, groups, _),) = list(method.update(real, lambda fake: fake, Execution(batch_forwards=True)))
     assert names == "generators"
     assert set(flat(groups)) == {f"{term}_{into}" for term in ("l1", "ssim", "features") for into in "ab"}
     graphs = [set().union(*(graph_of(loss) for loss in group.values())) for group in groups.values()]
@@ -234,7 +234,7 @@ def test_a_perfect_student_has_no_loss(tmp_path):
     for direction, network in load_model(path).networks.items():
         method.generators[direction].load_state_dict(network.state_dict())
     real = Pair(*(torch.rand(1, 3, 32, 32) * 2 - 1 for _ in range(2)))
-    ((_, groups),) = list(method.update(real, lambda fake: fake, ONE_BY_ONE))
+    ((_, groups, _),) = list(method.update(real, lambda fake: fake, ONE_BY_ONE))
     assert all(loss.item() < 2e-3 for loss in flat(groups).values())  # outputs are kept in float16
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diptych.checksummed import MODEL, read_checksummed
 from diptych.config import Direction
 from diptych.inference.exported_model import is_exported, load_exported
 from diptych.model import model_file, read_card
@@ -90,10 +91,8 @@ def facts_of(path: Path) -> Facts:
 
 
 def _directions(path: Path) -> tuple[Direction, ...]:
-    from diptych.checksummed import read_checksummed
-    from diptych.model import KIND
 
-    return tuple(read_checksummed(model_file(path), KIND)[1]["directions"])
+    return tuple(read_checksummed(model_file(path), MODEL)[1]["directions"])
 
 
 def _of_run(run: Run) -> Facts:
@@ -110,6 +109,7 @@ def _of_run(run: Run) -> Facts:
         for domain, name in zip("AB", known.names, strict=True)
     }
     training = {name: config[name] for name in ("method", "data", "optimiser", "length") if name in config}
+    training["method"] = {key: value for key, value in config["method"].items() if key != "teacher"}  # a path
     training["optimiser"] = {key: value for key, value in config["optimiser"].items() if key != "init_from"}
     versions = about.get("versions") or [{}]
     return Facts(
