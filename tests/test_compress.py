@@ -43,10 +43,9 @@ from diptych.training.loop import train
 from diptych.training.plan.initial_weights import with_architecture_of
 from diptych.training.plan.plan import make_plan
 from diptych.training.state import build_from
-from helpers.methods import ONE_BY_ONE, flat
+from helpers.methods import ONE_BY_ONE, flat, graph_of
 from helpers.models import save_random_model
 from helpers.runs import LengthConfig, tiny
-from test_contract import graph_of
 
 
 def diptych(capsys, *arguments):

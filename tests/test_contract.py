@@ -19,7 +19,7 @@ from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
 from diptych.training.loop import train
 from diptych.training.state import build_from
-from helpers.methods import ONE_BY_ONE, flat
+from helpers.methods import ONE_BY_ONE, flat, graph_of
 from helpers.runs import tiny
 
 SMALLER = {"width": 2, "num_blocks": 1, "num_levels": 5, "num_layers": 1}
@@ -102,17 +102,6 @@ def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, ge
         visited += names
     assert sorted(visited) == sorted(modules)
     assert all(p.requires_grad for module in modules.values() for p in module.parameters())
-
-
-def graph_of(loss):
-    """The nodes of the autograd graph of ``loss``, except those that accumulate the gradient of a parameter."""
-    found, open_nodes = set(), [loss.grad_fn]
-    while open_nodes:
-        node = open_nodes.pop()
-        if node is not None and node not in found and not hasattr(node, "variable"):
-            found.add(node)
-            open_nodes += [following for following, _ in node.next_functions]
-    return found
 
 
 @pytest.mark.parametrize("execution", [ONE_BY_ONE, Execution(batch_forwards=True)], ids=["one by one", "batched"])

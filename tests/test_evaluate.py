@@ -35,24 +35,9 @@ from diptych.evaluation.scores import Score, remarks, tabulate
 from diptych.model import load_model
 from diptych.run import Run
 from diptych.training.loop import train
+from helpers.features import COLOURS, Colours
 from helpers.runs import PIX2PIX, tiny
 from helpers.squares import BLUE, ORANGE, make_squares, side_by_side, square
-
-
-class Colours(nn.Module):
-    """A feature network for tests: the colours of 8×8 places."""
-
-    input_size = 32
-
-    def forward(self, batch):
-        return nn.functional.avg_pool2d(batch, 4).flatten(1)
-
-
-def colours():
-    return Colours()
-
-
-COLOURS = f"{__name__}:colours"
 
 
 def two_sets(num_real=60, num_made=40, size=24, shift=0.4, seed=0):

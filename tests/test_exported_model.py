@@ -10,8 +10,8 @@ from diptych.evaluation.evaluate import evaluate
 from diptych.export.export import export_model
 from diptych.inference import engines
 from diptych.inference.translator import Translator
+from helpers.features import COLOURS
 from helpers.models import save_random_model
-from test_evaluate import COLOURS
 
 RNG = np.random.default_rng(0)
 

@@ -18,3 +18,14 @@ def losses_of(method, real, query=lambda fake: fake, execution=ONE_BY_ONE):
         for _, groups, *_ in method.update(real, query, execution)
         for name, loss in flat(groups).items()
     }
+
+
+def graph_of(loss):
+    """The nodes of the autograd graph of ``loss``, except those that accumulate the gradient of a parameter."""
+    found, open_nodes = set(), [loss.grad_fn]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is not None and node not in found and not hasattr(node, "variable"):
+            found.add(node)
+            open_nodes += [following for following, _ in node.next_functions]
+    return found
