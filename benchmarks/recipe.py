@@ -1,11 +1,13 @@
-"""The recipe study: trains variants for equal time, and validates them on a slice of the training pictures.
+"""The recipe study: trains variants or methods for equal time, and validates them on a slice of the training pictures.
 
     python benchmarks/recipe.py DATA OUT --task sketch2flat --time 8m --seeds 0 1 2
+    python benchmarks/recipe.py DATA OUT --task sketch2flat --methods --time 60m --seeds 0 1 2
     python benchmarks/recipe.py DATA OUT --task apple2orange --time 8m --variant "wide: --generator.width 32"
 
 DATA holds the folders that a task names. Test pictures are never read. Each run uses one core, so that runs beside each
 other are a fair comparison; ``--jobs`` is the number of cores. OUT keeps all runs: the same command continues, and the
-table has every run that has finished. A variant is the options that it adds to ``diptych train``.
+table has every run that has finished. A variant is the options that it adds to ``diptych train``. pix2pix trains on the
+pictures that both styles have, without the validation slice.
 """
 
 import argparse
@@ -46,7 +48,21 @@ VARIANTS = {
     "default": "",
     "plain": "--preset paper --crop-size 64 --load-size 72",
 }
-SCORES = {"kid": ("KID × 1000", 1000, ".0f"), "psnr": ("PSNR, dB", 1, ".2f"), "l1": ("L1 (0 to 1)", 1 / 255, ".3f")}
+METHODS = {
+    "CycleGAN": "",
+    "CUT": "--method cut",
+    "FastCUT": "--method fastcut",
+    "pix2pix": "--method pix2pix",
+}
+"""The variants of ``--methods``, each with the defaults of its method."""
+PAIRED = "--method pix2pix"
+SCORES = {
+    "kid": ("KID × 1000", 1000, ".0f"),
+    "psnr": ("PSNR, dB", 1, ".2f"),
+    "l1": ("L1 (0 to 1)", 1 / 255, ".3f"),
+    "edges_lost": ("edges lost", 1, ".2f"),
+    "edges_invented": ("edges invented", 1, ".2f"),
+}
 """The columns of the table by key of the score: name, factor, format."""
 
 
@@ -70,8 +86,17 @@ def prepare(task: Task, data: Path, out: Path) -> Path:
     for letter, train, true, held in zip("AB", parts, truth, held_out, strict=True):
         hidden = {path.name for path in held}
         _copy((path for path in train.iterdir() if path.name not in hidden), out / f"train{letter}")
-        _copy((true / name for name in hidden), out / f"test{letter}")
+        for root in (out, pairs_beside(out)):
+            _copy((true / name for name in hidden), root / f"test{letter}")
+        if task.pairs is not None:
+            shared = sorted((names.a & names.b) - hidden)
+            _copy((true / name for name in shared), pairs_beside(out) / f"train{letter}")
     return out
+
+
+def pairs_beside(root: Path) -> Path:
+    """The folder of the same pictures as pairs, for methods that need them."""
+    return root.with_name("pairs")
 
 
 def _copy(paths: Iterator[Path], folder: Path) -> None:
@@ -86,7 +111,8 @@ def run(job: Job, root: Path, time: str, *, paired: bool) -> None:
         return
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     length = [] if "--pictures" in job.options else ["--time", time]
-    fixed = ["--run", str(job.folder), "--root", str(root), "--seed", str(job.seed), *length]
+    pictures = pairs_beside(root) if PAIRED in job.options else root
+    fixed = ["--run", str(job.folder), "--root", str(pictures), "--seed", str(job.seed), *length]
     diptych = [sys.executable, "-m", "diptych"]
     commands = [
         [*diptych, "train", *fixed, *shlex.split(job.options)],
@@ -133,6 +159,7 @@ def main() -> None:
     parser.add_argument("--time", default="8m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--methods", action="store_true", help="compare the methods instead of the built-in variants")
     parser.add_argument("--variant", action="append", metavar="NAME: OPTIONS", help="instead of the built-in ones")
     given = parser.parse_args()
     task = TASKS[given.task]
@@ -140,8 +167,10 @@ def main() -> None:
     root = out / "data"
     if not root.is_dir():
         prepare(task, given.data, root)
-    pairs = [text.partition(":")[::2] for text in given.variant or ()]
-    variants = {name.strip(): options.strip() for name, options in pairs} or VARIANTS
+    texts = [text.partition(":")[::2] for text in given.variant or ()]
+    variants = {name.strip(): options.strip() for name, options in texts} or (METHODS if given.methods else VARIANTS)
+    if task.pairs is None:
+        variants = {name: options for name, options in variants.items() if PAIRED not in options}
     jobs = [
         Job(name, options, seed, out / given.time / f"{name.replace(' ', '-')}-{seed}")
         for seed in given.seeds

@@ -12,8 +12,8 @@ import torch
 
 from diptych import Translator
 from diptych.checksummed import read_checksummed
-from diptych.config import LengthConfig, TrainConfig
-from diptych.methods import Execution, module_names
+from diptych.config import ContentConfig, LengthConfig, TrainConfig
+from diptych.methods import Content, Execution, module_names, with_content
 from diptych.model import load_model
 from diptych.pair import Pair
 from diptych.registry import DISCRIMINATORS, GENERATORS, METHODS
@@ -106,9 +106,12 @@ def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, ge
 
 @pytest.mark.parametrize("execution", [ONE_BY_ONE, Execution(batch_forwards=True)], ids=["one by one", "batched"])
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
-def test_losses_of_different_groups_share_only_parameters(method, generator, discriminator, execution):
+def test_losses_of_different_groups_share_only_parameters_also_with_content(method, generator, discriminator, execution):
     built, real = method_of(method, generator, discriminator, "instance")
-    for _, groups, *_ in built.update(real, lambda fake: fake, execution):
+    masks = real.map(lambda images: (images[:, :1] > 0).float())
+    content = Content(ContentConfig(lambda_pairs=1.0, lambda_masks=1.0, keep_edges=1.0), masks, real)
+    steps = built.update(real, lambda fake: fake, execution)
+    for _, groups, *_ in with_content(built, steps, content, execution):
         graphs = [set().union(*(graph_of(loss) for loss in group.values())) for group in groups.values()]
         assert all(graphs)
         assert all(one.isdisjoint(other) for one, other in itertools.combinations(graphs, 2))

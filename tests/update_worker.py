@@ -11,6 +11,7 @@ import torch
 
 from diptych.config import (
     ContentConfig,
+    CutConfig,
     CycleganConfig,
     DataConfig,
     EngineConfig,
@@ -37,6 +38,7 @@ CASES = {
     "cyclegan": CycleganConfig(lambda_identity=0.5, pool_size=0),
     "cyclegan without identity": CycleganConfig(lambda_identity=0.0, pool_size=0),
     "pix2pix": Pix2pixConfig(),
+    "cut": CutConfig(num_patches=SIDE**2 * 4, head_width=8),  # all positions, so that their order changes nothing
     "cyclegan with content": CycleganConfig(lambda_identity=0.0, pool_size=0),
 }
 CONTENT = ContentConfig(lambda_pairs=10.0, lambda_masks=10.0, keep_edges=1.0)
