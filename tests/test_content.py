@@ -11,7 +11,17 @@ import torch
 from PIL import Image
 
 from diptych import Translator, evaluate, losses
-from diptych.config import ContentConfig, CutConfig, CycleganConfig, FastcutConfig, LengthConfig, Pix2pixConfig
+from diptych.checksummed import read_checksummed
+from diptych.config import (
+    ContentConfig,
+    CutConfig,
+    CycleganConfig,
+    FastcutConfig,
+    LengthConfig,
+    OptimiserConfig,
+    OutputConfig,
+    Pix2pixConfig,
+)
 from diptych.data.encoding import to_network
 from diptych.data.files import Domain, find_domain
 from diptych.data.known_pairs import find_known_pairs
@@ -30,8 +40,8 @@ from diptych.pair import Pair
 from diptych.training.loop import train
 from diptych.training.plan.plan import make_plan
 from helpers.methods import ONE_BY_ONE, flat
-from helpers.runs import TINY, InterruptAt, assert_equal_runs, records_of, tiny
-from helpers.squares import BLUE, ORANGE, side_by_side, square
+from helpers.runs import TINY, records_of, tiny
+from helpers.squares import BLUE, ORANGE, SIZE, make_squares, side_by_side, square
 from helpers.states import noise, state_of
 
 EVERYTHING = ContentConfig(lambda_pairs=2.0, lambda_masks=3.0, keep_edges=0.5)
@@ -310,14 +320,18 @@ def test_the_pictures_of_a_run_are_the_same_with_pairs_and_masks(plan, squares, 
 @pytest.mark.parametrize("method", [CycleganConfig(pool_size=5), CutConfig(num_patches=16, head_width=8)])
 def test_a_killed_run_with_content_resumes_to_the_bit(squares, tmp_path, method):
     config = content_plan(squares, tmp_path, method=method)
-    config = replace(config, optimiser=replace(config.optimiser, batch_size=8))
-    whole = train(config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "broken", display=InterruptAt(100))
-    assert_equal_runs(whole, train(replace(config, content=ContentConfig(keep_edges=1.0)), tmp_path / "broken"))
-    assert whole.config().content.lambda_pairs == whole.config().content.lambda_masks == 10
-    names = {name for record in records_of(whole) for name in record["losses"]}
-    assert {"pairs_b", "kept_a", "edges_a"} <= names
+    often = replace(config.output, save_minutes=0, keep_checkpoints=9, num_samples=1)
+    config = replace(config, length=LengthConfig(pictures=12), output=often)
+    run = train(config, tmp_path / "run")
+    assert run.config().content.lambda_pairs == run.config().content.lambda_masks == 10
+    expected, _ = read_checksummed(run.checkpoint_file(12), "checkpoint")
+    for count in (8, 10, 12):  # as if it had been killed before
+        run.checkpoint_file(count).unlink()
+    again = train(replace(config, content=ContentConfig(keep_edges=1.0)), run.folder)  # the rest is that of the run
+    found, _ = read_checksummed(again.checkpoint_file(12), "checkpoint")
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert {"pairs_b", "kept_a", "edges_a"} <= {name for record in records_of(run) for name in record["losses"]}
 
 
 def test_a_resumed_run_must_have_the_same_pairs_and_masks(squares, tmp_path):
@@ -359,6 +373,44 @@ def test_an_unreadable_pair_and_mask_can_be_replaced(squares, tmp_path):
 
 
 # Masks
+
+
+def marked(index, *, mark=(40, 200, 60)):
+    """An orange square with a green mark somewhere, and the mask of the mark."""
+    values, mask = np.array(square(index, ORANGE)), np.zeros((SIZE, SIZE), np.uint8)
+    top, left = np.random.default_rng(index + 7).integers(0, SIZE - 8, 2)
+    values[top : top + 8, left : left + 8], mask[top : top + 8, left : left + 8] = mark, 255
+    return Image.fromarray(values), Image.fromarray(mask)
+
+
+@pytest.mark.slow
+def test_content_in_masks_changes_at_most_a_fifth_and_the_rest_is_translated(tmp_path):
+    """Only A has green marks, so without masks the discriminator of B removes them."""
+    root, masks = make_squares(tmp_path / "root", train=24), tmp_path / "masks"
+    masks.mkdir()
+    for file in sorted((root / "trainA").iterdir()):
+        for image, path in zip(marked(int(file.stem)), (file, masks / file.name), strict=True):
+            image.save(path)
+    config = replace(
+        tiny(root),
+        generator=replace(TINY.generator, width=8, upsampling="nearest"),
+        discriminator=replace(TINY.discriminator, width=16),
+        optimiser=OptimiserConfig(batch_size=4, learning_rate=2e-3, ema=0.9),
+        length=LengthConfig(pictures=320),
+        output=OutputConfig(num_samples=0, score=False),
+    )
+    inside, squares = {}, {}
+    for name, content in (("without", ContentConfig()), ("with", ContentConfig(masks_a=masks))):
+        translator = Translator.load(train(replace(config, content=content), tmp_path / name).folder, "a2b")
+        changes, distances = [], []
+        for index in range(2000, 2008):
+            picture, mask = map(np.asarray, marked(index))
+            output, is_orange = np.asarray(translator(picture), float), (picture == ORANGE).all(axis=2)
+            changes.append(np.abs(output - picture)[mask > 0].mean())
+            distances.append(np.abs(output - BLUE)[is_orange].mean())
+        inside[name], squares[name] = np.mean(changes), np.mean(distances)
+    assert inside["with"] < inside["without"] / 5
+    assert squares["with"] < np.abs(np.subtract(ORANGE, BLUE)).mean() / 3
 
 
 @pytest.mark.parametrize(
