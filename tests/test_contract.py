@@ -106,7 +106,9 @@ def test_every_update_reaches_every_weight_of_its_module_and_no_other(method, ge
 
 @pytest.mark.parametrize("execution", [ONE_BY_ONE, Execution(batch_forwards=True)], ids=["one by one", "batched"])
 @pytest.mark.parametrize(("method", "generator", "discriminator"), EVERY)
-def test_losses_of_different_groups_share_only_parameters_also_with_content(method, generator, discriminator, execution):
+def test_losses_of_different_groups_share_only_parameters_also_with_content(
+    method, generator, discriminator, execution
+):
     built, real = method_of(method, generator, discriminator, "instance")
     masks = real.map(lambda images: (images[:, :1] > 0).float())
     content = Content(ContentConfig(lambda_pairs=1.0, lambda_masks=1.0, keep_edges=1.0), masks, real)
