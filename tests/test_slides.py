@@ -14,8 +14,11 @@ from diptych.cli import main
 from diptych.config import ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.formats.pyramid import RawImage, write_pyramid
+from diptych.data.formats.reading import read_header
 from diptych.data.formats.slide import is_slide, open_slide
 from diptych.errors import OptionError, PictureError
+from diptych.inference.folder import translate_files
+from diptych.inference.outputs import plan_outputs
 from diptych.inference.slides import SlideOptions, at_scale, translate_slide
 from diptych.inference.translator import Translator
 from diptych.networks.windows import Area, Span
@@ -70,6 +73,16 @@ def test_areas_are_what_tifffile_reads_of_the_whole(tmp_path, options, kind):
         )
 
 
+def to_ndpi(source, target):
+    """Writes the TIFF ``source`` of one page as NDPI: offsets of pages have 8 bytes, and high words follow the tags."""
+    content = bytearray(source.read_bytes())
+    start = int.from_bytes(content[4:8], "little")
+    number = int.from_bytes(content[start : start + 2], "little")
+    directory = content[start : start + 2 + 12 * number] + bytes(8 + 4 * number)
+    content[4:12] = len(content).to_bytes(8, "little")
+    target.write_bytes(content + directory)
+
+
 def test_the_scale_is_read_from_ome_xml_aperios_description_and_resolution_tags(tmp_path):
     values = picture(0, 64, 64)
     tifffile.imwrite(
@@ -84,11 +97,19 @@ def test_the_scale_is_read_from_ome_xml_aperios_description_and_resolution_tags(
     tifffile.imwrite(tmp_path / "c.tif", values, resolution=(72, 72), resolutionunit="INCH")
     tifffile.imwrite(tmp_path / "d.tif", values, resolution=(50800, 50800), resolutionunit="INCH")
     tifffile.imwrite(tmp_path / "e.tif", values, resolution=(300, 300), resolutionunit=None)
+    hamamatsu = [(271, 2, 0, "Hamamatsu", True), (65420, 4, 1, 1, True)]
+    plain = tmp_path / "f.tif"
+    tifffile.imwrite(
+        plain, values, resolution=(43_478, 43_478), resolutionunit="CENTIMETER", extratags=hamamatsu, metadata=None
+    )
+    to_ndpi(plain, tmp_path / "f.ndpi")
+    with tifffile.TiffFile(tmp_path / "f.ndpi") as file:
+        assert file.is_ndpi
     found = []
-    for name in ("a.ome.tif", "b.svs", "c.tif", "d.tif", "e.tif"):
+    for name in ("a.ome.tif", "b.svs", "c.tif", "d.tif", "e.tif", "f.ndpi"):
         with open_slide(tmp_path / name) as slide:
             found.append(slide.mpp)
-    assert found == [pytest.approx(0.25), 0.2525, None, pytest.approx(0.5), None]
+    assert found == [pytest.approx(0.25), 0.2525, None, pytest.approx(0.5), None, pytest.approx(0.23, rel=1e-4)]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +149,40 @@ def test_slides_are_known_by_suffix_resolutions_or_size(tmp_path):
     assert is_slide(write_slide(tmp_path / "x.tif", picture(0, 64, 64)))
     assert is_slide(tmp_path / "missing.svs")
     assert not any(is_slide(tmp_path / name) for name in ("plain.tif", "x.png", "missing.tif"))
+
+
+def test_slides_in_a_folder_become_ome_tiff_at_the_scale_that_each_says(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    values = picture(0, 160, 224)
+    for name, mpp in (("a.svs", 0.25), ("sub/b.scn", 0.5)):
+        write_slide(tmp_path / "in" / name, values, mpp=mpp)
+    Image.fromarray(values[:50, :60]).save(tmp_path / "in" / "c.png")
+    pairs = plan_outputs(tmp_path / "in", tmp_path / "out")
+    names = [target.relative_to(tmp_path / "out").as_posix() for _, target in pairs]
+    assert names == ["a.ome.tif", "c.png", "sub/b.ome.tif"]
+    translator = make_translator(tile=128)
+    translator.card = replace(translator.card, data=replace(translator.card.data, mpp=0.5))
+    assert translate_files(translator, pairs).num_translated == 3
+    for name, size in (("a", (80, 112)), ("sub/b", (160, 224))):
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.ome.tif") as file:
+            assert file.is_ome
+            assert file.series[0].shape[:2] == size
+        with open_slide(tmp_path / "out" / f"{name}.ome.tif") as slide:
+            assert slide.mpp == pytest.approx(0.5)
+    write_slide(tmp_path / "in" / "a.scn", values)
+    with pytest.raises(OptionError, match="would both become"):
+        plan_outputs(tmp_path / "in", tmp_path / "out")
+
+
+def test_slides_are_not_trained_on(tmp_path, monkeypatch):
+    write_slide(tmp_path / "a.svs", picture(0, 64, 64))
+    with pytest.raises(
+        PictureError, match=r"a\.svs is a slide, which is no picture: cut it into smaller pictures to train"
+    ):
+        read_header(tmp_path / "a.svs")
+    monkeypatch.setattr("diptych.data.formats.tiff.MAX_PIXELS", 1000)
+    with pytest.raises(PictureError, match="claims more than 0 million pixels: cut it into smaller pictures to train"):
+        read_header(write_slide(tmp_path / "a.tif", picture(0, 64, 64)))
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.ome.tif"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from diptych.data.formats import COMPANIONS, SUFFIXES, is_picture_file
+from diptych.data.formats import COMPANIONS, SLIDE_SUFFIXES, SUFFIXES, is_picture_file
 from diptych.data.locations import locate
 from diptych.data.volumes import suffix_of
 from diptych.errors import PictureError
@@ -99,7 +99,9 @@ def find_domain(name: str, source: Path, *, may_be_empty: bool = False) -> Domai
 
 def _describe_unread(source: Path, files: Iterable[Path]) -> str:
     kinds = Counter(suffix_of(file) for file in files)
-    kinds = Counter({kind: kinds[kind] for kind in sorted(kinds) if kind not in SUFFIXES | COMPANIONS})
+    kinds = Counter(
+        {kind: kinds[kind] for kind in sorted(kinds) if kind not in SUFFIXES.union(SLIDE_SUFFIXES, COMPANIONS)}
+    )
     if not kinds:
         return ""
     listed = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(MAX_KINDS))

@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 
 from diptych.data.files import find_files
-from diptych.data.formats import SUFFIXES, format_of, head_of
+from diptych.data.formats import SLIDE_SUFFIXES, SUFFIXES, format_of, head_of
 from diptych.data.locations import is_collection, is_pattern
 from diptych.data.volumes import suffix_of
 from diptych.errors import OptionError, PictureError, did_you_mean_path
@@ -52,10 +52,12 @@ def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[
 
 
 def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
-    """``target`` with ``suffix``. By default with its own, or if it has none to choose a format by, as DICOM if
-    ``source`` is that, else as PNG."""
+    """``target`` with ``suffix``. By default with its own, that of OME-TIFF for a slide, or if it has none to choose a
+    format by, as DICOM if ``source`` is that, else as PNG."""
     if suffix:
         return target.with_name(target.name[: len(target.name) - len(suffix_of(target))] + suffix)
+    if target.suffix.lower() in SLIDE_SUFFIXES:
+        return target.with_suffix(".ome.tif")
     if target.suffix:
         return target
     return target.with_name(f"{target.name}{'.dcm' if format_of(head_of(source)) == 'DICOM' else '.png'}")

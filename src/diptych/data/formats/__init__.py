@@ -12,6 +12,9 @@ FORMATS = {
 }  # fmt: skip
 """The format of each suffix, in Pillow's words. A file is read by its content and written by its suffix."""
 SUFFIXES = frozenset(FORMATS)
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif")
+"""Suffixes of TIFFs that scanners write. They are only translated, a part at a time."""
+CUT = "cut it into smaller pictures to train on them; translate takes it whole"
 COMPANIONS = frozenset({
     "", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".xmp", ".aae", ".md", ".html", ".yaml", ".yml", ".log",
     ".ini", ".db", ".py",
@@ -57,9 +60,9 @@ def foreign_name(head: bytes) -> str | None:
 
 
 def is_picture_file(path: Path) -> bool:
-    """Whether ``path`` has the suffix of a picture that is read; or no suffix, and the content of one."""
+    """Whether ``path`` has the suffix of a picture or a slide; or no suffix, and the content of one."""
     if path.suffix:
-        return suffix_of(path) in SUFFIXES
+        return suffix_of(path) in SUFFIXES or path.suffix.lower() in SLIDE_SUFFIXES
     try:
         return path.is_file() and format_of(head_of(path)) is not None
     except OSError:  # not readable: nothing says that it is a picture

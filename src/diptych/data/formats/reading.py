@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from diptych.config import ValueType
 from diptych.data.archive import file_size, open_file
-from diptych.data.formats import FORMATS, foreign_name, format_of, head_of
+from diptych.data.formats import CUT, FORMATS, SLIDE_SUFFIXES, foreign_name, format_of, head_of
 from diptych.data.formats.dicom import DicomFile, open_dicom
 from diptych.data.formats.nifti import NiftiSlice, open_slice
 from diptych.data.formats.numpy_file import NumpyFile, open_numpy
@@ -46,6 +46,8 @@ class Header(NamedTuple):
 def open_picture(path: Path) -> Iterator[PictureFile]:
     """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
     with reading_errors(path):
+        if path.suffix.lower() in SLIDE_SUFFIXES:
+            raise PictureError(f"{path} is a slide, which is no picture", cure=CUT)
         is_sliced = is_volume(file_of(path))
         opener = open_slice if is_sliced else OPENERS.get(format_of(head_of(path)), open_with_pillow)
         with opener(path) as file:

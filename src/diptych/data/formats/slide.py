@@ -16,14 +16,12 @@ from tifffile import TIFF, TiffFile, TiffPage
 
 from diptych.config import ValueType
 from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
-from diptych.data.formats import format_of, head_of
+from diptych.data.formats import SLIDE_SUFFIXES, format_of, head_of
 from diptych.data.formats.pillow import MAX_PIXELS
 from diptych.data.formats.tiff_tags import read_metadata
 from diptych.data.image import DecodedImage
 from diptych.errors import PictureError, first_line
 
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif")
-"""Suffixes of TIFFs that scanners write."""
 CACHE_BYTES = 2**27
 COARSEST_MPP = 20.0
 """Resolution tags of photographs mean paper, such as 72 dpi (353 µm). Those of microscopes are finer than this."""

@@ -15,6 +15,7 @@ from tifffile import TIFF, TiffFile, TiffPage
 from diptych.config import ValueType
 from diptych.data.archive import readable
 from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
+from diptych.data.formats import CUT
 from diptych.data.formats.pillow import MAX_PIXELS, PillowFile, stored_samples
 from diptych.data.formats.tiff_tags import ORIENTATION, read_metadata
 from diptych.data.image import SIDEWAYS, DecodedImage, frames_note, with_alpha
@@ -80,7 +81,7 @@ class TiffPicture:
         """Channels. Three bands without a name are read as red, green and blue."""
         self.orientation = int(page.tags.valueof(ORIENTATION, default=1))
         if page.imagewidth * page.imagelength > MAX_PIXELS:
-            raise Image.DecompressionBombError
+            raise PictureError(f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels", cure=CUT)
         if page.is_reduced:
             problem = f"{path} begins with a thumbnail, as raw files of cameras do"
             raise PictureError(problem, cure="save the picture itself as TIFF or PNG")
