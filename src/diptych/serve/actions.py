@@ -34,21 +34,20 @@ class Actions:
 
     def show_one(self, picture: Any, model: Any, direction: Any, back: Any) -> list[Any]:
         """For the page: before and after, a line about it, the file to download, the way back."""
-        made = self._answer(picture, model, direction, back)
+        made = self._answer(picture, model, direction, back, previews=True)
         lines = [f"{made.width}×{made.height} pixels in {made.seconds:.2g} s", *map(words.text, made.notes)]
-        way_back = (str(made.before), str(made.back)) if made.back else None
+        before, after, *rest = map(str, made.previews)
         return [
-            (str(made.before), str(made.after)),
+            (before, after),
             "  \n".join(lines),
             gr.DownloadButton(value=str(made.translation), visible=True),
-            gr.ImageSlider(value=way_back, visible=way_back is not None),
+            gr.ImageSlider(value=(before, rest[0]) if rest else None, visible=bool(rest)),
         ]
 
     def translate(self, picture: Any, model: Any, direction: Any, back: Any) -> list[Any]:
         """For programs: the translation, the translation of that, and notes."""
-        made = self._answer(picture, model, direction, back)
-        returned = made.back and str(made.translation.parent / "back" / made.translation.name)
-        return [str(made.translation), returned, made.notes]
+        made = self._answer(picture, model, direction, back, previews=False)
+        return [str(made.translation), made.back and str(made.back), made.notes]
 
     def translate_all(self, pictures: Any, model: Any, direction: Any) -> list[Any]:
         """For programs: a zip, and a line for each picture that is not in it."""
@@ -89,13 +88,21 @@ class Actions:
             shown.about(served),
         ]
 
-    def _answer(self, picture: Any, model: Any, direction: Any, back: Any) -> Answer:
+    def _answer(self, picture: Any, model: Any, direction: Any, back: Any, *, previews: bool) -> Answer:
         if picture is None:
             raise NO_PICTURE
-        upload, names = self._upload(picture), {"name": str(model), "direction": str(direction)}
+        upload = self._upload(picture)
         try:
-            folder = self.store.new_folder()
-            return answer(self.catalogue, self.limits, upload, folder, **names, back=back is True)
+            return answer(
+                self.catalogue,
+                self.limits,
+                upload,
+                self.store.new_folder(),
+                name=str(model),
+                direction=str(direction),
+                back=back is True,
+                previews=previews,
+            )
         finally:
             self.store.forget(upload)
 

@@ -12,6 +12,7 @@ from diptych.data.formats import SUFFIXES
 from diptych.data.formats.reading import read_header
 from diptych.errors import OptionError, PictureError, UserError
 from diptych.inference.folder import translate_files
+from diptych.inference.translator import Translator
 from diptych.pair import REVERSE
 from diptych.serve.limits import Limits
 from diptych.serve.models import Catalogue, Served
@@ -24,11 +25,10 @@ class Answer:
 
     translation: Path
     """The true file, in the format and depth of the upload."""
-    before: Path
-    after: Path
-    """8-bit previews."""
     back: Path | None
-    """A preview of the translation, translated back."""
+    """The translation, translated back."""
+    previews: list[Path]
+    """What a browser shows: the upload, its translation and the way back, if they were asked for."""
     width: int
     height: int
     seconds: float
@@ -51,7 +51,15 @@ def find_model(catalogue: Catalogue, name: str, direction: str) -> tuple[Served,
 
 
 def answer(
-    catalogue: Catalogue, limits: Limits, upload: Path, folder: Path, *, name: str, direction: str, back: bool
+    catalogue: Catalogue,
+    limits: Limits,
+    upload: Path,
+    folder: Path,
+    *,
+    name: str,
+    direction: str,
+    back: bool,
+    previews: bool,
 ) -> Answer:
     """Translates ``upload`` into ``folder``, which is empty.
 
@@ -71,12 +79,19 @@ def answer(
                 returned = folder / "back" / target.name
                 _translate(served, reverse, [(target, returned)], [])
             seconds = time.perf_counter() - start
-        forth = served.translators[way]
-        before = write_preview(upload, folder / "before.png", forth.encoding_in)
-        after = write_preview(target, folder / "after.png", forth.encoding_out)
-        shown = returned and write_preview(returned, folder / "back.png", forth.encoding_in)
+        shown = _previews(served.translators[way], upload, target, returned) if previews else []
         tidy = [_tidied(note, (upload.parent, folder)) for note in notes]
-        return Answer(target, before, after, shown, width, height, seconds, tidy)
+        return Answer(target, returned, shown, width, height, seconds, tidy)
+
+
+def _previews(forth: Translator, upload: Path, target: Path, returned: Path | None) -> list[Path]:
+    """Previews of the files, beside ``target``."""
+    folder = target.parent
+    made = [
+        write_preview(upload, folder / "before.png", forth.encoding_in),
+        write_preview(target, folder / "after.png", forth.encoding_out),
+    ]
+    return made if returned is None else [*made, write_preview(returned, folder / "back.png", forth.encoding_in)]
 
 
 def answer_all(

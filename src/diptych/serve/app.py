@@ -12,6 +12,8 @@ from diptych.serve.limits import Limits
 from diptych.serve.messages import asked
 from diptych.serve.models import Catalogue
 
+SESSIONS = 64
+"""How many visitors Gradio remembers: 90 kB each. They keep their pictures themselves, so nobody notices."""
 COMPUTES: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
 """Of events that translate: one at a time, by all cores."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -30,6 +32,7 @@ def build(catalogue: Catalogue, limits: Limits, store: Store) -> gr.Blocks:
     actions = Actions(catalogue, limits, store, examples)
     title = models[first].facts.title if len(models) == 1 else "diptych"
     blocks: gr.Blocks = gr.Blocks(title=title, analytics_enabled=False)
+    blocks.state_session_capacity = SESSIONS
     with blocks:
         heading = gr.Markdown(shown.heading(models[first]), elem_id="heading")
         with gr.Row(elem_id="choices"):

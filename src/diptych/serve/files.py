@@ -1,5 +1,7 @@
 """The files of a server: uploads and answers, each in a folder of its own with a name that nobody guesses."""
 
+import math
+import os
 import secrets
 import shutil
 import tempfile
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SWEEP_SECONDS = 30.0
+SWEEP_SECONDS, MEASURE_SECONDS = 30.0, 2.0
 EXAMPLES = "examples"
 
 
@@ -20,6 +22,7 @@ class Store:
         self.root = root
         self.examples = root / EXAMPLES
         self.examples.mkdir()
+        self._num_bytes, self._measured_at = 0, -math.inf
 
     def new_folder(self) -> Path:
         """An empty folder."""
@@ -41,11 +44,18 @@ class Store:
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def num_bytes(self) -> int:
-        """The size of all files."""
+        """The size of all files, at most two seconds ago."""
+        now = time.monotonic()
+        if now - self._measured_at > MEASURE_SECONDS:
+            self._num_bytes, self._measured_at = self._measure(), now
+        return self._num_bytes
+
+    def _measure(self) -> int:
         sizes = []
-        for file in self.root.rglob("*"):
-            with suppress(OSError):  # removed meanwhile
-                sizes.append(file.stat().st_size)
+        for folder, _, names in os.walk(self.root):  # ignores folders that are removed meanwhile
+            for name in names:
+                with suppress(OSError):
+                    sizes.append((Path(folder) / name).stat().st_size)
         return sum(sizes)
 
     def sweep(self, older_than: float) -> None:
