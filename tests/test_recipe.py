@@ -123,7 +123,7 @@ def test_each_choice_is_said_and_nothing_else():
     said = []
     choose(with_length(default(CycleganConfig()), pictures=1000), report=said.append)
     assert said == [
-        "about 1,000 pictures: output = input + change, generator width 16, upsampling nearest, discriminator width 32, "
+        "about 1,000 pictures: output = input + change, generator width 16, upsampling bilinear, discriminator width 32, "
         "lambda-a 3, lambda-b 3, lambda-identity 1, batch size 2, learning rate 0.0004, EMA 0.98"
     ]
     said.clear()

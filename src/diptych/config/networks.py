@@ -58,7 +58,7 @@ class ResnetConfig:
     upsampling: Upsampling | None = option(
         None,
         "How to double the size: CycleGAN's transposed convolution, or resize then convolve, which leaves no "
-        "checkerboard: nearest, bilinear, or CUT's blur filter. By default nearest (CUT: blur; --preset paper: "
+        "checkerboard: nearest, bilinear, or CUT's blur filter. By default bilinear (CUT: blur; --preset paper: "
         "transposed).",
     )
     antialias: bool = option(False, "Blur before each halving of the size (CUT).")

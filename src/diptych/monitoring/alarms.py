@@ -56,12 +56,12 @@ RULES: dict[str, Rule] = {
     ),
     "relative_checkerboard": Rule(
         "the translations show a checkerboard pattern",
-        ("train longer", "train with --generator.upsampling nearest, if it is transposed"),
+        ("train longer", "train with --generator.upsampling bilinear, if it is transposed"),
         high=3.0,
     ),
     "relative_dots": Rule(
         "the translations show a faint lattice of dots",
-        ("train longer", "train with --generator.upsampling nearest, if it is transposed"),
+        ("train longer", "train with --generator.upsampling bilinear, if it is transposed"),
         high=1.7,
     ),
     "relative_discriminator_loss": Rule(

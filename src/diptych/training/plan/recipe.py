@@ -142,7 +142,7 @@ def _filled(config: TrainConfig, row: Row) -> TrainConfig:
     optimiser = with_defaults(config.optimiser, batch_size=row.batch_size)
     return replace(
         config,
-        generator=with_defaults(config.generator, width=row.generator_width, upsampling="nearest").resolved(crop_size),
+        generator=with_defaults(config.generator, width=row.generator_width, upsampling="bilinear").resolved(crop_size),
         discriminator=with_defaults(config.discriminator, width=row.discriminator_width),
         optimiser=with_defaults(optimiser, learning_rate=LEARNING_RATE * resolved(optimiser.batch_size)),
     )
