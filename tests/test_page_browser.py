@@ -230,6 +230,22 @@ def test_the_folder_works_without_a_network_and_then_with_threads(browser, folde
         assert "threads" in page.locator("#computes").text_content() or os.cpu_count() == 1
 
 
+def test_a_picture_may_be_chosen_before_the_model_is_loaded(browser, addresses):
+    context = browser.new_context(service_workers="block")
+    waiting = []
+    context.route("**/wasm_binary.bin", lambda route: waiting.append(route))
+    page = context.new_page()
+    page.goto(addresses["folder"])
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "", "buffer": GOOD})
+    page.get_by_text("Your picture is translated as soon as the model is loaded.").wait_for()
+    assert page.locator("#before").is_visible()
+    while not waiting:
+        page.wait_for_timeout(50)
+    waiting[0].continue_()
+    page.locator("#compare.done").wait_for(timeout=60_000)
+    context.close()
+
+
 def test_paste_drop_camera_and_keys(browser, addresses):
     with opened(browser, addresses["folder"], permissions=["camera"]) as page:
         for kind in ("paste", "drop"):
@@ -244,6 +260,15 @@ def test_paste_drop_camera_and_keys(browser, addresses):
             )
             page.locator("#compare.done").wait_for(timeout=60_000)
             assert translation(page)[1] == "given-paintings.png"
+        page.locator("#file").evaluate("() => { document.getElementById('compare').className = '' }")
+        page.evaluate("() => document.getElementById('camera').click()")
+        page.locator("#video").evaluate(
+            "video => new Promise((resolve) => { video.onresize = resolve; if (video.videoWidth) resolve(); })"
+        )
+        page.locator("#shoot").click()
+        page.locator("#compare.done").wait_for(timeout=60_000)
+        assert translation(page)[1] == "camera-paintings.png"
+        assert page.evaluate("() => !document.getElementById('video').srcObject.active")
         split = page.locator("#split")
         split.focus()
         page.keyboard.press("Home")

@@ -39,7 +39,7 @@ async function start(message) {
 // The session of a direction. With WebGPU: the one that is faster, if both give the same picture.
 async function sessionOf(direction) {
   const { models, gpu } = settings, model = await bytesOf(models[direction]);
-  const create = (name) => ort.InferenceSession.create(model, { executionProviders: [name], graphOptimizationLevel: "all" });
+  const create = (name) => ort.InferenceSession.create(model, { executionProviders: [name], graphOptimizationLevel: "all", logSeverityLevel: 3 });
   const wasm = await create("wasm");
   const inputs = wasm.inputMetadata[0].shape.at(-1), side = 128;
   const noise = Uint8Array.from({ length: side * side * inputs }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 11) & 255);
