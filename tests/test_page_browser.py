@@ -207,6 +207,8 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
                     {"name": "x.png", "mimeType": "", "buffer": encoded(noise(1200, 1600, 1))}
                 )
                 page.get_by_text(re.compile(r"Translating: \d+ of \d+ tiles")).wait_for()
+                page.locator("#file").set_input_files({"name": "wrong.png", "mimeType": "", "buffer": b"x"})
+                page.get_by_text("wrong.png is not a picture").wait_for()  # and the translation goes on
                 page.locator("#cancel").click()
                 page.get_by_text("Cancelled.").wait_for()
                 give(page, GOOD)

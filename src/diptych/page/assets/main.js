@@ -12,7 +12,7 @@ let busy = false; // whether it is being translated
 let rate = null; // milliseconds per pixel, measured at the start
 let clock = 0; // the timer that moves the progress bar
 let address; // of the download
-let turn = 0; // counts what the visitor asked for: an older answer is not shown
+let turn = 0, reading = 0; // count translations and files: what an older one answers is not shown
 let total = 0; // bytes to load
 
 const chosen = () => data.directions.find(({ key }) => key === document.querySelector("#directions :checked").value);
@@ -124,18 +124,17 @@ function list(notes) {
 }
 
 async function take(file) {
-  const mine = ++turn;
+  const mine = ++reading;
   complain("");
-  list([]);
   try {
     const read = await readPicture(file);
-    if (mine !== turn) return;
+    if (mine !== reading) return;
     picture = read;
     list(read.notes);
     place();
     translate();
   } catch (error) {
-    if (mine === turn) complain(error.message);
+    if (mine === reading) complain(error.message);
   }
 }
 
