@@ -1,0 +1,103 @@
+"""The page of ``diptych serve`` in Chromium: it translates, refuses, and asks nothing of other machines."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diptych import Translator
+from helpers.browser import launched
+from helpers.models import save_random_model
+from helpers.serving import serving
+from helpers.translators import picture
+
+pytest.importorskip("gradio")
+pytestmark = pytest.mark.slow
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+GRADIO_SAYS = "Method not implemented."
+"""What Gradio's own script writes to the console when a stream ends."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("browser") / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def address(model):
+    with serving([model]) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as chromium:
+        yield chromium
+
+
+@contextmanager
+def opened(browser, address, viewport=DESKTOP):
+    """The page, which must stay without errors and ask only its own server."""
+    page = browser.new_page(viewport=viewport)
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("#run")
+    yield page
+    assert [text for text in complaints if text != GRADIO_SAYS] == []
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    page.close()
+
+
+def downloaded(page):
+    with page.expect_download() as download:
+        page.locator("#download").first.click()
+    return np.asarray(Image.open(download.value.path()))
+
+
+def wait_for(page, size):
+    page.get_by_text(f"{size[0]}×{size[1]} pixels in").wait_for()
+
+
+def test_it_translates_in_both_directions_at_three_sizes(browser, address, model, tmp_path):
+    for index, size in enumerate([(64, 64), (81, 37), (130, 200)]):
+        with opened(browser, address) as page:
+            values = picture(index, size[1], size[0])
+            Image.fromarray(values).save(tmp_path / f"{index}.png")
+            page.locator("#picture input[type=file]").first.set_input_files(tmp_path / f"{index}.png")
+            wait_for(page, size)
+            assert np.array_equal(downloaded(page), Translator.load(model, "a2b")(values))
+            assert page.locator("#slider img").count() == 2
+            assert page.locator("#way-back img").count() == 2
+            before = page.locator("#slider img").first.get_attribute("src")
+            page.locator("#direction input").nth(1).check(force=True)
+            page.locator("#run").click()  # the server has deleted the upload: the browser sends it again
+            page.wait_for_function(
+                "before => document.querySelector('#slider img').getAttribute('src') !== before", arg=before
+            )
+            assert np.array_equal(downloaded(page), Translator.load(model, "b2a")(values))
+
+
+def test_a_wrong_file_gets_a_message_and_the_next_picture_works(browser, address, tmp_path):
+    (tmp_path / "wrong.png").write_text("<script>alert(1)</script>")
+    Image.fromarray(picture(0, 40, 50)).save(tmp_path / "good.png")
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(address)
+    page.locator("#picture input[type=file]").first.set_input_files(tmp_path / "wrong.png")
+    page.get_by_text("wrong.png is not a picture").wait_for()
+    page.get_by_label("Clear").first.click()
+    page.locator("#picture input[type=file]").first.set_input_files(tmp_path / "good.png")
+    wait_for(page, (50, 40))
+    page.close()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_it_fits(browser, address, viewport):
+    with opened(browser, address, viewport) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        for tab in ("Many", "About", "Picture"):
+            page.get_by_role("tab", name=tab).click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
