@@ -1,10 +1,11 @@
 """Milliseconds of one picture in the network, by engine, precision, width and size, and the share of the peak.
 
-python benchmarks/latency.py [--sizes 256 512] [--networks 64x9 24x6 16x6] [--rounds N]
+python benchmarks/latency.py [--sizes 256 512] [--networks 64x9 24x6 16x6] [--rounds N] [--processor-time]
 """
 
 import argparse
 import itertools
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -62,12 +63,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--networks", nargs="+", default=["64x9", "24x6", "16x6"])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--processor-time", action="store_true", help="for one thread on a busy machine")
     options = parser.parse_args()
+    clock = time.process_time if options.processor_time else time.perf_counter
     precisions = {"fp32", resolve_precision("auto", "cpu")}
     variants = [
         (engine, precision) for engine, precision in VARIANTS if is_installed(engine) and precision in precisions
     ]
-    peaks = {precision: convolution_peak(DTYPES[precision]) for precision in sorted(precisions)}
+    peaks = {precision: convolution_peak(DTYPES[precision], clock=clock) for precision in sorted(precisions)}
     rows = []
     for network, size in itertools.product(options.networks, options.sizes):
         model, batch = model_of(network), torch.rand(1, 3, size, size) * 2 - 1
@@ -77,7 +80,7 @@ def main() -> None:
             )
             for engine, precision in variants
         }
-        seconds = interleave(calls, rounds=options.rounds, warm_up=2)
+        seconds = interleave(calls, rounds=options.rounds, warm_up=2, clock=clock)
         operations = flops(model, batch)
         for (_, precision), (name, median) in zip(variants, medians(seconds).items(), strict=True):
             share = operations / median / peaks[precision]

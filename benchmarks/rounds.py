@@ -22,16 +22,20 @@ SECONDS = Mapping[str, Sequence[float]]
 
 
 def interleave(
-    variants: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each variant in each of ``rounds``. Every round runs all variants; ``warm_up`` rounds come before."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(warm_up + rounds):
         for name, variant in variants.items():
-            start = time.perf_counter()
+            start = clock()
             variant()
             if number >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
@@ -46,7 +50,13 @@ def ratio(seconds: SECONDS, baseline: str, name: str) -> float:
 
 
 def convolution_peak(
-    dtype: torch.dtype, *, rounds: int = 30, device: str = "cpu", batch_size: int = 1, repeats: int = 1
+    dtype: torch.dtype,
+    *,
+    rounds: int = 30,
+    device: str = "cpu",
+    batch_size: int = 1,
+    repeats: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """FLOP per second of a 3×3 convolution from 256 to 256 channels at 64×64, channels-last: about the most that
     ``device`` reaches in ``dtype``. A round is ``repeats`` convolutions, so that a GPU need not wait for the CPU."""
@@ -62,7 +72,7 @@ def convolution_peak(
             torch.cuda.synchronize()
 
     with torch.no_grad():
-        times = interleave({"convolution": convolve}, rounds=rounds, warm_up=5)
+        times = interleave({"convolution": convolve}, rounds=rounds, warm_up=5, clock=clock)
     return repeats * batch_size * 2 * 9 * channels**2 * side**2 / median(times["convolution"])
 
 

@@ -18,6 +18,7 @@ from diptych.config_json import to_json
 from diptych.data.encoding import Encoding
 from diptych.errors import OptionError, UserError, WeightsError, disk_errors, first_line
 from diptych.export.check import Difference, compare
+from diptych.export.int8 import MIN_PSNR, Quantised, quantise
 from diptych.inference.engines import require_engine
 from diptych.inference.graph import ExportedFunction, Graph, Interface, trace
 from diptych.inference.onnx_file import onnx_run, require_onnx, to_onnx
@@ -39,7 +40,9 @@ class Exported:
     target: str
     """Names of the domains."""
     difference: Difference
-    """From PyTorch."""
+    """From PyTorch; of int8, before quantisation."""
+    quantised: Quantised | None = None
+    """What int8 costs and gains."""
 
 
 def export_model(
@@ -50,6 +53,8 @@ def export_model(
     raw: bool = False,
     bits: Bits | None = None,
     half: bool = False,
+    int8: bool = False,
+    min_psnr: float | None = None,
     licence: str = "",
     trust_code: bool = False,
 ) -> Exported:
@@ -59,7 +64,9 @@ def export_model(
 
     The file takes and returns pictures ``(B, H, W, C)`` of any batch size, height and width. They have ``bits``, by
     default 8, or the values of a domain that has a range. If ``raw``, it takes and returns ``(B, C, H, W)`` in [-1, 1].
-    ``half`` stores and computes in fp16. ``licence`` goes into the description. ``trust_code``: see ``load_model``.
+    ``half`` stores and computes in fp16. ``int8`` computes convolutions in int8, calibrated on the training pictures of
+    the run ``source``, if the outputs are at least ``min_psnr`` dB from those in fp32, and the file is faster.
+    ``licence`` goes into the description. ``trust_code``: see ``load_model``.
 
     Raises:
         UserError: ``source`` cannot be read or exported, an extra is missing, the file would differ from PyTorch by
@@ -70,6 +77,7 @@ def export_model(
     for file in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
         if file.exists():
             raise OptionError(f"{file} exists already", cure="give another name, or remove it")
+    _refuse_int8(path, int8=int8, half=half, min_psnr=min_psnr)
     if path.suffix != ".pt2":
         require_onnx()
     if path.suffix == ".xml":
@@ -87,8 +95,13 @@ def export_model(
     program = trace(Graph(network, model.card.generator.stride, interface, dtype))
     description = _description(source, model.card, direction, interface, licence)
     try:
-        write, run = _converted(path, program, interface, description)
+        content, write, run = _converted(path, program, interface, description)
         difference = compare(run, translator, interface, half=half)
+        quantised = None
+        if int8 and difference.passes:
+            quantised = quantise(content, source, translator, interface)
+            quantised.refuse(path, MIN_PSNR if min_psnr is None else min_psnr)
+            write = partial(_write, path, quantised.content)
     except UserError:
         raise
     except Exception as error:  # exporters and runtimes raise anything
@@ -98,7 +111,17 @@ def export_model(
         raise WeightsError(f"{path} is not written, since it would differ from PyTorch by {difference}", cure=cure)
     with disk_errors(path):
         write()
-    return Exported(direction, translator.source, translator.target, difference)
+    return Exported(direction, translator.source, translator.target, difference, quantised)
+
+
+def _refuse_int8(path: Path, *, int8: bool, half: bool, min_psnr: float | None) -> None:
+    """Raises ``OptionError`` if the options of int8 do not fit the others."""
+    if min_psnr is not None and not int8:
+        raise OptionError("--min-psnr is given without --int8", cure="leave it out, or add --int8")
+    if int8 and half:
+        raise OptionError("--half and --int8 are given", cure="give one of them")
+    if int8 and path.suffix != ".onnx":
+        raise OptionError(f"--int8 is given, and {path} is no ONNX file", cure="give a name that ends in .onnx")
 
 
 def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Encoding]:
@@ -115,16 +138,16 @@ def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Enc
 
 def _converted(
     path: Path, program: ExportedProgram, interface: Interface, description: Mapping[str, str]
-) -> tuple[Callable[[], None], ExportedFunction]:
-    """What writes ``path``, and what runs it."""
+) -> tuple[bytes, Callable[[], None], ExportedFunction]:
+    """The content of an ONNX or .pt2 file, what writes ``path``, and what runs it."""
     if path.suffix == ".pt2":
         content, run = _pt2(program, description)
-        return partial(_write, path, content), run
+        return content, partial(_write, path, content), run
     content = to_onnx(program, interface, description)
     if path.suffix == ".onnx":
-        return partial(_write, path, content), onnx_run(content)
+        return content, partial(_write, path, content), onnx_run(content)
     model = openvino_of_onnx(content)
-    return partial(write_openvino, model, path), openvino_run(model, "fp32")
+    return content, partial(write_openvino, model, path), openvino_run(model, "fp32")
 
 
 def _write(path: Path, content: bytes) -> None:
