@@ -549,11 +549,11 @@ def test_a_folder_named_like_a_picture_is_refused_as_output(tmp_path):
 
 def test_unsupported_formats_are_reported(model, tmp_path, capsys):
     fill(tmp_path / "in", "x.png", "deep/y.png")
-    for name in ("in/deep/IMG_1.HEIC", "in/slide.svs", "phone/IMG_1.HEIC"):
+    for name in ("in/deep/IMG_1.HEIC", "in/layers.psd", "phone/IMG_1.HEIC"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"not read")
     lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
-    words = f"{tmp_path / 'in'} has 2 files in formats that diptych does not read (1 .heic, 1 .svs): save them as JPEG or PNG"
+    words = f"{tmp_path / 'in'} has 2 files in formats that diptych does not read (1 .heic, 1 .psd): save them as JPEG or PNG"
     assert any(line.startswith(words) for line in lines)
     assert "1 file in formats that diptych does not read (1 .heic)" in refused(tmp_path / "phone", tmp_path / "out")
 
