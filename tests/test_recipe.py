@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from torch import nn
 
 from diptych.config import (
+    ContentConfig,
     CutConfig,
     CycleganConfig,
     DataConfig,
@@ -161,6 +163,15 @@ def test_generators_learn_the_change_between_domains_of_equal_channels():
         chosen = choose(other)
         assert not chosen.generator.residual
         assert chosen.method.resolved((3, 3)).lambda_a == 10
+
+
+@pytest.mark.parametrize("masks", [{"masks_a": Path("m")}, {"masks_b": Path("m")}])
+def test_with_masks_generators_output_the_image(masks):
+    config = replace(with_length(default(CycleganConfig()), pictures=1000), content=ContentConfig(**masks))
+    chosen = choose(config)
+    assert not chosen.generator.residual
+    assert chosen.method.resolved((3, 3)).lambda_a == 10
+    assert choose(replace(config, generator=ResnetConfig(residual=True))).generator.residual
 
 
 def test_the_generator_of_cut_does_not_learn_the_change():

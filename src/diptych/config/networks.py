@@ -65,7 +65,8 @@ class ResnetConfig:
     residual: bool | None = option(
         None,
         "Learn the change: add the output to the input. For domains that differ little, such as stains, shading or "
-        "weather. By default on with CycleGAN if A and B have equal channels; off with --preset paper.",
+        "weather. By default on with CycleGAN if A and B have equal channels and there are no masks; off with "
+        "--preset paper.",
     )
 
     @property

@@ -103,9 +103,12 @@ def _with_length(
 
 def _with_residual(config: TrainConfig) -> TrainConfig:
     """``config`` with generators that learn the change and the weaker cycle losses that these need, if its method has a
-    cycle and the domains have the same channels. With other methods this was not measured."""
+    cycle, the domains have the same channels and there are no masks. Inside masks, no change is the best one, and such
+    generators then learn none at all (docs/log.md). With other methods this was not measured."""
     if getattr(config.generator, "residual", False) is None:
-        fits = hasattr(config.method, "lambda_a") and config.data.channels_a == config.data.channels_b
+        has_masks = any(folder is not None for folder in config.content.masks)
+        equal_channels = config.data.channels_a == config.data.channels_b
+        fits = hasattr(config.method, "lambda_a") and equal_channels and not has_masks
         config = replace(config, generator=with_defaults(config.generator, residual=fits))
     if getattr(config.generator, "residual", False):
         weights = {"lambda_a": LAMBDA, "lambda_b": LAMBDA, "lambda_identity": LAMBDA_IDENTITY}
