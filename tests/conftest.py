@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.browser import launched
 from helpers.squares import make_squares
 from helpers.system import cores
 
@@ -47,6 +48,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set in the layout of the CycleGAN data sets; read-only."""
     return make_squares(tmp_path_factory.mktemp("squares"), train=24)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Chromium."""
+    with launched() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="session")

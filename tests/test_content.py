@@ -522,7 +522,6 @@ def test_unrelated_outputs_raise_the_alarms_of_content_and_kept_ones_do_not():
 
 
 def test_the_content_of_masks_is_scored_in_evaluate(squares, tmp_path, monkeypatch):
-    pytest.importorskip("torchmetrics")
     masks = masks_of(tmp_path / "masks", squares / "testA")
     config = tiny(squares, content=ContentConfig(masks_a=masks_of(tmp_path / "train masks", squares / "trainA")))
     run = train(replace(config, length=LengthConfig(pictures=2)), tmp_path / "run")

@@ -21,7 +21,6 @@ from helpers.runs import TINY
 from helpers.squares import make_squares
 from helpers.translators import picture
 
-pytest.importorskip("huggingface_hub")
 NAME = "somebody/squares"
 
 

@@ -15,19 +15,13 @@ from PIL import Image
 from diptych.inference.translator import Translator
 from diptych.page.page import write_page
 from diptych.page.parts import collect_parts
-from helpers.browser import launched, served
+from helpers.browser import served
 from helpers.models import save_random_model
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 FORMS = ("folder", "file")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,12 @@ import pytest
 
 from diptych.config import LengthConfig, SourceConfig
 from diptych.training.loop import train
-from helpers.browser import launched
 from helpers.runs import TINY
 from helpers.squares import make_squares
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import gradio_client
 import httpx
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ from helpers.models import save_random_model
 from helpers.serving import LIMITS, serving
 from helpers.translators import picture
 
-gradio_client = pytest.importorskip("gradio_client")
 SIZES = ((64, 64), (37, 81), (200, 130))
 FILE = {"_type": "gradio.FileData"}
 

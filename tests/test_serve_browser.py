@@ -7,12 +7,10 @@ import pytest
 from PIL import Image
 
 from diptych import Translator
-from helpers.browser import launched
 from helpers.models import save_random_model
 from helpers.serving import serving
 from helpers.translators import picture
 
-pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 GRADIO_SAYS = "Method not implemented."
@@ -28,12 +26,6 @@ def model(tmp_path_factory):
 def address(model):
     with serving([model]) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
 
 
 @contextmanager

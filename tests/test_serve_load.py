@@ -20,7 +20,6 @@ from helpers.models import save_random_model
 from helpers.serving import LIMITS, serving
 from helpers.translators import picture
 
-pytest.importorskip("gradio")
 REQUESTS, PARALLEL = 200, 8
 MEMORY = 12 * 2**20
 """Bytes by which the process may grow in the second half, in which nothing is new: less than 1/8 MB a request."""

@@ -1,4 +1,4 @@
-"""The doors of the server: which addresses there are, how large and how slow a request may be, and uploads."""
+"""What guards the server: which addresses there are, how large and how slow a request may be, and uploads."""
 
 import asyncio
 import json
@@ -31,8 +31,8 @@ HEAD_SECONDS, SLOWEST_BYTES = 10.0, 50_000
 """How long the head of a request may take, and the fewest bytes per second of a body."""
 
 
-class Doors:
-    """Middleware that refuses requests to other addresses, larger ones, and those whose body comes too slowly."""
+class RequestLimits:
+    """ASGI middleware that refuses requests to other addresses, larger ones, and those whose body comes too slowly."""
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.app, self.limits = app, limits

@@ -1,4 +1,4 @@
-"""The server: Gradio's page behind the doors, on uvicorn."""
+"""The server: Gradio's page behind limits of requests, on uvicorn."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from diptych.errors import OptionError, os_problem
 from diptych.serve.files import open_store
-from diptych.serve.http import API, Doors, Protocol, upload_progress, upload_route
+from diptych.serve.http import API, Protocol, RequestLimits, upload_progress, upload_route
 from diptych.serve.limits import Limits
 from diptych.serve.models import Catalogue
 
@@ -51,7 +51,7 @@ def application(catalogue: Catalogue, limits: Limits) -> Iterator[Any]:
             footer_links=["api"], run_history=False, ssr_mode=False, mcp_server=False, max_file_size=limits.max_bytes,
             allowed_paths=[], show_error=False, enable_monitoring=False, pwa=False,
         )  # fmt: skip
-        yield Doors(app, limits)
+        yield RequestLimits(app, limits)
 
 
 @contextmanager
