@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from diptych.data.formats import COMPANIONS, SLIDE_SUFFIXES, SUFFIXES, is_picture_file
+from diptych.data.formats.slide_parts import parts_of
 from diptych.data.locations import locate
 from diptych.data.volumes import suffix_of
 from diptych.errors import PictureError
@@ -64,13 +65,15 @@ class PictureFiles(NamedTuple):
 
 
 def find_files(source: Path) -> PictureFiles:
-    """The pictures that ``source`` names, without hidden files and folders; see ``locate``. Arrays are left out beside
-    other pictures: there they are masks or features.
+    """The pictures that ``source`` names, without hidden files and folders, and without the parts of slides; see
+    ``locate``. Arrays are left out beside other pictures: there they are masks or features.
 
     Raises:
         PictureError: ``source`` is missing, or cannot be read.
     """
-    folder, files = locate(source)
+    folder, found = locate(source)
+    parts = {part for file in found for part in parts_of(folder / file)}
+    files = [file for file in found if folder / file not in parts]
     pictures = sorted((file for file in files if is_picture_file(folder / file)), key=Path.as_posix)
     others = [file for file in pictures if file.suffix.lower() != ARRAY]
     unread = _describe_unread(source, files)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from diptych.atomic import atomic_write
 from diptych.data.archive import open_file, size_and_time
+from diptych.data.formats.slide_parts import parts_of
 from diptych.errors import OptionError, disk_errors
 from diptych.inference.pipeline import Work
 from diptych.inference.shard import WHOLE, Shard
@@ -30,13 +31,22 @@ class Content(NamedTuple):
 
 
 def content_of(path: Path) -> Content:
-    """Reads the file at ``path``, which may be in a zip.
+    """Reads the file at ``path``, which may be in a zip; of a slide in several files, all.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: one cannot be read.
     """
-    with open_file(path) as file:
-        return Content(*size_and_time(path), hashlib.file_digest(file, "sha256").hexdigest())
+    digest = hashlib.sha256()
+    for each in (path, *parts_of(path)):
+        with open_file(each) as file:
+            hashlib.file_digest(file, lambda: digest)
+    return Content(*_size_and_time(path), digest.hexdigest())
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """The bytes of all files of the picture ``path``, and the time of the last change."""
+    sizes, times = zip(*(size_and_time(each) for each in (path, *parts_of(path))), strict=True)
+    return sum(sizes), max(times)
 
 
 class Manifest:
@@ -102,7 +112,7 @@ class Manifest:
         if known is None or not work.target.exists():
             return False
         try:
-            return size_and_time(work.source) == known[:2] or content_of(work.source).sha256 == known.sha256
+            return _size_and_time(work.source) == known[:2] or content_of(work.source).sha256 == known.sha256
         except OSError:
             return False  # reading says what is wrong
 

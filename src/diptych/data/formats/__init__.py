@@ -12,8 +12,10 @@ FORMATS = {
 }  # fmt: skip
 """The format of each suffix, in Pillow's words. A file is read by its content and written by its suffix."""
 SUFFIXES = frozenset(FORMATS)
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif")
-"""Suffixes of TIFFs that scanners write. They are only translated, a part at a time."""
+OPENSLIDE_SUFFIXES = (".mrxs", ".vms", ".vmu", ".bif", ".scn", ".svslide", ".czi")
+"""Suffixes of slides that OpenSlide reads."""
+SLIDE_SUFFIXES = (".svs", ".ndpi", *OPENSLIDE_SUFFIXES)
+"""Suffixes of what scanners write. They are only translated, a part at a time."""
 CUT = "cut it into smaller pictures to train on them; translate takes it whole"
 COMPANIONS = frozenset({
     "", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".xmp", ".aae", ".md", ".html", ".yaml", ".yml", ".log",
