@@ -63,7 +63,15 @@ def test_a_tiff_comes_back_with_its_values_type_bands_and_layout(tmp_path, dtype
         with tifffile.TiffFile(source) as before, tifffile.TiffFile(tmp_path / "y.tif") as after:
             one, other = before.pages[0], after.pages[0]
             np.testing.assert_array_equal(after.asarray(), before.asarray())
-            for name in ("dtype", "shape", "photometric", "planarconfig", "samplesperpixel", "extrasamples"):
+            for name in (
+                "dtype",
+                "shape",
+                "photometric",
+                "planarconfig",
+                "samplesperpixel",
+                "extrasamples",
+                "is_tiled",
+            ):
                 assert getattr(other, name) == getattr(one, name), name
             assert after.is_bigtiff == big
 

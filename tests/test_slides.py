@@ -6,7 +6,9 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import openslide
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
@@ -14,7 +16,7 @@ from diptych.cli import main
 from diptych.config import ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.data.formats.pyramid import RawImage, write_pyramid
-from diptych.data.formats.reading import read_header
+from diptych.data.formats.reading import read_header, read_picture
 from diptych.data.formats.slide import is_slide, open_slide
 from diptych.errors import OptionError, PictureError
 from diptych.inference.folder import translate_files
@@ -23,6 +25,7 @@ from diptych.inference.slide_scale import at_scale
 from diptych.inference.slides import SlideOptions, translate_slide
 from diptych.inference.translator import Translator
 from diptych.networks.windows import Area, Span
+from helpers.identity import translated
 from helpers.models import save_random_model
 from helpers.translators import RESNET, make_translator, picture
 
@@ -206,7 +209,24 @@ def test_a_pyramid_holds_the_picture_and_its_halves(tmp_path, name, channels, dt
         assert np.abs(series.levels[1].asarray().reshape(half.shape) - half).max() <= 0.5
     with open_slide(tmp_path / name) as slide:
         assert slide.mpp == pytest.approx(0.5)
+        assert slide.level_sizes == [(1101, 2203), (550, 1101), (275, 550)]
+    with openslide.OpenSlide(tmp_path / name) as slide:
+        assert slide.level_dimensions == ((2203, 1101), (1101, 550), (550, 275))
+        red = np.asarray(slide.read_region((1000, 500), 0, (600, 400)))[:, :, 0]
+        assert np.abs(red - (values / np.iinfo(dtype).max * 255)[500:900, 1000:1600, 0]).max() <= 1
+    assert read_picture(tmp_path / name).note is None  # other resolutions are no frames
+    with rasterio.open(tmp_path / name) as raster:
+        assert set(raster.overviews(1)) == {2, 4}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "raw"])
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif"])
+def test_a_small_slide_is_tiled_so_that_openslide_reads_it(tmp_path, name):
+    values = picture(6, 96, 120)
+    write_slide(tmp_path / "in.tif", values, levels=0)  # of one resolution and small, so it is read as a picture
+    assert translated(tmp_path / "in.tif", tmp_path / name) == []
+    with openslide.OpenSlide(tmp_path / name) as slide:
+        np.testing.assert_array_equal(np.asarray(slide.read_region((0, 0), 0, (120, 96)))[:, :, :3], values)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

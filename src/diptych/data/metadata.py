@@ -65,6 +65,8 @@ class Metadata:
     """Whether a TIFF file stores its bands one after the other."""
     is_big: bool = False
     """Whether a TIFF file has 64-bit offsets (BigTIFF)."""
+    is_tiled: bool = False
+    """Whether a TIFF file stores tiles, not rows."""
     is_cog: bool = False
     """Whether a TIFF file is a cloud-optimised GeoTIFF."""
     is_unnamed: bool = False

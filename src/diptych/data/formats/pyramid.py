@@ -1,12 +1,13 @@
 """Writes pyramidal TIFF, OME-TIFF and GeoTIFF from a raw file, a row of tiles at a time."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tifffile import TiffWriter
+from tifffile import TiffFile, TiffWriter
 
 from diptych.atomic import atomic_write
 from diptych.data.encoding import GREY, Array
@@ -51,6 +52,9 @@ def write_pyramid(path: Path, base: RawImage, *, mpp: float | None, metadata: Me
     ``.ome.tiff``. Atomically. ``mpp``: micrometres per pixel. What a ``metadata`` without resolution holds is kept. If
     it names a georeference or nodata, there are no other resolutions, except in a COG, whose GDAL makes.
 
+    Resolutions are reduced images in the chain of directories, as OpenSlide, GDAL and libvips read them. In OME-TIFF,
+    they are also SubIFDs of the first one, as its specification wants (6.0, "Sub-resolutions").
+
     Raises:
         OSError: the disk is full or not writable; ``path`` is unchanged.
     """
@@ -64,12 +68,12 @@ def write_pyramid(path: Path, base: RawImage, *, mpp: float | None, metadata: Me
     physical = {"PhysicalSizeX": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": mpp, "PhysicalSizeYUnit": "µm"}
     axes = {"axes": "YX" if base.shape[2] == GREY else "YXS", **(physical if mpp else {})} if is_ome else None
     options = tiff_options(metadata, base.shape[2])
-    options.pop("bigtiff", None)
+    options = {key: value for key, value in options.items() if key not in ("bigtiff", "tile")}
     if is_ome and "planarconfig" in options:
         options["planarconfig"] = "contig"
     plain = {key: value for key, value in options.items() if key not in ("extratags", "description")}
     with atomic_write(path) as temporary, TiffWriter(temporary, bigtiff=True, ome=is_ome) as writer:
-        _write_level(writer, base, subifds=num_levels, metadata=axes, **options, **scale)
+        _write_level(writer, base, subifds=num_levels if is_ome else 0, metadata=axes, **options, **scale)
         level = base
         for number in range(num_levels):
             finer, level = level, _halved(level, path.with_name(f".{path.name}.level{number + 1}"))
@@ -79,8 +83,21 @@ def write_pyramid(path: Path, base: RawImage, *, mpp: float | None, metadata: Me
         if level is not base:
             level.path.unlink()
         writer.close()
+        if is_ome and num_levels:
+            _chain_levels(temporary)
         if metadata.is_cog:
             write_cog(temporary)
+
+
+def _chain_levels(path: Path) -> None:
+    """Makes the first SubIFD of the first directory of a BigTIFF the directory that follows it. tifffile has chained
+    the others."""
+    with TiffFile(path, mode="r+") as file:
+        page, handle = file.pages.first, file.filehandle
+        handle.seek(page.offset)
+        num_tags = int.from_bytes(handle.read(8), sys.byteorder)
+        handle.seek(page.offset + 8 + 20 * num_tags)  # 20 bytes for each tag
+        handle.write(int(page.tags["SubIFDs"].value[0]).to_bytes(8, sys.byteorder))
 
 
 def _write_level(writer: TiffWriter, image: RawImage, **options: Any) -> None:

@@ -32,6 +32,8 @@ ASSOCIATED, UNASSOCIATED = (1,), (2,)
 """Extra samples that are transparency. All others are bands."""
 OPAQUE_FRACTION = 0.5
 """Where a sample is transparency, at least this fraction of the pixels that are visible at all is fully opaque."""
+MOST_LEVELS = 32
+"""Files with more pages have no other resolutions, which halve the size."""
 INK_SET = 332
 USABLE = "save it as grey, RGB or bands of " + ", ".join(TYPES)
 
@@ -159,11 +161,12 @@ class TiffPicture:
 
     @property
     def num_frames(self) -> int:
-        """How many pages there are, or slices of ImageJ. Overviews and masks of GeoTIFF do not count."""
+        """How many pages there are, or slices of ImageJ. Other resolutions and masks do not count."""
         slices, pages = (self.file.imagej_metadata or {}).get("images", 1), self.file.pages
-        if self.page.is_geotiff:
-            return sum(1 for page in pages if isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask))
-        return max(len(pages), slices if isinstance(slices, int) else 1)
+        number = len(pages)
+        if self.page.is_geotiff or number <= MOST_LEVELS:
+            number = sum(1 for page in pages if isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask))
+        return max(number, slices if isinstance(slices, int) else 1)
 
     def decode(
         self, target: tuple[int, int] | None = None, *, columns: int = 1, bands: int | None = None

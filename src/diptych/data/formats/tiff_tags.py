@@ -55,6 +55,7 @@ def read_metadata(file: TiffFile, page: TiffPage, orientation: int) -> Metadata:
         geo=geo,
         is_planar=page.planarconfig == 2 and page.samplesperpixel > 1,
         is_big=file.is_bigtiff,
+        is_tiled=page.is_tiled,
         is_cog=is_written_as_cog,
         is_unnamed=page.photometric == BLACK_IS_ZERO and page.samplesperpixel >= RGB,
         lost=tuple(lost),

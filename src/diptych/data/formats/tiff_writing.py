@@ -13,6 +13,7 @@ from diptych.data.formats.tiff_tags import DESCRIPTION, ICC, XMP, nodata_tag
 from diptych.data.image import DecodedImage
 from diptych.data.metadata import Metadata
 
+TILE = (256, 256)
 UNDEFINED = 7
 """Type of a tag: bytes."""
 
@@ -49,6 +50,8 @@ def tiff_options(metadata: Metadata, samples: int, *, has_alpha: bool = False) -
         options["extrasamples"] = extra
     if metadata.resolution:
         options |= {"resolution": metadata.resolution[:2], "resolutionunit": metadata.resolution.unit}
+    if metadata.is_tiled:
+        options["tile"] = TILE
     if metadata.is_big:
         options["bigtiff"] = True
     texts = {tag.code: tag for tag in metadata.texts}
