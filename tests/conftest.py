@@ -7,7 +7,7 @@ import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("torch finds no GPU for CUDA on this machine")
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that ``make`` fills. The workers of pytest-xdist share it: the first one makes it, and any other waits."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            make(folder)
+            (folder / "done").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set in the layout of the CycleGAN data sets; read-only."""
@@ -62,7 +75,6 @@ def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
     """A run that has learnt to turn orange squares into blue ones and back; read-only.
 
     In fp32, so that it is about the same on every processor: by default, a processor with bf16 would use it.
-    The workers of pytest-xdist share it: the first one trains, and any other waits.
     """
     from diptych.config import EngineConfig, LengthConfig, OptimiserConfig, SourceConfig
     from diptych.run import Run
@@ -78,15 +90,25 @@ def learnt(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
         length=LengthConfig(pictures=1600),
         engine=EngineConfig(precision="fp32"),
     )
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "learning"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            train(config, folder / "run")
-            (folder / "done").touch()
-    return Run(folder / "run")
+    return Run(made_once(tmp_path_factory, "learning", lambda folder: train(config, folder / "run")) / "run")
+
+
+@pytest.fixture(scope="session")
+def static_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of random weights, model.safetensors, whose A is grey and whose B is in colour, and with the
+    page that translates in the browser: site, and page.html; read-only."""
+    if not os.environ.get("CI") and not shutil.which("npm"):
+        pytest.skip("npm is missing, which downloads ONNX Runtime Web")
+    from diptych.page.page import write_page
+    from diptych.page.parts import collect_parts
+    from helpers.models import save_random_model
+
+    def make(folder: Path) -> None:
+        parts = collect_parts(save_random_model(folder / "model.safetensors", channels=(1, 3)), licence="CC0 <1.0>")
+        write_page(parts, folder / "site")
+        write_page(parts, folder / "page.html")
+
+    return made_once(tmp_path_factory, "static-page", make)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import shutil
 import struct
 import zlib
 from contextlib import contextmanager
@@ -13,10 +12,7 @@ import pytest
 from PIL import Image
 
 from diptych.inference.translator import Translator
-from diptych.page.page import write_page
-from diptych.page.parts import collect_parts
 from helpers.browser import served
-from helpers.models import save_random_model
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 FORMS = ("folder", "file")
@@ -25,26 +21,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(static_page):
     """A is grey, B is in colour."""
-    return save_random_model(tmp_path_factory.mktemp("page") / "model.safetensors", channels=(1, 3))
+    return static_page / "model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def folder(model):
-    """Has the page as a folder, site, and as a file, page.html."""
-    if not os.environ.get("CI") and not shutil.which("npm"):
-        pytest.skip("npm is missing, which downloads ONNX Runtime Web")
-    parts = collect_parts(model, licence="CC0 <1.0>")
-    write_page(parts, model.parent / "site")
-    write_page(parts, model.parent / "page.html")
-    return model.parent
-
-
-@pytest.fixture(scope="module")
-def addresses(folder):
-    with served(folder / "site") as site:
-        yield {"folder": site, "file": (folder / "page.html").as_uri()}
+def addresses(static_page):
+    with served(static_page / "site") as site:
+        yield {"folder": site, "file": (static_page / "page.html").as_uri()}
 
 
 @contextmanager
@@ -183,14 +168,14 @@ def test_a_hostile_file_gets_a_message_and_the_next_picture_is_translated(browse
         assert translation(page)[0].shape[:2] == (40, 50)
 
 
-def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, folder, tmp_path):
-    text = (folder / "page.html").read_text()
+def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, static_page, tmp_path):
+    text = (static_page / "page.html").read_text()
     start = text.index('"pixels": ') + len('"pixels": ')
     small = tmp_path / "small.html"
     small.write_text(text[:start] + "16384" + text[text.index(",", start) :])
     picture = np.tile(noise(32, 32, 1), (9, 10))[:260, :300]  # periodic, so that tiles have the statistics of the whole
     results = []
-    for file in (folder / "page.html", small):
+    for file in (static_page / "page.html", small):
         with opened(browser, file.as_uri()) as page:
             give(page, encoded(picture))
             results.append(translation(page)[0].astype(int))
@@ -212,8 +197,8 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, fo
     assert apart < 5 < 20 < moved
 
 
-def test_the_folder_works_without_a_network_and_then_with_threads(browser, folder):
-    with served(folder / "site") as address, opened(browser, address) as page:
+def test_the_folder_works_without_a_network_and_then_with_threads(browser, static_page):
+    with served(static_page / "site") as address, opened(browser, address) as page:
         page.get_by_text("Ready.").wait_for(timeout=60_000)
         page.evaluate("() => navigator.serviceWorker.ready.then(() => undefined)")
         page.reload()
