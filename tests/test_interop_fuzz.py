@@ -16,7 +16,7 @@ from diptych.networks import build_generator
 with torch.random.fork_rng():
     torch.manual_seed(0)
     NETWORK = build_generator(ResnetConfig(width=1, num_blocks=0, norm="batch"), 1, 1)
-SHARE = 2500
+SHARE = 1500
 
 
 def equal(state):

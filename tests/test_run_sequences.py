@@ -337,7 +337,7 @@ class Sequences(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_random_sequences_of_commands_end_as_a_model_predicts():
-    number = int(os.environ.get("DIPTYCH_SEQUENCES", "25"))
+    number = int(os.environ.get("DIPTYCH_SEQUENCES", "18"))
     run_state_machine_as_test(
         Sequences,
         settings=settings(
