@@ -80,7 +80,7 @@ def test_the_ssim_loss_is_the_published_formula_in_each_window():
 
 def test_the_student_learns_the_teachers_outputs(learnt, tmp_path, capsys):
     student = tmp_path / "student"
-    command = ("compress", learnt.folder, "--run", student, "--width", 4, "--blocks", 1, "--pictures", 600)
+    command = ("compress", learnt.folder, "--run", student, "--width", 4, "--num-blocks", 1, "--pictures", 600)
     code, text = diptych(capsys, *command, "--no-score")
     assert code == 0, text
     stored = json.loads((student / "compression.json").read_text())["comparison"]

@@ -268,7 +268,7 @@ def test_a_file_that_translates_otherwise_is_not_written(change, small, tmp_path
 @pytest.mark.slow
 def test_half_stores_fp16_and_raw_takes_a_networks_tensors(tmp_path):
     model = saved(tmp_path, model_of(RESNET))
-    done = export_model(model, tmp_path / "half.onnx", raw=True, half=True)
+    done = export_model(model, tmp_path / "half.onnx", raw=True, fp16=True)
     assert 0 < done.difference.largest <= 0.02
     loaded = onnx.load(tmp_path / "half.onnx")
     assert {each.data_type for each in loaded.graph.initializer if len(each.dims) == 4} == {onnx.TensorProto.FLOAT16}

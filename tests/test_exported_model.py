@@ -80,7 +80,7 @@ def test_what_a_file_cannot_do_is_one_line(folder, tmp_path, monkeypatch):
         Translator.load(folder / "pictures.onnx", "a2b")
     with pytest.raises(OptionError, match="an exported file is not computed by tiles: give the run, or --tile 0"):
         Translator.load(folder / "raw.onnx", tile=64)
-    with pytest.raises(OptionError, match=r"onnxruntime does not compute .*ir\.xml: give --engine openvino"):
+    with pytest.raises(OptionError, match=r"--engine onnxruntime cannot compute .*ir\.xml: give --engine openvino"):
         Translator.load(folder / "ir.xml", engine="onnxruntime")
     with pytest.raises(OptionError, match=r"ir\.xml exists already"):
         export_model(folder / "m.safetensors", folder / "ir.xml")

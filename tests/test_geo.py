@@ -126,5 +126,7 @@ def test_a_large_raster_with_transparency_is_refused(tmp_path, monkeypatch):
         tmp_path / "x.tif", np.zeros((64, 64, 4), np.uint8), photometric="rgb", extrasamples=["unassalpha"]
     )
     monkeypatch.setattr("diptych.data.formats.slide.MAX_PIXELS", 1000)
-    with pytest.raises(AssertionError, match="4 samples of uint8 with transparency, which is not read in parts"):
+    with pytest.raises(
+        AssertionError, match="4 samples of uint8 with transparency, which diptych cannot read a part at a time"
+    ):
         translated(tmp_path / "x.tif", tmp_path / "y.tif", translator=identity_network(Encoding(3)))

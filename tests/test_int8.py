@@ -68,7 +68,7 @@ def test_a_refused_file_is_not_written(run, tmp_path):
 def test_options_that_do_not_fit(run, tmp_path):
     model = save_random_model(tmp_path / "m.safetensors")
     for path, source, options, words in (
-        ("p.onnx", run.folder, {"int8": True, "half": True}, "--half and --int8 are given"),
+        ("p.onnx", run.folder, {"int8": True, "fp16": True}, "--fp16 and --int8 are given"),
         ("p.xml", run.folder, {"int8": True}, "p.xml is no ONNX file"),
         ("p.onnx", run.folder, {"min_psnr": 30.0}, "--min-psnr is given without --int8"),
         ("p.onnx", model, {"int8": True}, "is no run, and --int8 is calibrated on its pictures"),

@@ -68,14 +68,14 @@ def hub_errors(name: str) -> Iterator[None]:
     try:
         yield
     except (errors.GatedRepoError, errors.RepositoryNotFoundError):
-        problem = f"{name} is not on the Hub, or not for you"
-        raise HubError(problem, cure=f"look at its spelling; if it is private, {LOG_IN}") from None
+        problem = f"{name} is not on the Hub, or you may not read it"
+        raise HubError(problem, cure=f"check its spelling; if it is private, {LOG_IN}") from None
     except errors.RevisionNotFoundError:
-        raise HubError(f"{name} has no such revision", cure="give another after the @, or none") from None
-    except errors.LocalEntryNotFoundError:
         raise HubError(
-            f"{name} is not downloaded yet, and the Hub does not answer", cure="look at the network"
+            f"{name} has no such revision", cure="give another revision after the @, or leave @ out"
         ) from None
+    except errors.LocalEntryNotFoundError:
+        raise HubError(f"{name} is not downloaded yet, and the Hub does not answer", cure="check the network") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         cure = LOG_IN if status in (401, 403) else "try again later: what has arrived is kept"
@@ -86,5 +86,5 @@ def hub_errors(name: str) -> Iterator[None]:
     except Exception as error:  # the HTTP library's own errors, which differ between its versions
         if isinstance(error, OSError) and error.filename:
             raise
-        cure = "look at the network, and try again: what has arrived is kept"
+        cure = "check the network, and try again: what has arrived is kept"
         raise HubError(f"the Hub does not answer for {name} ({first_line(error)})", cure=cure) from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from diptych.config import SourceConfig
 from diptych.config.constraints import option
 from diptych.pair import Pair
+from diptych.registry import METHODS
 
 if TYPE_CHECKING:
     from diptych.training.inspection import Inspection
@@ -35,6 +36,7 @@ class Check:
         None,
         "Method to check for. If it needs pairs, such as pix2pix, the pairs are checked too. By default cyclegan, or "
         "pix2pix if the root has a folder train of side-by-side pictures.",
+        "|".join(METHODS.kinds),
     )
     range_a: str | None = option(
         None,

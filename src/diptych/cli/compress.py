@@ -28,25 +28,27 @@ class Compress:
       diptych compress model.safetensors photos paintings --budget 10ms --time 1h
     """
 
-    model: Path = argument(REQUIRED, "The teacher: a run, or its model.safetensors.", "RUN_OR_MODEL")
+    model: Path = argument(REQUIRED, "The teacher: a run, or its model.safetensors.", "MODEL")
     a: Path | None = argument(None, "Pictures of domain A, as for train. By default those of the run.", "[A]")
     b: Path | None = argument(None, "Pictures of domain B, in the same way.", "[B]")
     root: Path | None = option(None, "Instead of A and B: a folder that holds both domains, as for train.")
     run: Path | None = option(None, "Folder of the new run. An existing one is resumed. By default RUN-small.")
     faster: Positive[float] | None = option(
-        None, "How many times as fast as the teacher the network is to be, for a picture of 256×256. By default 15."
+        None, "Speedup of the network over the teacher's, for a picture of 256×256. By default 15."
     )
-    budget: str | None = option(None, "Instead of --faster: time of the network for such a picture, as 10ms.", "TIME")
+    budget: str | None = option(
+        None, "Instead of --faster: time of the network for such a picture, such as 10ms.", "TIME"
+    )
     width: Positive[int] | None = option(None, "Channels after the first layer, instead of a choice by speed.")
-    blocks: NotNegative[int] | None = option(None, "Residual blocks. By default those of the teacher or fewer.")
+    num_blocks: NotNegative[int] | None = option(
+        None, "Residual blocks. By default as many as the teacher has, or fewer."
+    )
     time: str | None = option(
-        None, "How long to train, as 10m. By default a third of the time that the teacher was trained.", "TIME"
+        None, "How long to train, such as 10m. By default a third of the time that the teacher was trained.", "TIME"
     )
     pictures: Positive[int] | None = option(None, "Length in pictures per domain, instead of a time.")
     direction: Direction | None = option(None, "Compress only the generator from A to B, or from B to A.")
-    engine: InferenceEngine = option(
-        "torch", "What the times are measured with: torch, openvino, onnxruntime, or auto, the fastest."
-    )
+    engine: InferenceEngine = option("torch", "Engine whose times are measured; auto is the fastest that is installed.")
     device: DeviceName = option("auto", "Device to train on; auto tries CUDA, then MPS, then the CPU.")
     seed: NotNegative[int] = option(0, "Seed of every random choice in the run.")
     pairs: bool | None = option(None, "Score pictures of the same name as pairs: see evaluate.")
@@ -90,7 +92,7 @@ class Compress:
             faster=self.faster if given else FASTER,
             budget=None if self.budget is None else parse_budget(self.budget),
             width=self.width,
-            num_blocks=self.blocks,
+            num_blocks=self.num_blocks,
         )
 
 
@@ -125,4 +127,4 @@ def _show(comparison: "Comparison") -> None:
             table.add_row(after.name + arrow, *map(three_digits, (before.trained, after.trained, *anchors)))
         console.print(table)
         if (lost := comparison.lost_gain(direction)) is not None:
-            console.print(f"of the KID that the teacher gains over the input, {lost:.0%} is lost")
+            console.print(f"the student loses {lost:.0%} of the KID that the teacher gains over the input")

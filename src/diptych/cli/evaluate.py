@@ -33,10 +33,12 @@ class Evaluate:
       diptych evaluate runs/streets --root cityscapes --pairs --label-maps b
     """
 
-    model: Path = argument(REQUIRED, "A run, its model.safetensors, or a file of export.", "MODEL")
+    model: Path = argument(
+        REQUIRED, "A run, its model.safetensors, or a file of diptych export (.onnx, .xml).", "MODEL"
+    )
     a: Path | None = argument(
         None,
-        "Pictures of domain A: a folder, a zip, a .txt of paths, or a pattern. By default the run's held-out pictures.",
+        "Pictures of domain A, as for train. By default the run's held-out pictures.",
         "[A]",
     )
     b: Path | None = argument(None, "Pictures of domain B, in the same way.", "[B]")
@@ -66,7 +68,8 @@ class Evaluate:
     )
     masks_a: Path | None = option(
         None,
-        "Folder of masks of pictures of A, with the same names: scores what is not black. By default that of the run.",
+        "Folder of masks of pictures of A, with the same names: what is not black must stay. By default those of the "
+        "run.",
         "FOLDER",
     )
     masks_b: Path | None = option(None, "The same for domain B.", "FOLDER")
@@ -74,8 +77,8 @@ class Evaluate:
     engine: InferenceEngine = option(
         "torch",
         "What computes the translations on a CPU, in fp32: torch, openvino (extra: openvino), onnxruntime (extra: "
-        "export), or auto, the fastest that is installed. Scores may differ in the third digit. For a file of export, "
-        "torch means an engine that computes it.",
+        "export), or auto, the fastest that is installed. Scores may differ in the third digit. For an exported file, "
+        "the default is an engine that is installed.",
     )
     trust_code: bool = option(False, TRUST_CODE)
 

@@ -13,18 +13,18 @@ from diptych.errors import OptionError
 
 @dataclass(frozen=True)
 class Export:
-    """Convert a model to the format of other software.
+    """Convert a model to ONNX, torch.export, OpenVINO, or checkpoints of the original code.
 
     An ONNX, .pt2 or .xml file holds one direction. It translates pictures of any size as diptych does, and is compared
     with PyTorch before it is written.
 
     For example:
       diptych export runs/photos2paintings paint.onnx
-      diptych export runs/photos2paintings photograph.onnx --direction b2a --half
+      diptych export runs/photos2paintings photograph.onnx --direction b2a --fp16
       diptych export model.safetensors --original checkpoints/photos2paintings
     """
 
-    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "RUN_OR_MODEL")
+    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
     file: Path | None = argument(
         None, "File to write: .onnx for ONNX, .pt2 for a program of torch.export, .xml for OpenVINO IR.", "[FILE]"
     )
@@ -41,9 +41,9 @@ class Export:
         "Bits of the pictures' values, by default 8. Refused if the input's domain had a range in training: the range "
         "decides. No effect with --raw.",
     )
-    half: bool = option(
+    fp16: bool = option(
         False,
-        "Store and compute in fp16: half the size, and faster on a GPU. It may change pixels by up to 3 levels of 255.",
+        "Store and compute in fp16: half the size. It may change pixels by up to 3 levels of 255.",
     )
     int8: bool = option(
         False,
@@ -52,7 +52,7 @@ class Export:
     )
     min_psnr: Positive[float] | None = option(
         None,
-        "With --int8: least PSNR of its outputs to those of fp32 for held-out pictures, in dB. By default 35.",
+        "With --int8: smallest PSNR between its outputs and those of fp32 for held-out pictures, in dB. By default 35.",
         "DB",
     )
     licence: str = option("", "Licence of the model, for the file's metadata.")
@@ -82,7 +82,7 @@ class Export:
             direction=self.direction,
             raw=self.raw,
             bits=self.bits,
-            half=self.half,
+            fp16=self.fp16,
             int8=self.int8,
             min_psnr=self.min_psnr,
             licence=self.licence,

@@ -72,7 +72,7 @@ def help_of(command: str, kind: type[Any], options: Sequence[Option], given: Giv
         lines += _row(HELP_ALL, "Show all options.")
     lines += _row(DEBUG, "Show the traceback of an error.")
     for name, members in _by_group(option for option in others if option not in brief):
-        lines += ["", *_wrapped(f"{name.upper()} · {members[0].heading}"), *_entries(members)]
+        lines += ["", *_wrapped(f"{name.upper()} · {members[-1].heading}"), *_entries(members)]
     if brief:
         lines += ["", *map(_bold, _wrapped(f"More options (diptych {command} {HELP_ALL} explains them)"))]
         for name, members in _by_group(brief):
@@ -101,7 +101,7 @@ def _spelling(option: Option) -> str:
 def _remark(option: Option) -> str:
     if option.is_required and not option.is_argument:
         return " (required)"
-    if option.default is None or option.default is False or option.is_argument:
+    if option.default in (None, False, "") or option.is_argument:
         return ""
     number = f"{option.default:g}" if option.type is float else option.default
     return f" (default: {'on' if option.default is True else number})"

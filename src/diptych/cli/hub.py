@@ -22,7 +22,7 @@ class Push:
       diptych push runs/photos2paintings me/photos2paintings --licence mit --space
     """
 
-    run: Path = argument(REQUIRED, "A run, or its model.safetensors.", "RUN")
+    run: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
     name: str = argument(REQUIRED, "Name on the Hub: your user name or organisation, and a name.", "OWNER/NAME")
     licence: str | None = option(
         None, "Licence of the model by the Hub's name, such as mit, cc-by-4.0 or other. Must be given."
@@ -45,7 +45,7 @@ class Push:
 class Pull:
     """Download a model from the Hugging Face Hub into a folder.
 
-    Commands also take hf:OWNER/NAME in place of a run or model: they keep it in the Hub's cache. Needs the extra hub.
+    Commands also take hf:OWNER/NAME in place of a model, and keep it in the Hub's cache. Needs the extra hub.
     If it is interrupted, run it again.
 
     For example:

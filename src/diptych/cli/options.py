@@ -47,8 +47,9 @@ class Option:
 
     @property
     def group(self) -> str:
-        """Name of the config that it belongs to; empty for the command's own options."""
-        return self.key.rpartition(".")[0].rpartition(".")[2]
+        """Name of the config that it belongs to, or that it chooses; empty for the command's own options."""
+        before, _, last = self.key.rpartition(".")
+        return last if self.registry else before.rpartition(".")[2]
 
     @property
     def names(self) -> list[str]:

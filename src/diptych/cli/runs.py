@@ -41,14 +41,14 @@ class Runs:
 
 @dataclass(frozen=True)
 class Show:
-    """Show the facts and options of a run or a model file.
+    """Show the progress and options of a run, or what a model file holds.
 
     For example:
       diptych show runs/photos2paintings
       diptych show model.safetensors
     """
 
-    path: Path = argument(REQUIRED, "A run, or its model.safetensors.", "PATH")
+    path: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
 
     def __call__(self) -> int:
         from rich.console import Console

@@ -18,7 +18,7 @@ class Serve:
     """Open a web page that translates pictures with trained models.
 
     Needs the extra app. The page answers on this machine only, unless --host says otherwise. What is uploaded is
-    deleted when its translation is written. Ctrl-C ends it.
+    deleted when its translation is written. Stop it with Ctrl-C.
 
     With --static, write a page that needs no server: it translates in the visitor's browser. Needs the extra export.
 
@@ -30,7 +30,7 @@ class Serve:
     """
 
     models: tuple[Path, ...] = argument(
-        REQUIRED, "Runs, their model.safetensors, or files of diptych export (.onnx, .xml).", "RUN..."
+        REQUIRED, "Runs, their model.safetensors, or files of diptych export (.onnx, .xml).", "MODEL..."
     )
     host: str = option("127.0.0.1", "Address to answer on. 0.0.0.0 lets other machines in: there is no password.")
     port: NotNegative[int] = option(7860, "Port to answer on; 0 takes any that is free.")

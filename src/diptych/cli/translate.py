@@ -37,7 +37,7 @@ class Translate:
     )
     input: Path = argument(
         REQUIRED,
-        "A picture, or a folder of pictures, including sub-folders. Or a zip, a .txt of paths, or a quoted pattern.",
+        "A picture, or a folder with its sub-folders, a zip, a .txt with one path a line, or a pattern in quotes.",
         "INPUT",
     )
     output: Path = argument(

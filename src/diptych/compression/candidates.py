@@ -72,7 +72,7 @@ def candidates(config: GeneratorConfig, request: Request) -> list[GeneratorConfi
         OptionError: the kind has no width, or the request does not fit it.
     """
     if not isinstance(config, ResnetConfig | UnetConfig):
-        problem = f"the teacher's generators are of the kind {kind_of(config)}, whose smaller forms are not known"
+        problem = f"compress makes no smaller generators of the kind {kind_of(config)}"
         raise OptionError(problem, cure="compress a run with --generator resnet or unet")
     widths = (
         [request.width] if request.width else [width for width in WIDTHS if width < resolved(config.resolved(0).width)]
@@ -80,7 +80,7 @@ def candidates(config: GeneratorConfig, request: Request) -> list[GeneratorConfi
     slim = replace(config.resolved(0), dropout=False)  # the teacher's outputs have none either
     if isinstance(slim, UnetConfig):
         if request.num_blocks is not None:
-            raise OptionError("--blocks is given, and a U-Net has no residual blocks", cure="leave it out")
+            raise OptionError("--num-blocks is given, and a U-Net has no residual blocks", cure="leave it out")
         found: list[GeneratorConfig] = [replace(slim, width=width) for width in widths]
     else:
         most = resolved(slim.num_blocks)
@@ -123,7 +123,9 @@ def _too_fast(request: Request, config: GeneratorConfig, before: Timing, fastest
     size = f"{kind_of(config)} of width {config.width}" if isinstance(config, ResnetConfig | UnetConfig) else ""
     most, milliseconds = before.speedup_of(fastest) / MARGIN, 1e3 * fastest.median * MARGIN
     if request.budget is not None:
-        problem = f"no smaller {size} takes {1e3 * request.budget:g} ms for a picture of {SIDE}² on this machine"
+        problem = (
+            f"no smaller {size} takes at most {1e3 * request.budget:g} ms for a picture of {SIDE}² on this machine"
+        )
         cure = f"give --budget {milliseconds + 1:.0f}ms"
         return OptionError(f"{problem}: the fastest takes {milliseconds:.1f} ms", cure=cure)
     problem = f"no smaller {size} is {request.faster:g} times as fast as the teacher on this machine"

@@ -46,7 +46,7 @@ class DataConfig:
     crop_size: NotNegative[int] | None = option(
         None,
         "Side of the random square crop in pixels; 0 does not crop. By default the largest of 256, 128, 64 and 32 that "
-        "load-size holds, but 128 instead of 256 if --time would be too short for 4,000 pictures.",
+        "fits into load-size, but 128 instead of 256 if --time would be too short for 4,000 pictures.",
     )
     flip: bool = option(True, "Flip each picture horizontally with probability 0.5.")
     channels_a: Positive[int] | None = option(
@@ -64,7 +64,7 @@ class DataConfig:
     )
     range_b: str | None = option(None, "The same for domain B.", "LOW HIGH")
     type_a: ValueType | None = option(
-        None, "Type of the values that translations into domain A are written with. By default that of its files."
+        None, "Type of the values in translations into domain A. By default that of its files."
     )
     type_b: ValueType | None = option(None, "The same for domain B.")
     interpolation_a: Interpolation = option(
@@ -72,7 +72,7 @@ class DataConfig:
     )
     interpolation_b: Interpolation = option("bicubic", "The same for domain B.")
     slice_axis: SliceAxis = option(
-        "k", "The axis of volumes (NIfTI) across the slices that are trained on: i, j or k, the last one."
+        "k", "The axis along which volumes (NIfTI) are cut into slices: i, j or k, the last one."
     )
     slices: Positive[int] = option(
         1,

@@ -11,8 +11,10 @@ Upsampling = Literal["transposed", "nearest", "bilinear", "blur"]
 
 PAPER_WIDTH = 64
 """Channels after the first layer of every network in the papers of CycleGAN, pix2pix and CUT."""
-GENERATOR_WIDTH = "Channels after the first layer. By default 16 to 64, by how many pictures the run can see."
-DISCRIMINATOR_WIDTH = "Channels after the first layer. By default 32 to 64, by how many pictures the run can see."
+GENERATOR_WIDTH = "Channels after the first layer. By default 16 to 64, depending on how many pictures the run can see."
+DISCRIMINATOR_WIDTH = (
+    "Channels after the first layer. By default 32 to 64, depending on how many pictures the run can see."
+)
 
 
 class GeneratorConfig(Protocol):

@@ -31,7 +31,7 @@ class OptimiserConfig:
     batch_size: Positive[int] | None = option(
         None,
         "Batch size per domain and process. The global batch size is this times the number of processes. By default 1 "
-        "or 2, by how many pictures the run can see.",
+        "or 2, depending on how many pictures the run can see.",
     )
     learning_rate: Positive[float] | None = option(
         None, "Learning rate of Adam, before any decay. By default 2e-4 times the batch size; 2e-4 with --preset paper."
@@ -45,7 +45,7 @@ class OptimiserConfig:
         0.5, "Fraction of the run over which the rate decays (linear), or between two steps (step)."
     )
     schedule_unit: ScheduleUnit = option(
-        "update", "Update the learning rate after each epoch (as in the CycleGAN paper) or after each update."
+        "update", "Change the learning rate after each epoch (as in the CycleGAN paper) or after each update."
     )
     ema: Fraction | None = option(
         None,

@@ -16,7 +16,7 @@ def slices_of(data: DataConfig) -> Slices:
         OptionError: an even number of slices, which has no middle.
     """
     if data.slices % 2 == 0:
-        raise OptionError(f"slices is {data.slices}", cure="give an odd number: a slice, and as many on each side")
+        raise OptionError(f"slices is {data.slices}", cure="give an odd number: as many neighbours on each side")
     return Slices(AXES.index(data.slice_axis), data.slices)
 
 

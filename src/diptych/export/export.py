@@ -52,7 +52,7 @@ def export_model(
     direction: Direction | None = None,
     raw: bool = False,
     bits: Bits | None = None,
-    half: bool = False,
+    fp16: bool = False,
     int8: bool = False,
     min_psnr: float | None = None,
     licence: str = "",
@@ -64,7 +64,7 @@ def export_model(
 
     The file takes and returns pictures ``(B, H, W, C)`` of any batch size, height and width. They have ``bits``, by
     default 8, or the values of a domain that has a range. If ``raw``, it takes and returns ``(B, C, H, W)`` in [-1, 1].
-    ``half`` stores and computes in fp16. ``int8`` computes convolutions in int8, calibrated on the training pictures of
+    ``fp16`` stores and computes in fp16. ``int8`` computes convolutions in int8, calibrated on the training pictures of
     the run ``source``, if the outputs are at least ``min_psnr`` dB from those in fp32, and the file is faster.
     ``licence`` goes into the description. ``trust_code``: see ``load_model``.
 
@@ -77,7 +77,7 @@ def export_model(
     for file in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
         if file.exists():
             raise OptionError(f"{file} exists already", cure="give another name, or remove it")
-    _refuse_int8(path, int8=int8, half=half, min_psnr=min_psnr)
+    _refuse_int8(path, int8=int8, fp16=fp16, min_psnr=min_psnr)
     if path.suffix != ".pt2":
         require_onnx()
     if path.suffix == ".xml":
@@ -90,13 +90,13 @@ def export_model(
         problem = f"{source} translates {interface.source.dtype} to {interface.target.dtype}"
         raise OptionError(f"{problem}, and exported files only uint8 and uint16", cure="add --raw")
     network, dtype = model.networks[direction], torch.float32
-    if half:
+    if fp16:
         network, dtype = copy.deepcopy(network).half(), torch.float16
     program = trace(Graph(network, model.card.generator.stride, interface, dtype))
     description = _description(source, model.card, direction, interface, licence)
     try:
         content, write, run = _converted(path, program, interface, description)
-        difference = compare(run, translator, interface, half=half)
+        difference = compare(run, translator, interface, half=fp16)
         quantised = None
         if int8 and difference.passes:
             quantised = quantise(content, source, translator, interface)
@@ -107,19 +107,19 @@ def export_model(
     except Exception as error:  # exporters and runtimes raise anything
         raise WeightsError(f"{path} cannot be made of {source} ({first_line(error)})", cure=OTHER_VERSIONS) from error
     if not difference.passes:
-        cure = "leave --half out" if half else OTHER_VERSIONS
+        cure = "leave --fp16 out" if fp16 else OTHER_VERSIONS
         raise WeightsError(f"{path} is not written, since it would differ from PyTorch by {difference}", cure=cure)
     with disk_errors(path):
         write()
     return Exported(direction, translator.source, translator.target, difference, quantised)
 
 
-def _refuse_int8(path: Path, *, int8: bool, half: bool, min_psnr: float | None) -> None:
+def _refuse_int8(path: Path, *, int8: bool, fp16: bool, min_psnr: float | None) -> None:
     """Raises ``OptionError`` if the options of int8 do not fit the others."""
     if min_psnr is not None and not int8:
         raise OptionError("--min-psnr is given without --int8", cure="leave it out, or add --int8")
-    if int8 and half:
-        raise OptionError("--half and --int8 are given", cure="give one of them")
+    if int8 and fp16:
+        raise OptionError("--fp16 and --int8 are given", cure="give one of them")
     if int8 and path.suffix != ".onnx":
         raise OptionError(f"--int8 is given, and {path} is no ONNX file", cure="give a name that ends in .onnx")
 

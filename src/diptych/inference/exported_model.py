@@ -71,7 +71,7 @@ def load_exported(
     if not installed or engine in ("openvino", "onnxruntime"):
         named = engine if engine in ("openvino", "onnxruntime") else engines[-1]
         if named not in engines:
-            raise OptionError(f"{named} does not compute {path}", cure=f"give --engine {' or '.join(engines)}")
+            raise OptionError(f"--engine {named} cannot compute {path}", cure=f"give --engine {' or '.join(engines)}")
         require_engine(named)
         installed = [named]
     try:

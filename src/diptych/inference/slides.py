@@ -64,7 +64,7 @@ def translate_slide(
 
     def check() -> None:
         if stop():
-            raise PictureError(f"{source} was stopped", cure="start it again: it goes on")
+            raise PictureError(f"{source} was stopped", cure="run the same command again: it continues")
 
     with open_slide(source) as slide, disk_errors(target):
         scaled = at_scale(slide, translator.card.data.mpp, options.mpp)
@@ -81,9 +81,13 @@ def translate_slide(
         is_alike = tiled.encoding == slide.encoding
         if options.skip_background:
             if slide.encoding.dtype not in UNSIGNED:
-                raise OptionError(f"{source} holds {slide.encoding.dtype}, which has no white", cure=LEAVE_OUT)
+                raise OptionError(
+                    f"--skip-background needs 8 or 16 bits without sign, and {source} holds {slide.encoding.dtype}",
+                    cure=LEAVE_OUT,
+                )
             if not is_alike:
-                raise OptionError("background is copied, and the two domains store values differently", cure=LEAVE_OUT)
+                problem = "--skip-background copies values, and translations have another type, range or channels"
+                raise OptionError(problem, cure=LEAVE_OUT)
             report(f"{source}: {len(tiled.skipped)} of {len(tiled.skipped) + len(tiled.cores)} tiles are background")
         shape = (scaled.height, scaled.width, tiled.encoding.channels)
         raw = RawImage(target.with_name(f".{target.name}.partial"), shape, tiled.encoding.dtype)

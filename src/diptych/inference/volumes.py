@@ -55,7 +55,7 @@ def translate_volume(
     with disk_errors(target, name_error=PictureError), VolumeWriter(volume, encoding, target) as writer:
         for start in range(0, number, BATCH):
             if stop():
-                raise PictureError(f"{source} was stopped", cure="start it again")
+                raise PictureError(f"{source} was stopped", cure="run the same command again")
             indices = range(start, min(start + BATCH, number))
             with reading_errors(source):
                 pictures = [_picture(volume, slices, index) for index in indices]

@@ -25,7 +25,7 @@ RULES: dict[str, Rule] = {
         low=-0.3,
     ),
     "change": Rule(
-        "nothing is translated: the output is the input",
+        "nothing is translated: the output equals the input",
         ("lower --lambda-identity, or --lambda-a and --lambda-b", "lower --lambda-nce", "lower --lambda-l1"),
         low=0.01,
     ),
@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
         low=0.2,
     ),
     "relative_edges_lost": Rule(
-        "content is lost: edges of the input are no more often in its translation than in those of other pictures",
+        "content is lost: the edges of an input are missing in its translation",
         (
             "raise --keep-edges",
             "raise --lambda-a and --lambda-b",
@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
         high=0.85,
     ),
     "relative_edges_invented": Rule(
-        "content is invented: edges of the translation are no more often in its input than in other pictures",
+        "content is invented: the edges of a translation are not in its input",
         ("raise --keep-edges", "leave pictures out that have no counterpart in the other domain"),
         high=0.85,
     ),

@@ -20,8 +20,8 @@ LOSSES = {
     "l1": ("L1 to the true picture", "Mean absolute difference, times its weight."),
     "discriminator": (
         "Discriminator",
-        "Near 0, it is never wrong. It cannot tell real from translated at 0.25 (least squares), 0.69 (vanilla) or "
-        "1 (hinge).",
+        "Near 0, the discriminator is never wrong. It cannot tell real from translated at 0.25 (least squares), 0.69 "
+        "(vanilla) or 1 (hinge).",
     ),
 }
 """Title and explanation of each kind of loss, by its name without the domain; charts come in this order."""

@@ -87,7 +87,8 @@ class TiffSlide(Slide):
             kind = f"{num_planes} planes of {page.samplesperpixel} samples of {page.dtype}"
             extra = " with transparency" if any(extra in TRANSPARENCY for extra in page.extrasamples) else ""
             raise PictureError(
-                f"{path} holds {kind}{extra}, which is not read in parts", cure="save it as grey, RGB or bands, upright"
+                f"{path} holds {kind}{extra}, which diptych cannot read a part at a time",
+                cure="save it as grey, RGB or bands, upright",
             )
         self.encoding = Encoding(page.samplesperpixel, cast(ValueType, dtype))
         if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
