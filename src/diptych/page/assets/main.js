@@ -95,7 +95,7 @@ async function translate() {
     at("compare").classList.add("done");
     at("split").disabled = false;
     move(50);
-    const tiled = `It is larger than this device's memory allows at once, so it was translated in ${found.tiles} tiles: brightness may vary between them.`;
+    const tiled = `It is too large to be translated at once, so it was translated in ${found.tiles} tiles: brightness may vary between them.`;
     list(found.tiles > 1 ? [...notes, tiled] : notes);
     say(`${width} × ${height} pixels in ${seconds(found.seconds)}.`);
   } catch (error) {
