@@ -92,7 +92,9 @@ def _one_picture(actions: Actions, model: gr.Dropdown, direction: gr.Radio) -> g
 
 def _many_pictures(actions: Actions, model: gr.Dropdown, direction: gr.Radio) -> None:
     """The tab for a batch."""
-    gr.Markdown(f"Up to {actions.limits.max_files} pictures, in all formats that diptych reads. The answer is a zip of their translations.")
+    gr.Markdown(
+        f"Up to {actions.limits.max_files} pictures that diptych reads. The answer is a zip of their translations."
+    )
     batch = gr.File(label="Pictures", file_count="multiple", height=220, elem_id="batch")
     run = gr.Button("Translate all", variant="primary", elem_id="run-all")
     archive = gr.DownloadButton("Download the zip", visible=False, elem_id="archive")
