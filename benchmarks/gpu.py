@@ -2,8 +2,8 @@
 
 python benchmarks/gpu.py [--batch N ...] [--seconds N]
 
-Needs only the core dependencies. It ends after about --seconds. The variants that are left
-then are named, and not measured.
+Needs only the core dependencies. It ends after about --seconds, and lists the variants that
+were not measured.
 """
 
 import argparse
