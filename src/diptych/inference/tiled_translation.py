@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from diptych.data.colour import AS_THEY_ARE, Colours, translation_of
 from diptych.data.encoding import Array, Encoding, levels_in
 from diptych.data.image import DecodedImage, filled
 from diptych.errors import OptionError, PictureError
@@ -62,10 +63,11 @@ class TiledTranslation:
         read: ReadValues,
         encoding: Encoding,
         *,
+        colours: Colours = AS_THEY_ARE,
         keep: Callable[[Area], bool] = lambda _: True,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.translator, self.read = translator, read
+        self.translator, self.read, self.colours = translator, read, colours
         self.encoding, engine_forward = translator.output_of(encoding)
         forward = in_torch(engine_forward)
         if not isinstance(forward, TorchForward):
@@ -130,7 +132,7 @@ class TiledTranslation:
         top, left = int(rows.min()), int(columns.min())
         part = Area(Span(top, int(rows.max()) + 1, height), Span(left, int(columns.max()) + 1, width))
         values = self.read(part)[rows - top][:, columns - left]
-        return self.translator.network_input([values])
+        return self.translator.network_input([values], [self.colours])
 
     def _translated(self, core: Area, statistics: Sequence[Statistics], store: TileStore) -> tuple[Area, Array]:
         output = self.tiled.translate(core, statistics, store)
@@ -138,7 +140,7 @@ class TiledTranslation:
         height, width = area.rows.length, area.columns.length
         top, left = area.rows.start + top - core.rows.start, area.columns.start + left - core.columns.start
         part = output[:, :, top : top + height, left : left + width]
-        return area, self.translator.output_values(part, [self.encoding])[0]
+        return area, self.translator.output_values(part, [self.encoding], [self.colours])[0]
 
     def _slot_values(self) -> int:
         """Numbers that a tile keeps between two norms, at most."""
@@ -179,7 +181,7 @@ class TiledTranslation:
 
 
 def translate_by_tiles(translator: "Translator", image: DecodedImage) -> DecodedImage:
-    """``image`` translated by tiles, without its transparency. The note says if statistics are those of a sample.
+    """``image`` translated by tiles. The note says if statistics are those of a sample.
 
     Raises:
         OptionError: the network cannot be computed by tiles, or the scratch file is too small.
@@ -187,10 +189,13 @@ def translate_by_tiles(translator: "Translator", image: DecodedImage) -> Decoded
     """
     (height, width, _), notes = image.values.shape, list[str]()
     values = filled(image, translator.encoding_in)
-    tiled = TiledTranslation(translator, height, width, lambda area: values[area.slices], image.encoding)
+    colours = translator.colours_of(image)
+    tiled = TiledTranslation(
+        translator, height, width, lambda area: values[area.slices], image.encoding, colours=colours
+    )
     output = np.empty((height, width, tiled.encoding.channels), tiled.encoding.dtype)
     tiled.run(lambda area, part: output.__setitem__(area.slices, part), report=notes.append)
-    return DecodedImage(output, note=notes[0] if notes else None)
+    return translation_of(image, DecodedImage(output, note=notes[0] if notes else None), colours)
 
 
 def check_tile(tile: Tile, network: nn.Module) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
-from diptych.data.colour import to_srgb, translation_of
-from diptych.data.encoding import Array, Encoding, from_network, output_encoding, to_network
-from diptych.data.image import DecodedImage, filled, with_channels
+from diptych.data.colour import AS_THEY_ARE, Colours, colours_of, returned, seen, translation_of
+from diptych.data.encoding import Array, Encoding, output_encoding, to_network
+from diptych.data.image import DecodedImage, filled
 from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
 from diptych.errors import OptionError, PictureError
 from diptych.inference.conversion import AnyImage, decoded_image, like_image
@@ -164,10 +164,8 @@ class Translator:
             alike[image.values.shape[:2], image.encoding.dtype].append(index)
         outputs: dict[int, DecodedImage] = {}
         for indices in alike.values():
-            seen = [to_srgb(decoded[index], self.encoding_in) for index in indices]
-            outputs |= zip(indices, self._translate_alike(seen), strict=True)
-        encodings, both = (self.encoding_in, self.encoding_out), zip(images, decoded, strict=True)
-        return [like_image(image, translation_of(one, outputs[i], encodings)) for i, (image, one) in enumerate(both)]
+            outputs |= zip(indices, self._translate_alike([decoded[index] for index in indices]), strict=True)
+        return [like_image(image, outputs[index]) for index, image in enumerate(images)]
 
     def lacks_memory(self, width: int, height: int, *, number: int = 1, is_deep: bool = False) -> str:
         """What ``number`` images of this size need and what there is; empty if they fit, or if that is unknown.
@@ -192,20 +190,25 @@ class Translator:
         cure = "give fewer at a time" if several else "give a smaller image, or its training size (--size training)"
         if self.tile not in ("auto", 0):
             return [translate_by_tiles(self, image) for image in images]
+        colours = [self.colours_of(image) for image in images]
         lack = self.lacks_memory(width, height, number=len(images), is_deep=forward is self.full_precision)
         try:
             if lack:
                 raise LackOfMemoryError(f"{what} need {lack}", cure=cure)
             with memory_errors(lambda _: LackOfMemoryError(f"{what} need more memory than there is", cure=cure)):
-                batch = self.network_input([filled(image, self.encoding_in) for image in images])
-                outputs = self.output_values(self.at_any_size(forward, batch), encodings)
+                batch = self.network_input([filled(image, self.encoding_in) for image in images], colours)
+                outputs = self.output_values(self.at_any_size(forward, batch), encodings, colours)
         except LackOfMemoryError:
             if self.tile == "auto" and several:
                 return [output for image in images for output in self._translate_alike([image])]
             if self.tile == "auto" and can_be_tiled(in_torch(forward)):
                 return [translate_by_tiles(self, image) for image in images]
             raise
-        return [DecodedImage(output) for output in outputs]
+        return [translation_of(*each) for each in zip(images, map(DecodedImage, outputs), colours, strict=True)]
+
+    def colours_of(self, image: DecodedImage) -> Colours:
+        """How the colours of ``image`` reach the network, and come back."""
+        return colours_of(image, self.encoding_in, self.encoding_out, self.output_of(image.encoding)[0].channels)
 
     def output_of(self, encoding: Encoding) -> tuple[Encoding, Forward]:
         """The encoding of the translation of an image with ``encoding``, and the network in the precision for it."""
@@ -214,21 +217,19 @@ class Translator:
         is_deep = like.is_deep or encoding.is_deep  # bf16 has only 8 significant bits
         return replace(like, channels=channels), self.full_precision if is_deep else self.forward
 
-    def network_input(self, values: Sequence[Array]) -> Tensor:
+    def network_input(self, values: Sequence[Array], colours: Sequence[Colours] = (AS_THEY_ARE,)) -> Tensor:
         """Images ``(H, W, C)`` of one size as ``(B, C, H, W)`` in [-1, 1]."""
-        return to_network(
-            stack([self.encoding_in.normalised(with_channels(each, self.channels_in)) for each in values])
-        )
+        return to_network(stack([seen(*each, self.encoding_in) for each in zip(values, colours, strict=True)]))
 
-    def output_values(self, batch: Tensor, encodings: Sequence[Encoding]) -> list[Array]:
-        """The network's outputs ``(B, C, H, W)`` in [-1, 1] as images ``(H, W, C)``. ``encodings`` differ only in
-        channels.
+    def output_values(
+        self, batch: Tensor, encodings: Sequence[Encoding], colours: Sequence[Colours] = (AS_THEY_ARE,)
+    ) -> list[Array]:
+        """The network's outputs ``(B, C, H, W)`` in [-1, 1] as images ``(H, W, C)``.
 
         Raises:
             PictureError: an output is NaN or infinite.
         """
-        outputs = from_network(finite(batch), encodings[0].dtype, limits=encodings[0].limits)
-        return [with_channels(output, each.channels) for output, each in zip(outputs, encodings, strict=True)]
+        return [returned(*each) for each in zip(finite(batch), colours, encodings, strict=True)]
 
     def at_any_size(self, forward: Forward, batch: Tensor) -> Tensor:
         """``forward(batch)`` for ``(B, C, H, W)`` of any height and width: padded before, cropped after."""
