@@ -1,9 +1,11 @@
 """``diptych serve``: its answers, its limits, and what strangers send."""
 
+import gc
 import io
 import json
 import os
 import socket
+import weakref
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +19,9 @@ from PIL import Image
 
 from diptych.cli import main
 from diptych.data.formats.reading import read_picture
+from diptych.errors import OptionError
 from diptych.serve import http
+from diptych.serve.actions import Actions
 from helpers.models import save_random_model
 from helpers.serving import LIMITS, serving
 from helpers.translators import picture
@@ -172,12 +176,24 @@ def call(address, name, *data):
     ["/etc/passwd", "../../../etc/passwd", "{store}/../../etc/passwd", "{store}/examples/0/a-1.png",
      "http://127.0.0.1:9/x.png", "file:///etc/passwd", "{store}", "\0", "x" * 5000],
 )  # fmt: skip
-def test_a_request_cannot_name_a_file_that_is_not_its_upload(address, store, path):
+def test_a_request_cannot_name_a_file_that_is_not_its_upload(address, store, path, capfd):
     named = {"path": path.format(store=store), "meta": FILE}
     for name, value in (("translate", named), ("translate_all", [named])):
         outcome = call(address, name, value, "model", "a2b", *([False] if name == "translate" else []))
         assert outcome == "400" or "event: error" in outcome
         assert "root:" not in outcome
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["call/translate", "call/nothing", "call/v2/translate", "queue/join"])
+@pytest.mark.parametrize(
+    "body",
+    ["{", "[]", "null", '{"data": 5}', '{"data": []}', '{"data": [1, 2, 3, 4]}', '{"data": [{"path": 5}, 1, 2, 3]}',
+     '{"fn_index": 99, "data": [], "session_hash": "x"}', '{"fn_index": {}, "data": []}', "[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_call_is_refused_without_a_traceback_in_the_terminal(address, path, body, capfd):
+    assert httpx.post(f"{address}/gradio_api/{path}", content=body).status_code == 400
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_only_addresses_that_the_page_uses_exist(address, store):
@@ -224,6 +240,23 @@ def test_a_sender_who_stops_is_cut_off(address, monkeypatch, start):
         connection.sendall(start)
         while connection.recv(4096):  # an answer, or nothing; then the end
             pass
+
+
+def test_an_error_keeps_nothing_of_the_request_that_made_it():
+    actions = Actions(None, LIMITS, None, {})
+
+    class Session:
+        """What Gradio holds for a visitor."""
+
+    def request(action):
+        session = Session()
+        with pytest.raises(OptionError, match="there is no picture"):
+            action(None, "model", "a2b", *([False] if action == actions.translate else []))
+        return weakref.ref(session)
+
+    kept = [request(action) for action in (actions.translate, actions.translate_all)]
+    gc.collect()
+    assert [each() for each in kept] == [None, None]
 
 
 def test_without_gradio_one_line_says_what_to_install(model, monkeypatch, capsys):

@@ -16,7 +16,10 @@ from diptych.serve.files import Store
 from diptych.serve.limits import Limits
 from diptych.serve.models import Catalogue
 
-NO_PICTURE = OptionError("there is no picture", cure="drop one, paste one, or choose an example")
+
+def no_picture() -> OptionError:
+    """A new error each time: one that is raised again would keep the frames of all requests that raised it."""
+    return OptionError("there is no picture", cure="drop one, paste one, or choose an example")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Actions:
     def translate_all(self, pictures: Any, model: Any, direction: Any) -> list[Any]:
         """For programs: a zip, and a line for each picture that is not in it."""
         if not isinstance(pictures, list):
-            raise NO_PICTURE
+            raise no_picture()
         uploads = list(map(self._upload, pictures))
         try:
             folder = self.store.new_folder()
@@ -90,7 +93,7 @@ class Actions:
 
     def _answer(self, picture: Any, model: Any, direction: Any, back: Any, *, previews: bool) -> Answer:
         if picture is None:
-            raise NO_PICTURE
+            raise no_picture()
         upload = self._upload(picture)
         try:
             return answer(

@@ -25,6 +25,8 @@ BELOW = ("/assets/", "/static/", "/svelte/", f"{API}/queue/", f"{API}/call/", f"
 OTHERS = (f"{API}/startup-events", f"{API}/app_id", f"{API}/upload_progress", f"{API}/cancel", f"{API}/reset")
 """The addresses of Gradio that the page and its clients use. All others do not exist here: some of them fetch addresses
 that a visitor names."""
+MAX_PATH = 1000
+"""Length of the longest path of a file. Those of the store are shorter."""
 FORM_MB = 1
 """Size of a request without files, in millions of bytes."""
 HEAD_SECONDS, SLOWEST_BYTES = 10.0, 50_000
@@ -32,10 +34,14 @@ HEAD_SECONDS, SLOWEST_BYTES = 10.0, 50_000
 
 
 class RequestLimits:
-    """ASGI middleware that refuses requests to other addresses, larger ones, and those whose body comes too slowly."""
+    """ASGI middleware that refuses requests to other addresses, larger ones, and those whose body comes too slowly.
 
-    def __init__(self, app: App, limits: Limits) -> None:
-        self.app, self.limits = app, limits
+    ``is_call`` says of an address and the JSON that is sent to it if Gradio can answer. Where it cannot, Gradio itself
+    would print a traceback.
+    """
+
+    def __init__(self, app: App, limits: Limits, is_call: Callable[[str, Any], bool]) -> None:
+        self.app, self.limits, self.is_call = app, limits, is_call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,11 +60,23 @@ class RequestLimits:
         receive = _bounded(receive, most)
         if scope["method"] == "POST" and not is_upload:
             body = await _body(receive)
-            if body is None or names_address(body):
-                await PlainTextResponse("no such file", status_code=400)(scope, receive, send)
+            problem = "the request is cut off" if body is None else self.problem(path, body)
+            if body is None or problem:
+                await PlainTextResponse(problem, status_code=400)(scope, receive, send)
                 return
             receive = _replayed(body, receive)
         await self.app(scope, receive, send)
+
+
+    def problem(self, path: str, body: bytes) -> str:
+        """What is wrong with JSON that is sent to ``path``; empty if nothing is."""
+        try:
+            value = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            return "this is no JSON"
+        if names_address(value):
+            return "no such file"
+        return "" if self.is_call(path, value) else "there is no such call, or its values are not those that it takes"
 
 
 def is_open(path: str) -> bool:
@@ -68,16 +86,14 @@ def is_open(path: str) -> bool:
     return path.rstrip("/") in {each.rstrip("/") for each in (*EXACT, *OTHERS)} or path.startswith(BELOW)
 
 
-def names_address(body: bytes) -> bool:
-    """Whether the JSON in ``body`` has a file whose path is an address, which Gradio would fetch; or is no JSON."""
-    try:
-        waiting = [json.loads(body or b"{}")]
-    except (ValueError, RecursionError):
-        return True
+def names_address(value: Any) -> bool:
+    """Whether JSON has a file whose path is an address, which Gradio would fetch, or one that no file can have."""
+    waiting = [value]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if "://" in str(value.get("path")):
+            path = str(value.get("path"))
+            if "://" in path or "\0" in path or len(path) > MAX_PATH:
                 return True
             waiting += value.values()
         elif isinstance(value, list):

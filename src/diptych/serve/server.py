@@ -7,6 +7,7 @@ import socket
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -37,6 +38,7 @@ def application(catalogue: Catalogue, limits: Limits) -> Iterator[Any]:
         import gradio as gr
 
         from diptych.serve.app import build
+        from diptych.serve.calls import is_call
 
         app = FastAPI(openapi_url=None)
         app.add_api_route(f"{API}/upload", upload_route(store, limits), methods=["POST"])
@@ -51,7 +53,7 @@ def application(catalogue: Catalogue, limits: Limits) -> Iterator[Any]:
             footer_links=["api"], run_history=False, ssr_mode=False, mcp_server=False, max_file_size=limits.max_bytes,
             allowed_paths=[], show_error=False, enable_monitoring=False, pwa=False,
         )  # fmt: skip
-        yield RequestLimits(app, limits)
+        yield RequestLimits(app, limits, partial(is_call, blocks))
 
 
 @contextmanager
