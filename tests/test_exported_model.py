@@ -10,8 +10,11 @@ from diptych.evaluation.evaluate import evaluate
 from diptych.export.export import export_model
 from diptych.inference import engines
 from diptych.inference.translator import Translator
+from diptych.serve.answers import answer
+from diptych.serve.models import load_models
 from helpers.features import COLOURS
 from helpers.models import save_random_model
+from helpers.serving import LIMITS
 
 RNG = np.random.default_rng(0)
 
@@ -65,6 +68,32 @@ def test_the_command_line_takes_an_exported_file(folder, tmp_path, capsys):
         main(["translate", *(str(path) for path in (folder / "ir.xml", tmp_path / "x.png", tmp_path / "y.png"))])
     assert stop.value.code == 0
     assert "a2b: photos to paintings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "engine", "direction"), [("pictures.onnx", "onnxruntime", "b2a"), ("ir.xml", "openvino", "a2b")]
+)
+def test_an_exported_file_is_served(folder, tmp_path, name, engine, direction):
+    catalogue = load_models(
+        [folder / name], device="cpu", precision="fp32", engine=engine, trust_code=False, report=lambda _: None
+    )
+    stem = name.partition(".")[0]
+    assert list(catalogue.models[stem].translators) == [direction]
+    values = noise(40, 30, 3)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(values).save(tmp_path / "in" / "x.png")
+    made = answer(
+        catalogue, LIMITS, tmp_path / "in" / "x.png", tmp_path, name=stem, direction=direction, back=True, previews=True
+    )
+    expected = Translator.load(folder / "m.safetensors", direction)(values)
+    assert np.abs(np.asarray(Image.open(made.translation)).astype(int) - expected).max() <= 1
+    assert made.back is None  # the file has one direction
+    (tmp_path / "damaged.onnx").write_bytes(b"x" * 900)
+    with pytest.raises(WeightsError, match=r"damaged\.onnx is damaged"):
+        load_models(
+            [tmp_path / "damaged.onnx"], device="cpu", precision="fp32", engine="auto", trust_code=False, report=print
+        )
 
 
 @pytest.mark.slow

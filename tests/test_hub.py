@@ -2,19 +2,26 @@
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from diptych import Translator
+from diptych import Translator, __version__
 from diptych.cli import main
 from diptych.config import LengthConfig, SourceConfig
+from diptych.hub import space
 from diptych.hub.facts import facts_of
+from diptych.serve import shown
+from diptych.serve.models import load_models
 from diptych.training.loop import train
 from helpers.hub import running_hub
 from helpers.runs import TINY
@@ -22,6 +29,7 @@ from helpers.squares import make_squares
 from helpers.translators import picture
 
 NAME = "somebody/squares"
+IN_TORCH = {"device": "cpu", "precision": "fp32", "engine": "torch", "trust_code": False, "report": lambda _: None}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,21 @@ def test_the_card_says_what_the_hub_and_its_readers_need_and_no_path_of_this_mac
             assert part.encode() not in data or path.endswith(".png"), (path, part)
 
 
+def test_the_served_page_tells_of_a_local_run_its_alarms_scores_and_the_licence_that_is_given(run):
+    served = [load_models([run.folder], licence=each, **IN_TORCH).models["run"] for each in ("", "CC0 *1.0*")]
+    for each, licence in zip(served, ("not stated: ask the author", "CC0 \\*1.0\\*"), strict=True):
+        about = shown.about(each)
+        for words in (
+            "the translations are the input",
+            "train longer",
+            "KID (EfficientNet-Lite0)",
+            "few \\| pictures",
+            licence,
+        ):
+            assert words in about, words
+    assert shown.heading(served[0]).startswith("# run: A ⇄ B\n\n**1 alarm")  # names of folders say nothing
+
+
 @pytest.mark.parametrize("direction", ["a2b", "b2a"])
 def test_hf_stands_for_a_model_in_python_and_in_the_commands(hub, run, capsys, tmp_path, direction):
     push(capsys, run)
@@ -113,9 +136,15 @@ def test_hf_stands_for_a_model_in_python_and_in_the_commands(hub, run, capsys, t
     assert "somebody" not in {path.name for path in tmp_path.iterdir()}
 
 
-def test_hf_stands_for_a_model_where_it_is_shown_scored_and_trained_on(hub, run, squares, capsys):
+def test_hf_stands_for_a_model_where_it_is_shown_served_exported_scored_and_trained_on(hub, run, squares, capsys):
     push(capsys, run)
     assert "cyclegan" in command(capsys, "show", f"hf:{NAME}")
+    catalogue = load_models([Path(f"hf:{NAME}")], **IN_TORCH)
+    about = shown.about(catalogue.models["squares"])
+    for words in ("the translations are the input", "KID (EfficientNet-Lite0)", "6 pictures", "cc-by-4.0"):
+        assert words in about
+    command(capsys, "export", f"hf:{NAME}", "out.pt2")
+    assert Path("out.pt2").is_file()
     command(capsys, "evaluate", f"hf:{NAME}", squares / "testA", squares / "testB", "--features", f"{__name__}:Means")
     small = ["--pictures", "2", "--batch-size", "2", "--crop-size", "32", "--load-size", "36"]
     command(capsys, "train", "--root", squares, "--init-from", f"hf:{NAME}", "--run", "started", *small)
@@ -153,7 +182,6 @@ def test_a_space_serves_the_model(hub, run, capsys):
     push(capsys, run, "--space")
     files = hub.repositories[f"spaces/{NAME}"]
     assert b"sdk: gradio" in files["README.md"]
-    assert files["requirements.txt"].startswith(b"diptych[app,hub]==")
     from diptych.cli import parse
     from diptych.cli.serve import Serve
 
@@ -162,6 +190,56 @@ def test_a_space_serves_the_model(hub, run, capsys):
     served = parse(given[0])
     assert isinstance(served, Serve)
     assert (served.models, served.host) == ((Path(f"hf:{NAME}"),), "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "requirement"),
+    [
+        (None, f"diptych[app,hub]=={__version__}"),
+        (
+            {"url": "https://example.org/diptych.whl", "archive_info": {}},
+            "diptych[app,hub] @ https://example.org/diptych.whl",
+        ),
+        (
+            {"url": "https://example.org/d.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "diptych[app,hub] @ git+https://example.org/d.git@abc",
+        ),
+    ],
+)
+def test_a_space_installs_diptych_from_where_pip_got_it(monkeypatch, direct_url, requirement):
+    monkeypatch.setattr(
+        space, "distribution", lambda _: SimpleNamespace(read_text=lambda _: direct_url and json.dumps(direct_url))
+    )
+    files = space.space_files(NAME)
+    assert files["requirements.txt"].decode() == f"{requirement}\n"
+    assert len(files) == 3
+
+
+def test_a_space_has_the_package_itself_if_pip_got_it_from_this_machine(monkeypatch, tmp_path):
+    """As a release would be missing. It works in a folder without any other diptych."""
+    needs = [
+        "torch>=2.13",
+        "gradio>=6.0; extra == 'app'",
+        "huggingface-hub>=1.0; extra == 'hub'",
+        "mypy; extra == 'dev'",
+    ]
+    origin = json.dumps({"url": "file:///home", "dir_info": {"editable": True}})
+    found = SimpleNamespace(read_text=lambda _: origin, requires=needs)
+    monkeypatch.setattr(space, "distribution", lambda _: found)
+    files = space.space_files(NAME)
+    assert files["requirements.txt"].decode().split() == ["gradio>=6.0", "huggingface-hub>=1.0", "torch>=2.13"]
+    assert not any(name.endswith((".pyc", ".jpg")) for name in files)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "app.py").write_bytes(
+        b"import diptych; print(diptych.__file__)\n" + files["app.py"].replace(b'"hf:', b'"missing-')
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ended = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "diptych: missing-somebody/squares does not exist" in ended.stderr
+    assert ended.stdout == f"{tmp_path}/diptych/__init__.py\n"
 
 
 def test_mistakes_are_one_line_with_a_cure(hub, run, capsys, tmp_path):

@@ -122,7 +122,7 @@ def fake_parts(card, directions=("a2b",)):
     )
     scripts = {"wasm_script.js": b"1", "gpu_script.js": b"2"}
     binaries = {f"{name}.bin": b"3" for name in ("wasm_binary", "gpu_binary", *directions)}
-    return Parts(card, networks, "<i>CC0", "1.2.3", scripts, binaries)
+    return Parts(card, "", networks, "<i>CC0", "1.2.3", scripts, binaries)
 
 
 def test_the_folder_has_nothing_inline_and_names_are_text(tmp_path):
@@ -171,7 +171,8 @@ def test_a_page_overwrites_nothing_and_a_full_disk_leaves_nothing(tmp_path, monk
     [
         (["a", "b", "--static", "site"], "--static writes the page of one run, and 2 are given"),
         (["a", "--static", "site", "--port", "80"], "port has no effect with --static"),
-        (["a", "--licence", "MIT"], "licence has no effect without --static"),
+        (["a", "--runtime", "x"], "runtime has no effect without --static"),
+        (["a.onnx", "--static", "site"], "a.onnx is an exported file: give the run"),
         (["a", "--static", "site"], "a does not exist"),
     ],
 )

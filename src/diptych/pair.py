@@ -1,6 +1,6 @@
 """A pair: one value for each of the two domains. Each formula is written once for both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 Direction = Literal["a2b", "b2a"]
@@ -37,3 +37,14 @@ class Pair(NamedTuple, Generic[T]):
     def swapped(self) -> "Pair[T]":
         """The pair with A and B exchanged."""
         return Pair(self.b, self.a)
+
+
+UNNAMED = Pair("A", "B")
+"""The names of domains whose folders are called trainA and trainB."""
+
+
+def title_of(names: Pair[str], directions: Collection[str], run: str) -> str:
+    """The names of the domains, with an arrow for the directions. Before names that say nothing, that of the run."""
+    source, target = names.along("b2a" if "a2b" not in directions else "a2b")
+    arrow = "⇄" if len(directions) == 2 else "→"
+    return f"{run}: {source} {arrow} {target}" if names == UNNAMED and run else f"{source} {arrow} {target}"

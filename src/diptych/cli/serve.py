@@ -59,13 +59,13 @@ class Serve:
         "For --static: folder or .tgz of the npm package onnxruntime-web. By default npm downloads it once.",
         "FOLDER",
     )
-    licence: str = option("", "For --static: licence of the model, which the page shows.")
+    licence: str = option("", "Licence of the model, which the page shows. By default that which came with it.")
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
         if self.static is not None:
             return self._write_static(self.static)
-        self._refuse_changed(("runtime", "licence"), "without --static")
+        self._refuse_changed(("runtime",), "without --static")
         from importlib.util import find_spec
 
         check_ranges(self)
@@ -83,6 +83,7 @@ class Serve:
             device=self.device,
             precision=self.precision,
             engine=self.engine,
+            licence=self.licence,
             trust_code=self.trust_code,
             report=console.print,
         )

@@ -14,15 +14,24 @@ def write_static(models: Sequence[Path], path: Path, *, runtime: Path | None, li
         OptionError: there are several models, or ``path`` exists already.
         UserError: see ``collect_parts`` and ``write_page``.
     """
+    from diptych.hub.facts import facts_of
+    from diptych.inference.exported_model import is_exported
     from diptych.page.page import is_one_file, refuse_existing, write_page
     from diptych.page.parts import collect_parts
+    from diptych.remote import local
 
     if len(models) > 1:
         raise OptionError(
             f"--static writes the page of one run, and {len(models)} are given", cure="give one at a time"
         )
     refuse_existing(path)
-    parts = collect_parts(models[0], runtime=runtime, licence=licence, trust_code=trust_code)
+    model = local(models[0])
+    if is_exported(model):
+        raise OptionError(f"{model} is an exported file", cure="give the run, or its model.safetensors")
+    facts = facts_of(model)
+    parts = collect_parts(
+        model, runtime=runtime, name=facts.name, licence=licence or facts.licence, trust_code=trust_code
+    )
     written = write_page(parts, path)
     console = stderr_console()
     for network in parts.networks:

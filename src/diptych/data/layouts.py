@@ -10,7 +10,7 @@ from statistics import median
 from diptych.data.files import Domain, Half, by_hash, find_domain
 from diptych.data.formats import is_picture_file
 from diptych.errors import PictureError
-from diptych.pair import Pair
+from diptych.pair import UNNAMED, Pair
 
 TRAIN, HELD_OUT = "train", ("test", "val", "valid", "validation")
 """Names of folders, in any case: of pictures to train on, and of held-out ones, the preferred name first."""
@@ -40,7 +40,7 @@ def names_below(root: Path) -> Pair[str]:
     folders = _folders(root)
     part = next((folders[name] for name in (TRAIN, *HELD_OUT) if name in folders), None)
     names = [] if part is None or folders.keys() & LETTERED else [one.name for one in _folders(part).values()]
-    return Pair(*names) if len(names) == 2 else Pair("A", "B")
+    return Pair(*names) if len(names) == 2 else UNNAMED
 
 
 def find_train(root: Path, *, paired: bool, report: Report) -> Pair[Domain]:

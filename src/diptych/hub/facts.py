@@ -10,6 +10,7 @@ from diptych.checksummed import MODEL, read_checksummed
 from diptych.config import Direction
 from diptych.inference.exported_model import is_exported, load_exported
 from diptych.model import model_file, read_card
+from diptych.pair import Pair, title_of
 from diptych.report.collect import collect
 from diptych.run import Run
 
@@ -44,10 +45,8 @@ class Facts:
 
     @property
     def title(self) -> str:
-        """The domains, with an arrow for the directions."""
-        a, b = self.domains
-        arrow = "⇄" if len(self.directions) == 2 else "→" if self.directions == ("a2b",) else "←"
-        return f"{a} {arrow} {b}"
+        """See ``title_of``."""
+        return title_of(Pair(*self.domains), self.directions, self.name)
 
     def along(self, direction: Direction) -> tuple[str, str]:
         """The names of (source, target) of ``direction``."""

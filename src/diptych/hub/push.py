@@ -47,8 +47,8 @@ def push(
         report(f"{len(files)} files, {sum(file.stat().st_size for file in files.values()) / 1e6:.1f} MB")
         address = _upload(api, name, files, private=private)
     if space:
-        texts = {file: text.encode() for file, text in space_files(name).items()}
-        report(f"Space: {_upload(api, name, texts, private=private, repo_type='space', space_sdk='gradio')}")
+        page = _upload(api, name, space_files(name), private=private, repo_type="space", space_sdk="gradio")
+        report(f"Space: {page}")
     return address
 
 

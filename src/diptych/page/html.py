@@ -1,6 +1,7 @@
 """The page's HTML, and the data that its scripts read."""
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
@@ -8,6 +9,7 @@ from string import Template
 from typing import Any
 
 from diptych.page.parts import Parts
+from diptych.pair import title_of
 
 Located = Mapping[str, Mapping[str, Any]]
 """Where each part is: an address or the id of an element, and its bytes."""
@@ -18,7 +20,7 @@ def html_of(
 ) -> bytes:
     """The page. ``policy`` is its content security policy, ``offline`` the address of its service worker."""
     networks = parts.networks
-    first, arrow = networks[0], "↔" if len(networks) > 1 else "→"
+    first, title = networks[0], title_of(parts.card.names, [each.direction for each in networks], parts.name)
     choices = "".join(
         f'<label><input type="radio" name="direction" value="{each.direction}"{" checked" if each is first else ""}>'
         f"{escape(each.source)} → {escape(each.target)}</label>"
@@ -27,8 +29,8 @@ def html_of(
     template = (files("diptych.page") / "assets" / "index.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         policy=policy,
-        title=f"{escape(first.source)} {arrow} {escape(first.target)}",
-        heading=f"{escape(first.source)} <i>{arrow}</i> {escape(first.target)}",
+        title=escape(title),
+        heading=re.sub("[⇄→]", r"<i>\g<0></i>", escape(title)),
         style=style,
         script=script,
         directions=choices,

@@ -14,6 +14,8 @@ class Parts:
     """The parts of a page, by the names of their files."""
 
     card: ModelCard
+    name: str
+    """Of the run; empty if unknown."""
     networks: tuple[PageNetwork, ...]
     licence: str
     runtime: str
@@ -29,11 +31,13 @@ class Parts:
         return len(self.scripts["wasm_script.js"]) + len(self.binaries["wasm_binary.bin"]) + len(self.binaries[first])
 
 
-def collect_parts(source: Path, *, runtime: Path | None = None, licence: str = "", trust_code: bool = False) -> Parts:
+def collect_parts(
+    source: Path, *, runtime: Path | None = None, name: str = "", licence: str = "", trust_code: bool = False
+) -> Parts:
     """The parts of a page that translates with ``source``, a run or a model file.
 
-    The page shows ``licence``, that of the model. ``runtime``: see ``find_runtime``. ``trust_code``: see
-    ``load_model``.
+    The page shows ``licence``, that of the model, and ``name``, that of the run, if its domains have none. ``runtime``:
+    see ``find_runtime``. ``trust_code``: see ``load_model``.
 
     Raises:
         UserError: ``source`` cannot be read or exported, a browser cannot show its pictures, or the runtime is missing.
@@ -45,7 +49,7 @@ def collect_parts(source: Path, *, runtime: Path | None = None, licence: str = "
     binaries = {f"{each.direction}.bin": packed(each.content) for each in networks}
     binaries |= {f"{key}.bin": packed(content) for key, content in found.files.items() if key.endswith("binary")}
     scripts = {f"{key}.js": content for key, content in found.files.items() if key.endswith("script")}
-    return Parts(model.card, networks, licence, found.version, scripts, binaries)
+    return Parts(model.card, name, networks, licence, found.version, scripts, binaries)
 
 
 def packed(content: bytes) -> bytes:

@@ -17,8 +17,10 @@ def is_call(blocks: gr.Blocks, path: str, body: Any) -> bool:
     if not isinstance(body, dict):
         return False
     index, values, name = body.get("fn_index"), body.get("data"), path.removeprefix(CALL).strip("/")
-    named = (number for number, each in blocks.fns.items() if each.api_name == name)
-    found = blocks.fns.get(next(named, None) if index is None else index if isinstance(index, int) else None)
+    found = next(
+        (each for number, each in blocks.fns.items() if (each.api_name == name if index is None else number == index)),
+        None,
+    )
     if found is None or not isinstance(values, list) or len(values) < len(found.inputs):
         return False
     return all(map(_is_value, found.inputs, values))

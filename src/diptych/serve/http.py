@@ -67,7 +67,6 @@ class RequestLimits:
             receive = _replayed(body, receive)
         await self.app(scope, receive, send)
 
-
     def problem(self, path: str, body: bytes) -> str:
         """What is wrong with JSON that is sent to ``path``; empty if nothing is."""
         try:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -48,10 +48,12 @@ def load_models(
     device: DeviceName,
     precision: Precision,
     engine: InferenceEngine,
+    licence: str = "",
     trust_code: bool,
     report: Callable[[str], None],
 ) -> Catalogue:
-    """Loads the models in ``paths``, each in all its directions, and measures their speed.
+    """Loads the models in ``paths``, each in all its directions, and measures their speed. ``licence`` is that of all;
+    if it is empty, each has the one that came with it.
 
     Raises:
         UserError: one cannot be loaded, or the machine lacks the device or precision.
@@ -68,7 +70,8 @@ def load_models(
                 translators[direction] = Translator.of(
                     model, direction, device=device, precision=precision, engine=engine
                 )
-        served = Served(path, facts_of(path), translators)
+        facts = facts_of(path)
+        served = Served(path, replace(facts, licence=licence or facts.licence), translators)
         for direction, translator in translators.items():
             served.seconds_per_pixel[direction] = _measure(translator)
         name = _free_name(served.facts.name, models)
