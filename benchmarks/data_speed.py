@@ -1,5 +1,5 @@
 """Speed of reading pictures, from JPEG files to network tensors: plain Pillow, diptych's first epoch, its later epochs,
-and each measure alone.
+and each optimisation alone.
 
     python benchmarks/data_speed.py [--pictures 32] [--rounds 7]
 """
@@ -129,7 +129,7 @@ def measure_epochs(domains: Pair[Domain], folder: Path, rounds: int) -> None:
 
 
 def measure_reading(title: str, domains: Pair[Domain], rounds: int) -> None:
-    """Measures decoding and resizing, with each measure alone."""
+    """Measures decoding and resizing, with each optimisation alone."""
     paths = paths_of(domains)
     variants: dict[str, Callable[[], object]] = {
         "full resolution, Pillow's filter": lambda: [exact(path) for path in paths],

@@ -1,4 +1,4 @@
-"""Speed and memory of the training update on a GPU for CUDA: the plain recipe, the default, and each measure.
+"""Speed and memory of the training update on a CUDA GPU: the plain recipe, the default, and each optimisation.
 
 python benchmarks/gpu.py [--batch N ...] [--seconds N]
 
@@ -55,7 +55,7 @@ COMPILE_SECONDS = 75.0
 
 
 class Measured(NamedTuple):
-    """One variant of the update."""
+    """The measurements of one variant."""
 
     seconds: float
     """Per update: the median of the rounds."""
@@ -111,7 +111,7 @@ def outcome(name: str, batch_size: int) -> Measured | str:
 
 
 def measure_all(batches: Sequence[int], *, until: float) -> dict[int, dict[str, Measured | str]]:
-    """The outcome of each variant for each batch size: first of those that need no compiling, which takes longest."""
+    """The outcome of each variant for each batch size. Compiled variants come last, since they take longest."""
     found: dict[int, dict[str, Measured | str]] = {batch_size: {} for batch_size in batches}
     for compiled, batch_size in itertools.product((False, True), batches):
         for name, variant in VARIANTS.items():

@@ -19,7 +19,7 @@ TILE = 512
 
 
 def make_slide(path: Path, side: int) -> None:
-    """A tiled TIFF of smooth noise, with a resolution at half the size."""
+    """A tiled TIFF of random blocks of 16×16 pixels, with a pyramid level at half the size."""
 
     def tiles(size: int) -> Iterator[Any]:
         rng = np.random.default_rng(0)

@@ -35,7 +35,7 @@ RESET = "() => { document.getElementById('compare').className = '' }"
 
 
 def page_of(config: ResnetConfig, folder: Path) -> tuple[Path, int]:
-    """A page of random weights with one direction, and the bytes that a visitor of a folder would load."""
+    """A page of random weights with one direction, and the bytes that a visitor would load if it were a folder."""
     torch.manual_seed(0)
     pair = Pair(Encoding(3), Encoding(3))
     card = ModelCard(

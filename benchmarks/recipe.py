@@ -33,7 +33,7 @@ NUM_VALIDATION = 100
 
 
 class Task(NamedTuple):
-    """Two domains, and where pictures of both are that show the same thing under one name, if there are any."""
+    """Two domains, and the folders of known pairs, if there are any. The pictures of a pair have the same file name."""
 
     root: str
     pairs: Pair[str] | None = None

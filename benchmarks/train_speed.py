@@ -1,4 +1,4 @@
-"""Speed of the training update, with each measure alone and with all, compared with the baseline.
+"""Speed of the training update, with each optimisation alone and with all, compared with the baseline.
 
 python benchmarks/train_speed.py [SETTING ...] [--rounds N] [--compile] [--busy N]
 """
@@ -30,7 +30,7 @@ def baseline(setting: Variant) -> Variant:
 
 
 def variants(setting: Variant, *, compiled: bool) -> dict[str, Variant]:
-    """The variants to compare: the baseline, the baseline with one measure each (below 256²), and the default."""
+    """The variants to compare: the baseline, the baseline with one optimisation (below 256²), and the default."""
     recipe = baseline(setting)
     alone = {
         "keep freed memory": replace(recipe, keep_memory=True),

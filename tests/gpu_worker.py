@@ -42,4 +42,4 @@ def main(device: str) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1])
-    os._exit(0)  # as the command line does: threads of torch.distributed now and then abort an ordinary way out
+    os._exit(0)  # as the command line does: threads of torch.distributed sometimes abort an ordinary exit

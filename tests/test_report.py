@@ -70,7 +70,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     def all(self, tag, **wanted):
-        """The attributes of each ``tag`` whose own contain those ``wanted``."""
+        """The attributes of each ``tag`` that has all attributes ``wanted``; a value may be a part of the tag's."""
         found = [attributes for name, attributes in self.tags if name == tag]
         return [a for a in found if all(key in a and value in a[key] for key, value in wanted.items())]
 

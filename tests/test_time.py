@@ -43,7 +43,7 @@ class Machine:
 
 
 class Scores:
-    """Scores as ``InTrainingEvaluation`` makes them: the first one, and then in a twentieth of the time."""
+    """Scores as ``InTrainingEvaluation`` makes them: always the first, later ones in at most a twentieth of the time."""
 
     def __init__(self, machine, seconds):
         self.machine, self.seconds, self.spent = machine, seconds, 0.0

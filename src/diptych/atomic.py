@@ -15,6 +15,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     If anything fails, the temporary file is removed and ``path`` is unchanged. The temporary name does not contain the
     final name, which may already have the maximal length.
+
+    Raises:
+        OSError: the disk is full or read-only.
     """
     temporary = path.with_name(f".{_host()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:

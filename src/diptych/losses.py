@@ -100,7 +100,7 @@ STEPS = [(y * step, x * step) for step in (1, 2, 4) for y, x in ((0, 1), (1, 0),
 PATCH = 3
 """Side of the patches of ``self_similarity``."""
 PLAIN = 2 * (8 / 255) ** 2
-"""Squared difference, in [-1, 1], below which patches count as alike: about that of noise of 4 of 255 levels."""
+"""Squared difference of values in [-1, 1] below which patches count as alike: that of noise of 4 of 255 levels."""
 
 
 def self_similarity(images: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     update at 256². Each update allocates the same sizes, so nothing is wasted. All threads share one arena, so each
     reuses memory that another has freed. Does nothing on musl or macOS. Changes no result.
 
-    The settings hold for the whole process and cannot be undone, so ``diptych train`` and ``diptych demo`` call this on
-    a CPU, and ``diptych.train`` does not. Call it yourself to train as fast from Python.
+    The settings hold for the whole process and cannot be undone, so commands (train, demo, compress, serve) call this
+    on a CPU, and ``diptych.train`` does not. Call it yourself to train as fast from Python.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -186,7 +186,12 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def model_file(path: Path) -> Path:
-    """The model file of a run folder, or ``path`` itself. A model on the Hub (``hf:OWNER/NAME``) is downloaded."""
+    """The model file of a run folder, or ``path`` itself. A model on the Hub (``hf:OWNER/NAME``) is downloaded.
+
+    Raises:
+        WeightsError: the folder holds no model.
+        HubError, MissingExtraError: it cannot be downloaded.
+    """
     path = local(path)
     if path.is_dir():
         if not (path / "model.safetensors").is_file():

@@ -37,7 +37,7 @@ def local(path: Path) -> Path:
 
 def download(name: str, *, revision: str | None = None, folder: Path | None = None) -> str:
     """Downloads the model ``name`` into the Hub's cache, or into ``folder``. Returns where it is. Files that are there
-    are not downloaded again, and one that was cut off goes on. Raises as ``local``."""
+    are not downloaded again, and a download that was cut off continues. Raises as ``local``."""
     api = hub_api(name)
     with hub_errors(name):
         where: str = api.snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=[*FILES])
@@ -62,7 +62,7 @@ def hub_api(name: str) -> Any:
 
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
-    """Everything that goes wrong with the Hub as one line."""
+    """Context manager: converts errors of the Hub and its client to ``HubError``. An ``OSError`` about a file stays."""
     from huggingface_hub import errors
 
     try:

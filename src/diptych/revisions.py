@@ -37,7 +37,7 @@ class Revision(NamedTuple):
 
 
 def with_revision(revisions: Iterable[Revision], newest: Revision) -> list[Revision]:
-    """``revisions`` and ``newest``, without those that it replaces: all if it ``starts``, and those of lost work."""
+    """``revisions`` and ``newest``, without those that it replaces: all if it ``starts``, else those of lost work."""
     if newest.starts:
         return [newest]
     return [*(revision for revision in revisions if revision.pictures < newest.pictures), newest]

@@ -99,7 +99,7 @@ class Run:
         self.write_json(self.config_file, {"config": to_json(config)} | about)
 
     def write_json(self, path: Path, value: Any) -> None:
-        """Writes ``value`` atomically as indented JSON."""
+        """Writes ``value`` as indented JSON. Raises as ``atomic_write``."""
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

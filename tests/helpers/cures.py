@@ -1,4 +1,4 @@
-"""A desk with pictures and a run, and a check that what an error says to do is accepted by the next command."""
+"""A folder with pictures and a run, and a check that the cure of an error works in the next command."""
 
 import io
 import shlex

@@ -1,4 +1,4 @@
-"""Firefox without a display, driven by Marionette: the protocol that it speaks itself, to which geckodriver translates.
+"""Firefox without a display, driven by its own protocol, Marionette, which geckodriver uses too.
 
 Debian has no geckodriver, and playwright's WebDriver BiDi sends a command that this Firefox does not know.
 """

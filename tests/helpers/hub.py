@@ -17,7 +17,7 @@ LARGE = (".safetensors", ".png")
 
 @dataclass
 class Hub:
-    """What the Hub holds, and what it shall do wrong."""
+    """What the Hub holds, and the faults that it simulates."""
 
     address: str = ""
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)

@@ -42,7 +42,7 @@ OPTIONS: dict[str, str] = {
     "--update-html-freq": "--num-samples",
     "--which-direction": "--direction",
 }
-"""What to give instead of each training option of the original, which is written with dashes here."""
+"""What to give instead of each training option of the original. Its underscores are written as dashes."""
 
 NO_COUNTERPART: dict[str, str] = {
     "--continue-train": "the same command resumes by itself",

@@ -106,7 +106,7 @@ def _with(target: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _by_name(options: Sequence[Option]) -> dict[str, Option]:
-    """The options by every name. Where two methods or networks share a name, the first one."""
+    """The options by every name; of several options with one name, the first."""
     return {name: option for option in reversed(options) if not option.is_argument for name in option.names}
 
 

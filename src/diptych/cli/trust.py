@@ -9,7 +9,11 @@ TRUST_CODE = (
 
 
 def trust_files(path: Path) -> None:
-    """Imports the classes that the run or the model file ``path`` names."""
+    """Imports the classes that the run or the model file ``path`` names.
+
+    Raises:
+        UserError: ``path`` cannot be read, or a class cannot be imported.
+    """
     from diptych.model import read_card
     from diptych.registry import trust_code
     from diptych.run import Run

@@ -25,10 +25,10 @@ SHORTLIST = (0.1, 1.3)
 
 @dataclass(frozen=True)
 class Request:
-    """How fast or how large the student is to be. One of the first two, or a width."""
+    """The speed or the size of the student: at most one of ``faster``, ``budget`` and ``width``."""
 
     faster: float | None = None
-    """Than the teacher, in the network."""
+    """Speedup of the network over the teacher's."""
     budget: float | None = None
     """Seconds for a picture of 256×256 pixels, in the network."""
     width: int | None = None

@@ -32,7 +32,7 @@ class Comparison:
     speedups: dict[str, float]
     """In the network, and from file to file."""
     psnr: dict[Direction, float]
-    """Of the student's outputs to those of the teacher, for the held-out pictures, in dB."""
+    """Of the student's outputs to those of the teacher, in dB; see ``shown_pictures``."""
     scores: dict[Direction, dict[str, tuple[Score, Score]]]
     """Of the teacher and of the student, by key; empty if they were not evaluated."""
     protocol: dict[str, Any]
@@ -144,8 +144,7 @@ def _megabytes(model: Model) -> float:
 
 
 def _psnr(teacher: Model, student: Model, run: Run) -> dict[Direction, float]:
-    """By direction, the mean PSNR of the student's outputs to the teacher's, for pictures that are held out, or for
-    training pictures if none are."""
+    """By direction, the mean PSNR of the student's outputs to the teacher's, for ``shown_pictures``."""
     found: dict[Direction, float] = {}
     pictures = shown_pictures(run, student.card)
     for direction in student.networks:
@@ -160,6 +159,6 @@ def _psnr(teacher: Model, student: Model, run: Run) -> dict[Direction, float]:
 
 
 def shown_pictures(run: Run, card: ModelCard) -> Pair[Pictures]:
-    """The held-out pictures of ``run``, in 8 bits; training pictures of a domain without held-out ones."""
+    """At most 64 held-out pictures of each domain of ``run``, in 8 bits; training pictures if none are held out."""
     domains = run.split().shown.map(lambda domain: domain.only(domain.files[:MAX_PICTURES]))
     return domains.map(lambda domain, encoding: Pictures(domain, card, encoding), card.encodings)

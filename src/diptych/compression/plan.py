@@ -49,7 +49,7 @@ TEACHER_FRACTION, FEWEST = 0.4, 16
 """The teacher may take this fraction of the time, but translates at least this number of crops of each domain."""
 LEARNING_RATE = 1e-3
 BATCH_PIXELS, BATCHES = 512, (2, 8)
-"""A batch holds this number of pixels along a row of pictures, but the number of pictures is in a range."""
+"""The batch size is ``BATCH_PIXELS`` divided by the crop size, but within the range ``BATCHES``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ NIGHT = np.array([0.045, 0.03, 0.09], np.float32)
 GLASS = 0.4
 """The brightness of an area, as a part of the brightness of its colour."""
 WHITE = 0.93
-"""Pixels whose darkest channel is brighter belong to the ground, which has no colour."""
+"""Pixels whose darkest channel is brighter belong to the background, which has no colour."""
 EDGE, EDGE_RANGE = 0.25, 0.9
 """Sobel magnitude at which a tube begins, and how much more makes it fully bright."""
 GLOW = 2.2
@@ -19,7 +19,8 @@ Floats = NDArray[np.float32]
 
 def neon(flat: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pictures ``flat`` (N, H, W, 3) as signs: a tube of the area's colour along each edge, its glow, tinted glass
-    between the tubes, and night in place of the white ground. So both directions can be known from one picture."""
+    between the tubes, and night in place of the white background. Shapes and colours are kept, so each picture can be
+    predicted from the other."""
     image: Floats = flat.astype(np.float32) / np.float32(255)
     is_object: Floats = (image.min(axis=-1, keepdims=True) < WHITE).astype(np.float32)
     light = _light(image) * is_object

@@ -17,7 +17,7 @@ from diptych.run import Run
 
 NAMES = Pair("emoji", "neon")
 COST = 4.0
-"""How long ``score_and_draw`` takes, in sample grids of the run."""
+"""Duration of ``score_and_draw``, as a multiple of that of a sample grid."""
 SHOWN = (
     "beach-with-umbrella", "brown-mushroom", "dog", "hot-beverage", "mountain-cableway", "pear", "petri-dish",
     "worried-face",

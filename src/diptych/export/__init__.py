@@ -1,1 +1,1 @@
-"""Export of trained generators to files that run without diptych: ONNX and torch.export, checked before written."""
+"""Export of trained generators to files that run without diptych: ONNX, torch.export and OpenVINO IR."""

@@ -40,7 +40,7 @@ class Exported:
     target: str
     """Names of the domains."""
     difference: Difference
-    """From PyTorch; of int8, before quantisation."""
+    """From PyTorch in float32, before quantisation."""
     quantised: Quantised | None = None
     """What int8 costs and gains."""
 
@@ -125,7 +125,7 @@ def _refuse_int8(path: Path, *, int8: bool, fp16: bool, min_psnr: float | None) 
 
 
 def _encodings(translator: Translator, bits: Bits | None) -> tuple[Encoding, Encoding]:
-    """What goes in and what comes out: as for a translator, the input's type if the target domain has no range."""
+    """The encodings of input and output. As in a translator, an output without a range has the input's type."""
     source, target = translator.encoding_in, translator.encoding_out
     if bits and source.has_range:
         low, high = source.limits

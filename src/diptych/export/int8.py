@@ -23,7 +23,7 @@ from diptych.inference.translator import Translator
 from diptych.run import Run
 
 NUM_CALIBRATION, NUM_HELD_OUT = 64, 32
-"""Pictures that the ranges are measured on, and pictures that the loss is measured on."""
+"""Pictures to calibrate on, and pictures to measure the PSNR on."""
 MIN_PSNR = 35.0
 """Least PSNR, in dB, between int8 and fp32."""
 ROUNDS, SIDE = 7, 256
@@ -35,7 +35,7 @@ class Quantised:
 
     content: bytes
     psnr: float
-    """Of its outputs to those in fp32, for held-out pictures, in dB."""
+    """Of its outputs to those in fp32, in dB: for held-out pictures, or training pictures if none are held out."""
     speedup: float
     """By onnxruntime on this machine, for a picture of 256²."""
 

@@ -1,1 +1,1 @@
-"""Models for other people: what a model is, in facts, and how it gets to the Hugging Face Hub and back."""
+"""Models for other people: the facts about a model, its model card, and its upload to the Hugging Face Hub."""

@@ -33,7 +33,8 @@ class Facts:
     total: int = 0
     """Pictures per domain that were planned; 0 if unknown."""
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """For A and B: the name of the domain, the numbers of pictures and of held-out pictures, and their SHA-256."""
+    """For A and B: the name of the domain, the numbers of training and of held-out pictures, and a SHA-256 of the
+    training pictures."""
     training: dict[str, Any] = field(default_factory=dict)
     """Options of training."""
     scores: dict[str, Any] = field(default_factory=dict)

@@ -22,7 +22,7 @@ MIN_SIDE = 16
 MIN_GAP = 0.2
 """If the mean scores of real and fake differ by less, ``memorised_fraction`` is 0."""
 MIN_CHANCE = 0.2
-"""Edges of unrelated pictures say nothing if they are so dense that less than this fraction has no edge near."""
+"""Edges are too dense to compare if less than this fraction of them has no edge near in an unrelated picture."""
 DISTURBANCE = 2 * LEVEL
 """Standard deviation of the noise that a reconstruction must tolerate: two levels of 8 bits."""
 INVISIBLE = LEVEL / 2
@@ -52,7 +52,7 @@ def change(inputs: Tensor, outputs: Tensor) -> float:
 
 
 def spread(pictures: Tensor) -> float:
-    """Mean absolute difference between two of the pictures, as a fraction of the range (0..1): 0 if all are equal."""
+    """Mean absolute difference of two of at least 2 pictures, as a fraction of the range (0..1): 0 if all are equal."""
     flat = pictures.flatten(1)
     number = len(flat)
     return (torch.cdist(flat, flat, p=1).sum() / (number * (number - 1)) / flat.shape[1] / 2).item()
@@ -61,9 +61,9 @@ def spread(pictures: Tensor) -> float:
 def relative_edges(inputs: Tensor, outputs: Tensor) -> dict[str, float]:
     """The fraction of the inputs' edges that the outputs lose, and of the outputs' edges that they invent.
 
-    Both are relative to those of other pictures' outputs: about 1 if the edges have nothing to do with the input.
-
-    Nothing if less than ``MIN_CHANCE`` of the edges is without one near in the outputs of other pictures.
+    Both are divided by the same fraction for inputs and outputs of different pictures: about 1 if the edges of input
+    and output have nothing to do with each other. Needs at least 2 pictures. A fraction is left out if its divisor is
+    less than ``MIN_CHANCE``.
     """
     before, after = edges(inputs), edges(outputs)
     found = {}

@@ -12,7 +12,7 @@ from diptych.page.parts import Parts
 from diptych.pair import title_of
 
 Located = Mapping[str, Mapping[str, Any]]
-"""Where each part is: an address or the id of an element, and its bytes."""
+"""Where each part is: its address, or the id of its element; and its size in bytes."""
 
 
 def html_of(

@@ -39,7 +39,7 @@ def refuse_existing(path: Path) -> None:
 
 
 def write_page(parts: Parts, path: Path) -> int:
-    """Writes the page to ``path``: a file that ends in ``.html``, or a new or empty folder. Returns its bytes.
+    """Writes the page to ``path``: a file that ends in ``.html``, or a new or empty folder. Returns its size in bytes.
 
     Raises:
         OptionError: ``path`` exists already.

@@ -1,4 +1,4 @@
-"""What the page does when something is chosen: from values of components to values of components."""
+"""The actions of the page: each takes the values of components and returns new ones."""
 
 import shutil
 from dataclasses import dataclass
@@ -26,8 +26,7 @@ def no_picture() -> OptionError:
 class Actions:
     """The functions behind the page. Uploads are deleted at the end of each.
 
-    Their values come from visitors as JSON, unchecked. Gradio would read pictures itself, and knows
-    fewer formats.
+    Their arguments are JSON from visitors, unchecked. Gradio does not read the pictures, since it knows fewer formats.
     """
 
     catalogue: Catalogue

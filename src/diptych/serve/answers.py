@@ -24,7 +24,7 @@ class Answer:
     """A translated picture. All files are in the folder that was given."""
 
     translation: Path
-    """The true file, in the format and depth of the upload."""
+    """The file to download, in the format and depth of the upload."""
     back: Path | None
     """The translation, translated back."""
     previews: list[Path]
@@ -196,7 +196,7 @@ def _translate(served: Served, way: Direction, pairs: list[tuple[Path, Path]], n
 
 @contextmanager
 def _without_folders(upload: Path, folder: Path) -> Iterator[None]:
-    """Errors name files as their sender knows them."""
+    """Context manager: errors name files without the folders of the server."""
     try:
         yield
     except UserError as error:

@@ -13,7 +13,7 @@ from diptych.serve.messages import asked
 from diptych.serve.models import Catalogue
 
 SESSIONS = 64
-"""How many visitors Gradio remembers: 90 kB each. They keep their pictures themselves, so nobody notices."""
+"""How many visitors Gradio remembers: 90 kB each. It may forget one, since browsers keep the pictures themselves."""
 COMPUTES: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
 """Of events that translate: one at a time, by all cores."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}

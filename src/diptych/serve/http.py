@@ -123,7 +123,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    """``receive`` that ends with an error after ``most`` bytes, or if they come too slowly."""
+    """``receive`` that reports a disconnected client after ``most`` bytes, or if they come too slowly."""
     seen, started, ended = 0, asyncio.get_running_loop().time(), False
 
     async def bounded() -> MutableMapping[str, Any]:
@@ -197,7 +197,7 @@ def upload_route(store: Store, limits: Limits) -> Callable[[Request], Awaitable[
 
 
 async def upload_progress(_: Request) -> StreamingResponse:
-    """What the page asks for while it uploads: the end, at once."""
+    """Reports an upload as done, whenever the page asks for its progress."""
     return StreamingResponse(iter(['data: {"msg": "done"}\n\n']), media_type="text/event-stream")
 
 

@@ -109,7 +109,7 @@ class Budget:
         return Revision(pictures, pictures + num_updates * self.batch_size, self.used, self.pace)
 
     def _measure(self, pictures: int) -> None:
-        """Takes the updates since the last revision into the speed."""
+        """Measures the speed of updates since the last revision, and averages it into the pace."""
         number = pictures - self.window_pictures
         seconds = self.clock() - self.window_started - self.other_seconds
         if number > 0 and seconds > 0:
@@ -137,5 +137,5 @@ class Budget:
 
 
 def _mean(newest: float, before: float) -> float:
-    """The mean of measurements in which older ones weigh less and less."""
+    """Exponential moving average of measurements."""
     return NEWEST_WEIGHT * newest + (1 - NEWEST_WEIGHT) * before

@@ -99,8 +99,8 @@ def _picture_size(options: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _adapted(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What a fork with the options ``now`` drops or builds in a state saved with ``before``, besides image pools of
-    another size. One line each."""
+    """One line for each part of a state saved with ``before`` that a fork with the options ``now`` drops, resets or
+    adds, except pools of images of another size."""
     had_ema, has_ema = before["optimiser.ema"] > 0, now["optimiser.ema"] > 0
     if has_ema and not had_ema:
         yield "moving average: there was none, so it starts from the weights"

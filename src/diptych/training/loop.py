@@ -45,7 +45,7 @@ def train(
     """Trains as ``config`` asks in the folder ``run``; a run that was stopped resumes from its last checkpoint.
 
     The default of ``run`` is ``runs/<A>2<B>``. ``fork`` is the folder of a new run. It starts from the last checkpoint
-    of ``run`` and may change any option except those of the networks.
+    of ``run`` and may change any option except those of the networks; of these, only dropout.
 
     A time limit counts from ``started``, a value of ``time.monotonic()``; by default from now. It leaves room for work
     of the caller afterwards that takes as long as ``afterwards`` sample grids.

@@ -55,6 +55,7 @@ class RunWriter:
 
         Raises:
             PictureError: a held-out picture cannot be read.
+            OSError: the disk is full or read-only.
         """
         observer = self.observer
         self.timing.record()
@@ -123,7 +124,7 @@ class RunWriter:
         self.display.show(pictures, speed, losses, waiting_fraction=waiting_fraction)
 
     def sample_and_score(self, *, last: bool = False) -> bool:
-        """Writes samples, alarms, a score and the best model, unless there is no time for it before the ``last`` ones.
+        """Writes samples, alarms, a score and the best model. Skips them if there is no time, except the ``last`` ones.
         Returns whether the last ``patience`` scores are no better than before."""
         if not (last or self.state.world.on_main(lambda: self.timing.has_time_to_sample)):
             return False

@@ -12,7 +12,7 @@ from diptych.training.state import State
 
 
 class Timing:
-    """The points of a run at which more than an update happens. Where time decides, the main rank does."""
+    """The points of a run at which more than an update happens. If a point depends on time, the main rank decides."""
 
     def __init__(self, plan: Plan, state: State, display: Display) -> None:
         assert plan.length is not None

@@ -1,7 +1,7 @@
 // The worker that translates, seen from the page: it can be asked, cancelled and started again.
 
 export class Engine {
-  // `data` is the page's data; `report({ kind, ... })` hears what happens: "loading", "ready", "progress".
+  // `data` is the page's data; `report({ kind, ... })` is called for "loading", "ready", "progress" and "failed".
   constructor(data, report) {
     Object.assign(this, { data, report, limit: data.pixels, worker: null, job: null });
   }
@@ -38,14 +38,14 @@ export class Engine {
         this.restart(job?.direction ?? this.data.directions[0].key);
         return job && this.send(job);
       }
-      this.restart(job?.direction ?? null); // a runtime that failed, perhaps for want of memory, is not used again
+      this.restart(job?.direction ?? null); // a runtime that failed, perhaps because memory ran out, is not used again
       return job ? this.retry(job, message) : this.report(message);
     }
     if (message.kind === "ready") this.ready = true;
     return this.report(message);
   }
 
-  // With a quarter of the pixels at a time, while that is possible.
+  // Tries again with a quarter of the pixels at a time, unless tiles would become too small.
   retry(job, message) {
     const pixels = Math.min(this.limit, job.width * job.height);
     if (!this.ready || pixels < 4 * 128 ** 2) return job.reject(new Error(message.message));
@@ -66,12 +66,12 @@ export class Engine {
     this.worker.postMessage({ kind: "translate", limit: this.limit, ...request });
   }
 
-  // `values` (H × W × C bytes) translated: { values, tiles, seconds }. The worker keeps a copy, so that this can be tried again.
+  // Translates `values` (H × W × C bytes) to { values, tiles, seconds }. The worker gets a copy, so that `retry` still has them.
   translate(request) {
     return new Promise((resolve, reject) => this.send({ ...request, resolve, reject }));
   }
 
-  // Ends what runs at once, in the middle of a tile.
+  // Stops the translation immediately, even in the middle of a tile.
   cancel() {
     const { job } = this;
     this.job = null;

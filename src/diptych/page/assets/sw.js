@@ -16,7 +16,7 @@ addEventListener("activate", (event) => {
   event.waitUntil(removeOlder().then(() => clients.claim()));
 });
 
-// Caches belong to the origin, so the name of this page's own begins with where it is.
+// All pages of an origin share its caches, so the names of this page's caches begin with its address.
 async function removeOlder() {
   const names = await caches.keys();
   await Promise.all(names.filter((name) => name.startsWith(registration.scope) && name !== CACHE).map((name) => caches.delete(name)));
@@ -26,7 +26,7 @@ addEventListener("fetch", (event) => {
   if (event.request.method === "GET" && event.request.url.startsWith(registration.scope)) event.respondWith(answer(event.request));
 });
 
-// From the cache; else from the network, and kept: the runtime with WebGPU, which only some browsers need.
+// From the cache, else from the network. That is the runtime with WebGPU: only some browsers need it, so it is cached at its first use.
 async function answer(request) {
   const cache = await caches.open(CACHE);
   const kept = await cache.match(request, { ignoreSearch: true });

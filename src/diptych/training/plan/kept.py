@@ -22,10 +22,10 @@ from diptych.run import Run
 
 @dataclass(frozen=True)
 class Kept:
-    """What says which content must stay."""
+    """The known pairs and the masks, which show what content must stay."""
 
     known: Pair[Domain] | None
-    """Known pairs: equal indices. None without any."""
+    """Pictures of one index are a pair. None without any."""
     masks: Pair[Masks | None]
     """The masks of each domain; None without any."""
 
@@ -48,7 +48,7 @@ def find_kept(
 
 
 def identity_of(split: Split, kept: Kept) -> Pair[Identity]:
-    """By what a run knows its pictures, known pairs and masks."""
+    """The fingerprints of the pictures, known pairs and masks of a run."""
 
     def of(train: Domain, test: Domain, known: Domain | None, masks: Masks | None) -> Identity:
         return Identity(

@@ -50,7 +50,7 @@ class Plan:
     kept: Kept
     """The known pairs and the masks."""
     identity: Pair[Identity]
-    """By which the run knows its pictures."""
+    """Fingerprints of the pictures, known pairs and masks."""
     loader: Loader
     parent: Path | None
     """The checkpoint of another run that this one starts from."""
@@ -60,7 +60,7 @@ class Plan:
     length: Length | None = None
     """None for a time until ``fit_time.fit_to_time`` has measured it."""
     budget: Budget | None = None
-    """For a length that is revised while the run trains: one of a time."""
+    """The time of a run with ``--time``; None for other lengths, which are not revised."""
 
     @property
     def epoch_size(self) -> int:

@@ -1,6 +1,6 @@
 """The recipe: sizes, networks and optimiser that make the best of the pictures that a run has time to see.
 
-It fills the options that are still None, so ``--preset paper``, which names all of them, has none of it.
+It fills the options that are still None. ``--preset paper`` leaves it nothing to choose.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SMALL_CROP, ENOUGH_PICTURES = 128, 4000
 EMA_FRACTION, EMA_RANGE = 0.1, (0.98, 0.999)
 """The moving average covers this fraction of the updates, within a range of decays."""
 LAMBDA, LAMBDA_IDENTITY = 3.0, 1.0
-"""Weights of the losses of generators that learn the change. They start with perfect cycles, so weak ones suffice."""
+"""Loss weights for generators that learn a change of the input. Their cycles start perfect, so low weights suffice."""
 LEARNING_RATE = 2e-4
 """For each picture in a batch."""
 
