@@ -46,7 +46,7 @@ class Comparison:
         return (after.trained - before.trained) / gain if gain > 0 else None
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``compression.json``."""
+        """The value of ``comparison`` in ``compression.json``."""
         return {
             "sizes": {name: dict(zip(("teacher", "student"), both, strict=True)) for name, both in self.sizes.items()},
             "speedups": self.speedups,

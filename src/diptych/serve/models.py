@@ -1,4 +1,4 @@
-"""The models that are served: their translators in both directions, and what they take."""
+"""The models that are served: a translator for each direction, and its speed."""
 
 import time
 from collections.abc import Callable, Sequence

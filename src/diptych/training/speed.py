@@ -87,7 +87,7 @@ def flops_per_picture(config: TrainConfig) -> float:
     """Operations of an update per image of each domain, estimated.
 
     In each direction, CycleGAN needs about nine times the forward pass of a generator, and eight times that of a
-    discriminator. The other methods need less. Known pairs need another three.
+    discriminator. The other methods need less. Known pairs add three forward passes of a generator.
     """
     counted = max(FLOP_SIDE, config.generator.stride, config.discriminator.smallest_side)
     try:

@@ -12,7 +12,7 @@ from diptych.training.state import build_from
 
 
 def with_directions_resolved(config: TrainConfig, *, world_size: int, report: Callable[[str], None]) -> TrainConfig:
-    """``config``, resolved otherwise, with ``parallel_directions`` as training will compute them.
+    """The otherwise resolved ``config`` with ``parallel_directions`` resolved too.
 
     ``report`` gets a line if they are asked for and cannot be computed in parallel.
     """

@@ -102,8 +102,8 @@ def _with_length(
 
 
 def _with_residual(config: TrainConfig) -> TrainConfig:
-    """``config`` with generators that learn the change and the weaker cycle losses that these need, if its method has a
-    cycle, the domains have the same channels and there are no masks. Inside masks, no change is the best one, and such
+    """``config`` with generators that learn a change of the input, and with the weaker cycle losses that suit them, if
+    its method has a cycle, the domains have the same channels and there are no masks. Masks ask for no change, and such
     generators then learn none at all (docs/log.md). With other methods this was not measured."""
     if getattr(config.generator, "residual", False) is None:
         has_masks = any(folder is not None for folder in config.content.masks)

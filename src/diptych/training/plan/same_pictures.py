@@ -31,7 +31,7 @@ class _Comparison(NamedTuple):
 
 
 def with_held_out_of(run: Run, split: Split, *, paired: bool) -> Split:
-    """``split`` with the held-out pictures of ``run``: how many are held out may change if a picture is removed."""
+    """``split`` with the held-out pictures of ``run``. After a picture is removed, ``split`` may hold out others."""
 
     def divide(train: Domain, test: Domain, names: list[str]) -> tuple[Domain, Domain]:
         if train.folder != test.folder or {file.as_posix() for file in test.files} == set(names):
