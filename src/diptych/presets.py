@@ -18,7 +18,7 @@ from diptych.config.constraints import with_defaults
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """The method of the paper. Sizes, networks, batch, learning rate, EMA and length are chosen when the run starts, by
+    """``method`` as in its paper. Sizes, networks, batch, learning rate, EMA and length are chosen when the run starts, by
     the pictures, the machine and the time: see ``training/plan/recipe.py``."""
     constant, decaying = method.epochs
     return TrainConfig(
@@ -48,7 +48,7 @@ def paper(method: MethodConfig) -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """The default preset with some minutes, for the built-in pictures."""
+    """The default preset for the built-in pictures, with a length of about five minutes."""
     return replace(
         default(CycleganConfig()),
         length=LengthConfig(time="5m15s"),

@@ -1,4 +1,4 @@
-"""Sample pictures of a run: held-out pictures, their translations and reconstructions."""
+"""Sample pictures of a run, their translations and reconstructions."""
 
 from collections.abc import Mapping
 from functools import partial

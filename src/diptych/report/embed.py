@@ -16,7 +16,7 @@ from diptych.data.image import displayed, to_pillow
 
 MAX_GRIDS = 12
 MAX_COMPARED = 6
-"""Held-out pictures of each direction."""
+"""Pictures of each direction that are shown beside their translations."""
 GRID_BYTES, COMPARED_BYTES, LEAD_BYTES = 700_000, 150_000, 1_000_000
 """Limits before base64, which adds a third. Together 13 MB, so the page stays below 20 MB."""
 GRID_SIZE, COMPARED_SIZE = (1800, 3600), (640, 640)

@@ -16,7 +16,7 @@ EXAMPLES = "examples"
 
 
 class Store:
-    """A folder of the server. Every picture of a visitor is in it, and nowhere else."""
+    """A folder of the server that holds all uploads and answers."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -59,9 +59,9 @@ class Estimate:
     pictures_per_second: float
     hours: float
     memory_gib: float | None
-    """Peak memory of the process, including decoded pictures; None if the system does not report it."""
+    """Peak memory of the process, including decoded pictures."""
     device_memory_gib: float | None
-    """Peak memory of the GPU."""
+    """Peak memory of the GPU; None without CUDA."""
 
     @property
     def words(self) -> str:
