@@ -38,7 +38,7 @@ def pictures(folder: Path, number: int) -> None:
 
 
 def translator(*, plain: bool, precision: Precision) -> Translator:
-    """A generator of the paper, untrained. If ``plain``, it has torch's own layers and is contiguous."""
+    """Translates with the paper's generator, untrained. If ``plain``, it has torch's own layers and is contiguous."""
     torch.manual_seed(0)
     config = ResnetConfig(num_blocks=9)
     network = build_generator(config, 3, 3)

@@ -18,8 +18,8 @@ from diptych.config.constraints import with_defaults
 
 
 def default(method: MethodConfig) -> TrainConfig:
-    """``method`` as in its paper. Sizes, networks, batch, learning rate, EMA and length are chosen when the run starts, by
-    the pictures, the machine and the time: see ``training/plan/recipe.py``."""
+    """``method`` as in its paper. Sizes, networks, batch, learning rate, EMA and length are chosen when the run starts,
+    by the pictures, the machine and the time: see ``training/plan/recipe.py``."""
     constant, decaying = method.epochs
     return TrainConfig(
         method=method,

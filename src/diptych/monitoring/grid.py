@@ -30,7 +30,10 @@ class Block:
 
 
 def draw_grid(blocks: Sequence[Block], *, footer: str = "") -> Image.Image:
-    """Draws ``blocks`` below each other on white, all pictures at one size: the largest times a whole factor, or shrunk."""
+    """Draws ``blocks`` below each other on white.
+
+    All pictures get one size: that of the largest, enlarged by a whole factor if it is small, or shrunk.
+    """
     font, small = ImageFont.load_default(15), ImageFont.load_default(13)
     tile = _tile_size([picture for block in blocks for row in block.rows for picture in row.pictures])
     captions = [row.caption for block in blocks for row in block.rows]

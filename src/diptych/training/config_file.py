@@ -77,8 +77,8 @@ def _names(domains: Pair[Domain], file: Path, *, paired: bool) -> Pair[list[Path
 
 
 def _history(before: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """Versions, processors and numbers of processes that trained the run, each with the number of pictures at which
-    it began."""
+    """An entry for each change of versions, processor or number of processes, with the number of pictures seen
+    before it."""
     earlier = [entry for entry in before if entry["from_pictures"] < plan.done]
     now = versions() | {"processor": describe_processor(), "processes": plan.world.size}
     if earlier and earlier[-1] == {"from_pictures": earlier[-1]["from_pictures"]} | now:

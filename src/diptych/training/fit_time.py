@@ -27,7 +27,7 @@ MEASURED_FRACTION, MEASURED_SECONDS = 0.02, 20.0
 
 
 def measure_pace(state: State, loader: Loader, seconds: float) -> Pace:
-    """Trains for about ``seconds`` and draws two sample grids; returns the pace. A collective."""
+    """Trains for about ``seconds`` and translates a sample of each domain twice; returns the pace. A collective."""
     batches = loader.updates(state.next_picture, every=state.batch_size)
     speed = measure_speed(state, batches, seconds=seconds)
     sample = state.world.on_main(partial(_seconds_of_samples, state, loader))

@@ -2,7 +2,7 @@
 
 const LIMIT = { bytes: 200e6, pixels: 40e6, side: 16384 };
 
-// First bytes of the kinds that browsers show. SVG is none of them: it is a program that draws.
+// First bytes of the kinds that browsers show. SVG is left out: it has no pixels, and may hold scripts.
 const KINDS = [
   ["image/png", /^\x89PNG\r\n\x1a\n/], ["image/jpeg", /^\xff\xd8\xff/], ["image/gif", /^GIF8[79]a/],
   ["image/webp", /^RIFF....WEBP/s], ["image/bmp", /^BM/], ["image/avif", /^....ftypavi[fs]/s],

@@ -17,7 +17,7 @@ from diptych.training.state import State
 
 
 def with_architecture_of(path: Path, config: TrainConfig) -> TrainConfig:
-    """``config`` with the networks and channels of the model in ``path``.
+    """``config`` with the networks, channels and ranges of the model in ``path``.
 
     Raises:
         WeightsError: the model is missing or damaged.
