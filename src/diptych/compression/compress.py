@@ -24,8 +24,7 @@ def compress(
     path: Path, options: Options, folder: Path | None = None, *, display: Display | None = None
 ) -> tuple[Run, Comparison | None]:
     """Trains a smaller generator on the outputs of ``path``, a run or a model file, in the run ``folder``, by default
-    ``<path>-small``. The same call resumes. Returns the run and the comparison with the teacher; None where this is not
-    the main process.
+    ``<path>-small``. The same call resumes. Returns the run and the comparison with the teacher, on every rank.
 
     Raises:
         UserError: a mistake that the caller can correct.

@@ -65,12 +65,12 @@ def export_model(
     The file takes and returns pictures ``(B, H, W, C)`` of any batch size, height and width. They have ``bits``, by
     default 8, or the values of a domain that has a range. If ``raw``, it takes and returns ``(B, C, H, W)`` in [-1, 1].
     ``fp16`` stores and computes in fp16. ``int8`` computes convolutions in int8, calibrated on the training pictures of
-    the run ``source``, if the outputs are at least ``min_psnr`` dB from those in fp32, and the file is faster.
+    the run ``source``. The PSNR of its outputs to those in fp32 must be at least ``min_psnr`` dB, by default 35.
     ``licence`` goes into the description. ``trust_code``: see ``load_model``.
 
     Raises:
         UserError: ``source`` cannot be read or exported, an extra is missing, the file would differ from PyTorch by
-            more than the tolerance, or ``path`` exists or cannot be written.
+            more than the tolerance, int8 is too far from fp32 or not faster, or ``path`` exists or cannot be written.
     """
     if path.suffix not in (".onnx", ".pt2", ".xml"):
         raise OptionError(f"{path} ends in none of .onnx, .pt2, .xml", cure="give a name that ends in one of them")

@@ -18,7 +18,7 @@ class Observer:
     """Reads the pictures for samples and scores once; ``observe`` uses them at each sampling point.
 
     Raises:
-        PictureError: a held-out picture cannot be read.
+        PictureError: a held-out picture, or a training picture to compare it with, cannot be read.
     """
 
     def __init__(self, context: RunContext, display: Display) -> None:

@@ -44,7 +44,7 @@ def find_runtime(given: Path | None) -> Runtime:
     ``npm pack`` writes. By default the package in the cache of this user; npm downloads it the first time.
 
     Raises:
-        OptionError: ``given`` is neither, or there is neither a cached package nor npm.
+        OptionError: ``given`` is neither, or the package cannot be downloaded.
     """
     source = given or _cached()
     try:

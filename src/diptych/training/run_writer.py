@@ -54,7 +54,7 @@ class RunWriter:
         """For the main rank. Writes ``config.json``, the plan of a run with a time, and the first samples of a new run.
 
         Raises:
-            PictureError: a held-out picture cannot be read.
+            PictureError: a picture for samples or scores cannot be read.
             OSError: the disk is full or read-only.
         """
         observer = self.observer
