@@ -1,4 +1,4 @@
-"""Fifty updates of CycleGAN and pix2pix in float32 from a fixed seed: every loss, and a hash of the weights, to the bit.
+"""Fifty updates of CycleGAN and pix2pix in float32 from a fixed seed: every loss and a hash of the weights, to the bit.
 
 A refactoring must leave them as they are. Run it before and after on one machine, and compare the files:
 ``python benchmarks/fixed_seed.py before.json``. Other processors round differently, so nothing is compared with a
