@@ -64,7 +64,8 @@ def refuse_other_pictures(run: Run, split: Split, identity: Pair[Identity], disp
 
 
 def note_other_pictures(origin: Run, split: Split, identity: Pair[Identity], display: Display) -> None:
-    """Says which pictures of a fork differ from those of its parent ``origin``, and which held-out ones that has seen."""
+    """Says how the pictures of a fork differ from those of its parent ``origin``, and whether the parent was trained on
+    held-out ones."""
     for found in _compare(origin, split, identity):
         if found.changes:
             place = f" and no longer on {found.known_folder}" if found.is_elsewhere else ""
