@@ -76,7 +76,7 @@ class Job(NamedTuple):
 
 
 def prepare(task: Task, data: Path, out: Path) -> Path:
-    """Writes the training pictures and the validation slice to ``out``, and both as pairs to ``pairs_beside(out)``."""
+    """Writes the training pictures and the validation slice to ``out``, and known pairs to ``pairs_beside(out)``."""
     parts = Pair("trainA", "trainB").map(lambda part: data / task.root / part)
     truth = parts if task.pairs is None else task.pairs.map(lambda folder: data / folder)
     names = truth.map(lambda folder: {path.name for path in folder.iterdir()})
