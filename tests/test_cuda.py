@@ -195,7 +195,7 @@ def test_the_defaults_on_cuda_are_those_that_are_not_measured_to_be_slower(on_cu
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cuda_graphs": True}, "--cuda-graphs needs --compile: add --compile, or leave it out"),
+        ({"cuda_graphs": True}, "--cuda-graphs needs --compile: add --compile, or leave --cuda-graphs out"),
         (
             {"cuda_graphs": True, "compile": True, "activation_checkpointing": True},
             "--cuda-graphs and --activation-checkpointing cannot be combined: leave one of them out",

@@ -109,7 +109,7 @@ def resolve_engine(config: EngineConfig) -> EngineConfig:
         name = "--deterministic" if config.deterministic else "--cuda-graphs"
         raise OptionError(f"{name} is for CUDA and has no effect on {device}", cure="leave it out")
     if config.cuda_graphs and not config.compile:
-        raise OptionError("--cuda-graphs needs --compile", cure="add --compile, or leave it out")
+        raise OptionError("--cuda-graphs needs --compile", cure="add --compile, or leave --cuda-graphs out")
     if config.cuda_graphs and config.activation_checkpointing:
         problem = "--cuda-graphs and --activation-checkpointing cannot be combined"
         raise OptionError(problem, cure="leave one of them out")

@@ -28,7 +28,7 @@ class Compress:
       diptych compress model.safetensors photos paintings --budget 10ms --time 1h
     """
 
-    model: Path = argument(REQUIRED, "The teacher: a run, or its model.safetensors.", "MODEL")
+    model: Path = argument(REQUIRED, "The teacher: a run, its model.safetensors, or hf:OWNER/NAME.", "MODEL")
     a: Path | None = argument(None, "Pictures of domain A, as for train. By default those of the run.", "[A]")
     b: Path | None = argument(None, "Pictures of domain B, in the same way.", "[B]")
     root: Path | None = option(None, "Instead of A and B: a folder that holds both domains, as for train.")

@@ -34,7 +34,7 @@ class Evaluate:
     """
 
     model: Path = argument(
-        REQUIRED, "A run, its model.safetensors, or a file of diptych export (.onnx, .xml).", "MODEL"
+        REQUIRED, "A run, its model.safetensors, hf:OWNER/NAME, or a file of diptych export (.onnx, .xml).", "MODEL"
     )
     a: Path | None = argument(
         None,

@@ -24,7 +24,7 @@ class Export:
       diptych export model.safetensors --original checkpoints/photos2paintings
     """
 
-    model: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    model: Path = argument(REQUIRED, "A run, its model.safetensors, or hf:OWNER/NAME.", "MODEL")
     file: Path | None = argument(
         None, "File to write: .onnx for ONNX, .pt2 for a program of torch.export, .xml for OpenVINO IR.", "[FILE]"
     )

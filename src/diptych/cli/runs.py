@@ -48,7 +48,7 @@ class Show:
       diptych show model.safetensors
     """
 
-    path: Path = argument(REQUIRED, "A run, or its model.safetensors.", "MODEL")
+    path: Path = argument(REQUIRED, "A run, its model.safetensors, or hf:OWNER/NAME.", "MODEL")
 
     def __call__(self) -> int:
         from rich.console import Console

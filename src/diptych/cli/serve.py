@@ -30,7 +30,7 @@ class Serve:
     """
 
     models: tuple[Path, ...] = argument(
-        REQUIRED, "Runs, their model.safetensors, or files of diptych export (.onnx, .xml).", "MODEL..."
+        REQUIRED, "Runs, their model.safetensors, hf:OWNER/NAME, or files of diptych export (.onnx, .xml).", "MODEL..."
     )
     host: str = option("127.0.0.1", "Address to answer on. 0.0.0.0 lets other machines in: there is no password.")
     port: NotNegative[int] = option(7860, "Port to answer on; 0 takes any that is free.")

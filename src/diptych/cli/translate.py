@@ -33,7 +33,7 @@ class Translate:
     """
 
     model: Path = argument(
-        REQUIRED, "A run, its model.safetensors, or a file of diptych export (.onnx, .xml).", "MODEL"
+        REQUIRED, "A run, its model.safetensors, hf:OWNER/NAME, or a file of diptych export (.onnx, .xml).", "MODEL"
     )
     input: Path = argument(
         REQUIRED,
