@@ -71,6 +71,7 @@ def run_command(capsys, *words):
         ["translate", "PATH", "in", "out"],
         ["evaluate", "PATH", "--root", "ROOT"],
         ["export", "PATH", "--original", "out"],
+        ["compress", "PATH", "--root", "ROOT", "--run", "new"],
         ["report", "PATH"],
         ["train", "--root", "ROOT", "--init-from", "PATH", "--run", "new"],
     ],
@@ -92,6 +93,7 @@ def test_a_class_that_a_file_names_is_not_imported(download, capsys, squares, wo
     [
         ["translate", "run/model.safetensors", "in", "out"],
         ["export", "run", "--original", "out"],
+        ["compress", "run", "--width", "2", "--pictures", "2", "--no-score", "--run", "new"],
         ["report", "run"],
     ],
     ids=lambda words: words[0],
@@ -114,6 +116,21 @@ def test_a_stranger_s_run_can_be_looked_at_without_consent(download, capsys, wor
 def test_the_user_s_own_run_resumes_without_consent(download, capsys, honest):
     code, out = run_command(capsys, "train", "--run", "run", "--dry-run")
     assert (code, (download / "ran").exists()) == (0, True), out.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["evaluate"], ["compress", "--width", "2", "--pictures", "2", "--no-score"]],
+    ids=lambda words: words[0],
+)
+def test_a_method_that_a_model_file_names_is_not_imported(download, capsys, honest, squares, words):
+    tensors, description = read_checksummed(honest.model_file, "model")
+    description["card"]["method"] = KIND
+    write_checksummed(download / "m.safetensors", "model", tensors, description)
+    command = (words[0], "m.safetensors", "--root", squares, *words[1:])
+    code, out = run_command(capsys, *command)
+    assert (code, (download / "ran").exists()) == (2, False)
+    assert f"card.method is {KIND}, and reading it would run the code of evil_module: give --trust-code" in out.err
 
 
 def test_from_python_it_takes_an_argument_or_an_import(download):

@@ -55,6 +55,17 @@ class Registry:
             raise OptionError(f"{kind} is not a {self.component} config", cure=cure)
         return found
 
+    def config_in_file(self, kind: str, where: str, *, trust_code: bool = False) -> type[Any]:
+        """The config class of ``kind``, which the file entry ``where`` names. Importing it may run its code.
+
+        Raises:
+            UntrustedCodeError: its module has not been imported, and ``trust_code`` is false.
+            OptionError: as ``config``.
+        """
+        if not trust_code:
+            refuse_foreign(kind, where)
+        return self.config(kind)
+
 
 METHODS = Registry(
     "method",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diptych.cli.console import tune_malloc
+from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, InferenceEngine, LengthConfig, SourceConfig
 from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, option
 from diptych.errors import OptionError
@@ -54,6 +55,7 @@ class Compress:
     pairs: bool | None = option(None, "Score pictures of the same name as pairs: see evaluate.")
     features: str = option("efficientnet-lite0", "Feature network of the scores: see evaluate.", "NETWORK")
     score: bool = option(True, "Evaluate both models at the end, which may take minutes for a slow teacher.")
+    trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
         from diptych.compression.compress import compress
@@ -73,6 +75,7 @@ class Compress:
             features=self.features,
             pairs=self.pairs,
             score=self.score,
+            trust_code=self.trust_code,
         )
         tune_malloc(self.device)
         run, comparison = compress(self.model, options, self.run, display=Terminal())

@@ -35,8 +35,8 @@ def compress(
     if is_exported(path):
         raise WeightsError(f"{path} is an exported file", cure="give the run or the model.safetensors that it is from")
     run = Run(folder or _default_folder(path))
-    teacher = _one_direction(load_model(path, trust_code=Run(path).exists), options.direction)
-    options = replace(options, source=source_of(path, options.source))
+    teacher = _one_direction(load_model(path, trust_code=options.trust_code), options.direction)
+    options = replace(options, source=source_of(path, options.source, trust_code=options.trust_code))
     choice = world.on_main(partial(make_choice, path, teacher, run, options, display.note))
     config = config_of(path, teacher, choice, options)
     train(config, run.folder, display=display, started=started)

@@ -83,6 +83,8 @@ class Options:
     pairs: bool | None = None
     score: bool = True
     """Whether to evaluate both models at the end."""
+    trust_code: bool = False
+    """Whether to import the classes outside of diptych that the teacher's files name, which runs their code."""
 
 
 def make_choice(path: Path, teacher: Model, run: Run, options: Options, report: Callable[[str], None]) -> Choice:
@@ -143,7 +145,8 @@ def _asked(request: dict[str, Any]) -> str:
 def config_of(path: Path, teacher: Model, choice: Choice, options: Options) -> TrainConfig:
     """The config of the run that trains the student."""
     card, data = teacher.card, teacher.card.data
-    learns = PairedDistillationConfig if METHODS.config(card.trained_by).paired else DistillationConfig
+    method_config = METHODS.config_in_file(card.trained_by, f"{path}: card.method", trust_code=options.trust_code)
+    learns = PairedDistillationConfig if method_config.paired else DistillationConfig
     method = learns(
         teacher=model_file(path).absolute(),
         teacher_sha256=sha256_of(model_file(path)),
@@ -174,8 +177,8 @@ def config_of(path: Path, teacher: Model, choice: Choice, options: Options) -> T
     )
 
 
-def source_of(path: Path, given: SourceConfig) -> SourceConfig:
-    """The pictures that are ``given``, or those of the run ``path``.
+def source_of(path: Path, given: SourceConfig, *, trust_code: bool) -> SourceConfig:
+    """The pictures that are ``given``, or those of the run ``path``. ``trust_code``: see ``Run.config``.
 
     Raises:
         OptionError: neither.
@@ -184,7 +187,7 @@ def source_of(path: Path, given: SourceConfig) -> SourceConfig:
         return given
     if not Run(path).exists:
         raise OptionError(f"{path} is no run, so its pictures are not known", cure="give A B, or --root ROOT")
-    return Run(path).config(trust_code=True).source
+    return Run(path).config(trust_code=trust_code).source
 
 
 def _default_time(teacher: Run) -> str:

@@ -71,18 +71,22 @@ def find_pictures_for(
     source: SourceConfig,
     *,
     pairs: bool | None = None,
+    trust_code: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pair[Pictures], bool]:
     """The pictures of ``source``, and whether they are pairs. An empty ``source`` means the held-out pictures of the
     run ``model``.
 
     ``pairs`` makes them pairs and skips pictures without a partner. By default they are pairs if the model's method
-    needs pairs. Unreadable pictures, and pairs of different shapes, are skipped if training skipped them.
+    needs pairs; ``trust_code`` may import it. Unreadable pictures, and pairs of different shapes, are skipped if
+    training skipped them.
 
     Raises:
         UserError: there are no pictures, too few, or no pairs.
     """
-    paired: bool = METHODS.config(card.method).paired if pairs is None else pairs
+    if pairs is None:
+        pairs = METHODS.config_in_file(card.method, f"{model}: card.method", trust_code=trust_code).paired
+    paired = bool(pairs)
     domains = _held_out(model) if source == SourceConfig() else _test_domains(source, report, paired=paired)
     domains = domains.map(partial(with_slices, slices=slices_of(card.data)))
     if card.data.skip_unreadable:

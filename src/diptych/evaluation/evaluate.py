@@ -93,7 +93,8 @@ def evaluate(
     card = subject.card
     network = load_features(features, device=device)
     where = held_out_of or path
-    pictures, paired = find_pictures_for(where, card, SourceConfig(**paths), pairs=pairs, report=report)
+    source = SourceConfig(**paths)
+    pictures, paired = find_pictures_for(where, card, source, pairs=pairs, trust_code=trust_code, report=report)
     folders = Pair(masks_a, masks_b).map(lambda folder: None if folder is None else Path(folder))
     masks = _masks(where, pictures, folders)
     palette = _palette(subject, pictures, label_maps, colours, paired=paired)
