@@ -115,6 +115,13 @@ def test_the_short_help_explains_the_common_options_and_names_all(capsys):
             assert option.help.split()[-1] in long
 
 
+def test_help_shows_the_default_0_and_no_empty_one(capsys):
+    assert re.search(
+        r"--seed INT +Seed of every random choice in the run\. \(default: 0\)", shown(capsys, "compress", "--help")
+    )
+    assert "(default: )" not in shown(capsys, "export", "--help")
+
+
 def test_help_explains_the_options_of_what_is_chosen(capsys):
     said = shown(capsys, "train", "--generator", "unet", "--help")
     assert re.search(r"^  --generator.num-levels INT$", said, flags=re.MULTILINE)

@@ -77,8 +77,8 @@ class Evaluate:
     engine: InferenceEngine = option(
         "torch",
         "What computes the translations on a CPU, in fp32: torch, openvino (extra: openvino), onnxruntime (extra: "
-        "export), or auto, the fastest that is installed. Scores may differ in the third digit. For an exported file, "
-        "the default is an engine that is installed.",
+        "export), or auto, the fastest that is installed. Scores may differ in the third digit. An exported file "
+        "is computed by an engine for its format.",
     )
     trust_code: bool = option(False, TRUST_CODE)
 

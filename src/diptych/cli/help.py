@@ -101,7 +101,7 @@ def _spelling(option: Option) -> str:
 def _remark(option: Option) -> str:
     if option.is_required and not option.is_argument:
         return " (required)"
-    if option.default in (None, False, "") or option.is_argument:
+    if option.default is None or option.default is False or option.default == "" or option.is_argument:
         return ""
     number = f"{option.default:g}" if option.type is float else option.default
     return f" (default: {'on' if option.default is True else number})"
