@@ -11,6 +11,7 @@ import tifffile
 from diptych.cli import main
 from diptych.data.encoding import Encoding
 from diptych.data.files import find_files
+from diptych.data.formats.pyramid import RawImage
 from diptych.data.formats.slide import open_slide
 from diptych.data.formats.slide_openslide import open_with_openslide
 from diptych.errors import PictureError
@@ -98,6 +99,19 @@ def test_what_was_not_scanned_stays_background_and_does_not_change_the_rest(tmp_
     )
     np.testing.assert_array_equal(found[~gap], tifffile.imread(tmp_path / "o.tif")[~gap])
     assert np.abs(found[~gap].astype(int) - values[~gap]).mean() > 20
+
+
+def test_what_was_not_scanned_takes_no_space_before_it_is_compressed(tmp_path, monkeypatch):
+    source = write_mirax(tmp_path / "x.mrxs", picture(3, 1536, 1536), scanned=lambda y, x: y < 2 and x < 2, fill=CREAM)
+    blocks = []
+    monkeypatch.setattr(
+        RawImage,
+        "read",
+        lambda self, *area, read=RawImage.read: blocks.append(self.path.stat().st_blocks) or read(self, *area),
+    )
+    translate_slide(make_translator(tile=128), source, tmp_path / "y.tif")
+    assert 0 < max(blocks) * 512 <= 2**21  # of 7 MB
+    assert (tifffile.imread(tmp_path / "y.tif", level=1)[64:] == CREAM).all()
 
 
 def test_in_measurements_there_is_no_data_where_nothing_was_scanned(tmp_path):

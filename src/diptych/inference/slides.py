@@ -90,7 +90,8 @@ def translate_slide(
                 raise OptionError(problem, cure=LEAVE_OUT)
             report(f"{source}: {len(tiled.skipped)} of {len(tiled.skipped) + len(tiled.cores)} tiles are background")
         shape = (scaled.height, scaled.width, tiled.encoding.channels)
-        raw = RawImage(target.with_name(f".{target.name}.partial"), shape, tiled.encoding.dtype)
+        fill = slide.background if is_alike else ()
+        raw = RawImage(target.with_name(f".{target.name}.partial"), shape, tiled.encoding.dtype, fill)
         progress = Progress(target.with_name(f".{target.name}.progress"), _identity(translator, source, tiled, options))
         if progress.is_new or not raw.path.exists():
             raw.create()
@@ -111,9 +112,11 @@ def translate_slide(
             progress.add("done", [area.rows.start, area.columns.start])
 
         for area in tiled.skipped:
-            copied, size = picture(area), (area.rows.length, area.columns.length, shape[2])
-            nothing = np.zeros(size, raw.dtype)
-            raw.write(*area.slices, copied.values if is_alike else copied.translated(nothing).values)
+            values = picture(area).values
+            if not is_alike:
+                values = picture(area).translated(np.zeros((*values.shape[:2], shape[2]), raw.dtype)).values
+            if not raw.is_blank(values):
+                raw.write(*area.slices, values)
         tiled.run(
             write, known=progress.statistics, is_done=progress.has, remember=progress.add_statistics, report=report
         )

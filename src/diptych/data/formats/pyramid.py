@@ -27,21 +27,32 @@ class RawImage:
     path: Path
     shape: tuple[int, int, int]
     dtype: str
+    fill: tuple[int, ...] = ()
+    """The value of each channel where nothing is written, which takes no space; by default 0. For integers."""
 
     def create(self) -> None:
-        """Makes the file: zeros, which take no space yet."""
+        """Makes the file, with nothing written."""
         with self.path.open("wb") as file:
             file.truncate(int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize)
 
     def read(self, rows: slice, columns: slice) -> Array:
         """A copy of an area."""
-        return np.array(self._mapped("r")[rows, columns])
+        return self._relative(np.array(self._mapped("r")[rows, columns]))
 
-    def write(self, rows: slice, columns: slice, values: Array) -> None:
-        """Replaces an area."""
+    def write(self, rows: slice, columns: slice, values: Array, *, flush: bool = True) -> None:
+        """Replaces an area; ``flush``: on the disk, so that it outlives a crash of the system."""
         mapped = self._mapped("r+")
-        mapped[rows, columns] = values
-        mapped.flush()
+        mapped[rows, columns] = self._relative(values)
+        if flush:
+            mapped.flush()
+
+    def is_blank(self, values: Array) -> bool:
+        """Whether ``values`` are those of an area where nothing is written."""
+        return not self._relative(values).any()
+
+    def _relative(self, values: Array) -> Array:
+        """``values`` in which ``fill`` is 0, or the other way round."""
+        return values ^ np.array(self.fill, self.dtype) if self.fill else values
 
     def _mapped(self, mode: Any) -> Any:
         return np.memmap(self.path, self.dtype, mode, shape=self.shape)
@@ -136,7 +147,7 @@ def _tiles(image: RawImage, channels: slice) -> Iterator[Array]:
 def _halved(image: RawImage, path: Path) -> RawImage:
     """The mean of each 2×2 pixels, in a new file."""
     height, width, channels = (image.shape[0] // 2, image.shape[1] // 2, image.shape[2])
-    half = RawImage(path, (height, width, channels), image.dtype)
+    half = RawImage(path, (height, width, channels), image.dtype, image.fill)
     half.create()
     is_float = np.dtype(image.dtype).kind == "f"
     wide: Any = np.float64 if is_float else np.int32 if np.dtype(image.dtype).itemsize < 4 else np.int64
@@ -144,7 +155,9 @@ def _halved(image: RawImage, path: Path) -> RawImage:
         bottom = min(top + TILE, height)
         band = image.read(slice(2 * top, 2 * bottom), slice(0, 2 * width)).astype(wide)
         total: Any = band[0::2, 0::2] + band[1::2, 0::2] + band[0::2, 1::2] + band[1::2, 1::2]
-        half.write(
-            slice(top, bottom), slice(0, width), (total / 4 if is_float else (total + 2) // 4).astype(image.dtype)
-        )
+        mean = (total / 4 if is_float else (total + 2) // 4).astype(image.dtype)
+        for left in range(0, width, TILE):
+            part = mean[:, left : left + TILE]
+            if not half.is_blank(part):
+                half.write(slice(top, bottom), slice(left, left + part.shape[1]), part, flush=False)
     return half

@@ -24,7 +24,9 @@ class Slide(ABC):
     """Micrometres per pixel; None if unknown."""
     is_georeferenced: bool = False
     has_gaps: bool = False
-    """Whether there may be pixels that were not scanned. They have the colour of the background."""
+    """Whether there may be pixels that were not scanned."""
+    background: tuple[int, ...] = ()
+    """Their red, green and blue."""
     gaps: str = ""
     """An estimate of how much was not scanned, in words for a user; empty if it is little."""
 

@@ -62,7 +62,7 @@ class OpenSlideFile(Slide):
         profile = file.color_profile
         self.metadata = Metadata(icc=profile and profile.tobytes())
         colour = file.properties.get("openslide.background-color", WHITE)
-        self._background = np.array(list(bytes.fromhex(colour)), np.uint16)
+        self.background = tuple(bytes.fromhex(colour))
         missing = self._missing()
         self.gaps = f"about {missing:.0%} was not scanned and has the colour #{colour.lower()}" if missing else ""
 
@@ -80,7 +80,7 @@ class OpenSlideFile(Slide):
         alpha = area[:, :, 3:].astype(np.uint16)
         if (alpha == PEAK).all():
             return np.ascontiguousarray(area[:, :, :3])
-        blended = (area[:, :, :3] * alpha + self._background * (PEAK - alpha) + PEAK // 2) // PEAK
+        blended = (area[:, :, :3] * alpha + np.array(self.background, np.uint16) * (PEAK - alpha) + PEAK // 2) // PEAK
         return np.asarray(blended.astype(np.uint8))
 
     def scanned(self, rows: slice, columns: slice, level: int = 0) -> Array:
