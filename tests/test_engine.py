@@ -56,7 +56,7 @@ EXACT = {
 
 
 EAGER = [name for name in EXACT if not EXACT[name].get("compile")]
-WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each part by itself
+WHOLE = [name for name in EAGER if not EXACT[name].get("accumulate")]  # batch norm sees each micro-batch separately
 TRAJECTORIES = [
     *((name, choice) for name in ("cyclegan_paper", "cyclegan_no_identity_vanilla_batch2") for choice in EAGER),
     ("cyclegan_no_identity_vanilla_batch2", "all, compiled"),  # compiling takes minutes, so it follows one trajectory
@@ -103,7 +103,7 @@ def test_every_exact_engine_option_trains_as_the_authors_do(name, choice, two_co
     ("norm", "choice"), [("instance", name) for name in EAGER] + [("batch", name) for name in WHOLE]
 )
 def test_pix2pix_has_the_same_gradients_with_every_exact_engine_option(norm, choice):
-    dropout = "accumulate" not in EXACT[choice]  # parts draw their own
+    dropout = "accumulate" not in EXACT[choice]  # each micro-batch draws its own
     networks = {
         "method": Pix2pixConfig(),
         "generator": UnetConfig(width=4, num_levels=5, norm=norm, dropout=dropout),

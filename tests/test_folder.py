@@ -1,4 +1,4 @@
-"""Folders of any size: what overlaps gives what one by one gives, and a run that was killed goes on."""
+"""Folders of any size: translating many at a time equals one by one, and a run that was killed goes on."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""On a GPU for CUDA: ``pytest -m gpu``. They need only the core dependencies, and are skipped where there is no GPU."""
+"""Tests on a CUDA GPU: ``pytest -m gpu``. They need only the core dependencies, and are skipped where there is no GPU."""
 
 import shutil
 import subprocess
@@ -107,7 +107,7 @@ def test_the_gradients_of_an_update_are_those_of_the_cpu(method, precision, torc
 @pytest.mark.parametrize("method", METHODS)
 def test_every_exact_engine_option_has_the_gradients_of_the_cpu(method, engine):
     real, options = noise(2), dict(ENGINES[engine])
-    if method != "cyclegan":  # batch norm sees each part by itself, and CUT draws other positions for it
+    if method != "cyclegan":  # batch norm sees each micro-batch separately, and CUT draws other positions
         options.pop("accumulate", None)
     expected = gradients(state_of({}, batch_size=2, **METHODS[method]), real)
     state = state_of({"device": DEVICE} | options, batch_size=2, **METHODS[method])

@@ -258,7 +258,7 @@ def test_a_member_that_unpacks_to_gigabytes_is_refused_before_it_is_read(here):
     with zipfile.ZipFile("x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(1000))
     content = Path("x.zip").read_bytes()
-    for size in (2**31, 5):  # as a bomb claims; or less than there is
+    for size in (2**31, 5):  # more, as a zip bomb claims; or less than there is
         Path("x.zip").write_bytes(content.replace(struct.pack("<I", 1000), struct.pack("<I", size)))
         if size > 5:
             assert refused("x.zip").startswith("x.zip holds bomb.png, which unpacks to 2.1 GB: make the zip again")

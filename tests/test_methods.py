@@ -81,7 +81,7 @@ def test_the_image_pool_is_given_the_pictures_of_its_domain():
 
 
 class TimesOther(Times):
-    """A discriminator of pairs: only the second of the two pictures, times a number, plus the first."""
+    """A discriminator of pairs: the first picture plus a number times the second."""
 
     def forward(self, pair):
         given, other = pair.chunk(2, dim=1)

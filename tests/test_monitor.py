@@ -151,7 +151,7 @@ def blurred(pictures):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_soft_edges_are_no_pattern(times):
-    """Beside the finest frequencies, a blurred flat square has invisible energy; a ratio of it is meaningless."""
+    """Blurring a flat square leaves almost no energy near the finest frequencies: a ratio to it is meaningless."""
     squares = torch.stack([torch.from_numpy(np.array(square(index, BLUE))) for index in range(8)])
     sharp = squares.permute(0, 3, 1, 2) / 127.5 - 1
     soft = sharp
@@ -163,7 +163,7 @@ def test_soft_edges_are_no_pattern(times):
 
 
 def test_a_faint_lattice_is_found_and_busy_pictures_are_not():
-    """Two of 255 steps up and down in turn, over noise of the same strength as over smooth pictures."""
+    """The lattice is 2 of 255 steps up and down in turn, over smooth pictures and over noisy ones."""
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     busy = X + 0.02 * torch.randn(X.shape, generator=torch.Generator().manual_seed(1))
     for lattice in ((-1.0) ** columns, (-1.0) ** rows, (-1.0) ** (rows + columns)):

@@ -46,7 +46,7 @@ def resolved(value: T | None) -> T:
 
 
 def with_defaults(config: T, **values: Any) -> T:
-    """``config`` with each of ``values`` whose field exists and is None."""
+    """A copy of ``config``: each field that is None gets its value from ``values``, if it is there."""
     assert is_dataclass(config)
     names = {member.name for member in fields(config) if getattr(config, member.name) is None}
     return replace(config, **{name: value for name, value in values.items() if name in names})  # type: ignore[type-var]

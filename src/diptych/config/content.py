@@ -13,7 +13,7 @@ LAMBDA_PAIRS, LAMBDA_MASKS = 10.0, 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ContentConfig:
-    """What of the content must stay, besides what the method keeps by itself."""
+    """Content that must stay, in addition to what the method itself keeps."""
 
     pairs: Adjustable[Path] | None = option(
         None,

@@ -135,7 +135,7 @@ class PatchganConfig:
 
     @property
     def smallest_side(self) -> int:
-        """The smallest height and width that leave a score, and more than one value for each norm."""
+        """The smallest height and width at which there is a score, and each norm sees more than one value."""
         return 3 << self.num_layers
 
 
@@ -150,5 +150,5 @@ class PixelConfig:
 
     @property
     def smallest_side(self) -> int:
-        """The smallest height and width that leave a score, and more than one value for each norm."""
+        """The smallest height and width at which there is a score, and each norm sees more than one value."""
         return 2

@@ -20,7 +20,8 @@ class Archive:
     """An open zip, and its members by path."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``PictureError`` if it is damaged, or holds something that no data set of pictures needs."""
+        """Raises ``PictureError`` if it is damaged, or a member is encrypted, larger than ``MAX_BYTES``, listed
+        twice, or outside of the zip."""
         try:
             self.file = ZipFile(path)
         except (BadZipFile, NotImplementedError) as error:
@@ -88,6 +89,7 @@ def open_file(path: Path) -> BufferedIOBase:
 
     Raises:
         OSError: it cannot be read.
+        PictureError: the zip is refused by ``Archive``.
     """
     found = readable(path)
     return found.open("rb") if isinstance(found, Path) else cast(BufferedIOBase, found)
@@ -102,7 +104,7 @@ def file_size(path: Path) -> int | None:
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
-    """Size in bytes, and time of the last change in nanoseconds, of the file at ``path``; in a zip, that of the zip.
+    """Size in bytes of the file at ``path``, and time of its last change in nanoseconds; in a zip, the zip's time.
 
     Raises:
         OSError: there is no such file.

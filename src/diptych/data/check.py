@@ -54,7 +54,10 @@ class Finding:
 
 
 def check(train: Pair[Examined], test: Pair[Examined], *, data: DataConfig, paired: bool) -> list[Finding]:
-    """All findings about the pictures of a run with ``data`` (its sizes resolved); errors first."""
+    """Findings about the pictures of a run with ``data`` (its sizes resolved), errors first.
+
+    Those about values are in ``used_values.range_findings``.
+    """
     parts = (*train, *test)
     occurrences = [
         Occurrence(one, domain.domain.name, part)

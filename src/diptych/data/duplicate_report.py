@@ -59,7 +59,7 @@ def _described(groups: Sequence[list[Occurrence]], kind: str, what: str, *, acro
 def _related(groups: Sequence[list[Occurrence]], within: Key, apart: Key) -> tuple[tuple[Path, ...], ...]:
     """The files of each group that are equal in ``within`` but not all equal in ``apart``.
 
-    A group of similar pictures must hold different contents: equal pixels are reported as duplicates.
+    Near-duplicates whose pixels are all equal are left out: they are reported as duplicates.
     """
     found = []
     for group in groups:

@@ -1,6 +1,6 @@
 """How image values are stored, and their conversion to network tensors and back.
 
-The only file that knows 255, 65535 and [-1, 1]. Networks use float32 in [-1, 1]; scores and displays use 8 bits.
+Only this file maps the values of files to [-1, 1] and back. Networks use float32; scores and displays use 8 bits.
 """
 
 import math
@@ -62,7 +62,7 @@ class Encoding:
 
     @property
     def is_deep(self) -> bool:
-        """Whether values have more than 8 bits."""
+        """Whether the type is not uint8."""
         return self.dtype != "uint8"
 
     @property
@@ -75,8 +75,8 @@ class Encoding:
         return self.high is not None
 
     def normalised(self, values: Array) -> Array:
-        """``values`` of a file with ``limits`` mapped to the whole range of the returned type: uint8, uint16, or, if
-        either type needs a range, float32 in [0, 255].
+        """``values`` of a file, with ``limits`` mapped to the whole range of the type that is returned: float32 in
+        [0, 255] if the type of the file or of the domain needs a range, else uint8 or uint16.
 
         Raises:
             PictureError: the values need a range, and there is none.
@@ -137,8 +137,8 @@ def encodings_of(data: DataConfig) -> Pair[Encoding]:
 
 
 def output_encoding(target: Encoding, image: Encoding) -> Encoding:
-    """The type and the range of a translation of ``image`` into the ``target`` domain: the image's own without a range,
-    and its own precision if both are floats."""
+    """The encoding of a translation of ``image`` into the ``target`` domain. Without a range there, 8 and 16 bits
+    stay as they are. If both are floats, the image keeps its precision."""
     if not target.has_range:
         return target if image.needs_range else image
     are_floats = all(np.dtype(each.dtype).kind == "f" for each in (target, image))
@@ -186,8 +186,8 @@ def to_network(
 
 
 def from_network(batch: Tensor, dtype: ValueType = "uint8", *, limits: tuple[float, float] | None = None) -> Array:
-    """``(B, C, H, W)`` in [-1, 1] to ``(B, H, W, C)`` of ``dtype``, clamped to ``limits`` (by default the type's) and,
-    if they are integers, rounded to the nearest; NaN gives the lower one."""
+    """``(B, C, H, W)`` to ``(B, H, W, C)`` of ``dtype``: -1 and 1 become the ``limits``, NaN the lower one; values
+    outside are clipped, integers rounded to the nearest. Only uint8 and uint16 have default limits."""
     batch = batch.float().nan_to_num(-1)
     if dtype in UNSIGNED:
         peak = int(np.iinfo(dtype).max)
@@ -202,7 +202,7 @@ def from_network(batch: Tensor, dtype: ValueType = "uint8", *, limits: tuple[flo
 
 
 def to_levels(batch: Tensor, limits: tuple[float, float]) -> Tensor:
-    """Float32 in [-1, 1] as the nearest values within ``limits``, still float32; exported graphs end with it."""
+    """Float32 in [-1, 1] as the nearest integers within ``limits``, still float32; exported graphs end with it."""
     return to_limits(batch, limits).round()
 
 

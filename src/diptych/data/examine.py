@@ -71,7 +71,7 @@ class Examined:
 def examine(domain: Domain, *, has_range: bool = False, advance: Callable[[], object] = lambda: None) -> Examined:
     """Reads every picture of ``domain``, in threads; ``advance`` is called after each.
 
-    Without a range for the domain (``has_range``), a picture that needs one beside others that do not is unreadable.
+    Unless the domain ``has_range``, a picture that needs a range is unreadable beside others that need none.
     """
 
     def facts(index: int) -> PictureFacts | PictureError:

@@ -85,7 +85,7 @@ class Identity(NamedTuple):
         return cls(train, {}, {}, {})
 
     def unreadable(self, names: Sequence[str], known: Sequence[str] = (), masks: Sequence[str] = ()) -> "Identity":
-        """The same, with the training pictures ``names``, those of ``known`` pairs and ``masks`` unreadable."""
+        """A copy in which these are unreadable: training pictures by ``names``, those of ``known`` pairs, ``masks``."""
         marked = (dict.fromkeys(each, UNREADABLE) for each in (names, known, masks))
         train, pairs, of_masks = (before | now for before, now in zip((self.train, *self[2:]), marked, strict=True))
         return Identity(train, self.held_out, pairs, of_masks)

@@ -146,7 +146,8 @@ def displayed(values: Array) -> Array:
 
 
 def compared(values: Array, channels: int) -> Array:
-    """``(H, W, C)`` as a picture with other ``channels``, to compare the two: by what is ``displayed``."""
+    """``(H, W, C)`` with other ``channels``, to compare it with a picture that has them: what is ``displayed``, as
+    grey or RGB; for bands, its luma in each."""
     if values.shape[2] == channels:
         return values
     shown = displayed(values)

@@ -22,7 +22,11 @@ Report = Callable[[str], None]
 
 
 def is_side_by_side(root: Path) -> bool:
-    """Whether ``root`` has the layout of the pix2pix data sets: a folder train of pictures with A beside B."""
+    """Whether ``root`` has the layout of the pix2pix data sets: a folder train of pictures with A beside B.
+
+    Raises:
+        PictureError: no picture in train can be read.
+    """
     folder = _folders(root).get(TRAIN)
     if folder is None or _folders(root).keys() & LETTERED or not _pictures(folder):
         return False
@@ -47,7 +51,8 @@ def find_train(root: Path, *, paired: bool, report: Report) -> Pair[Domain]:
     """The pictures to train on below ``root``: in trainA and trainB, in two folders in train, or side by side in train.
 
     Raises:
-        PictureError: there are none of these, or the pictures in train are not side by side or not ``paired``.
+        PictureError: there are none of these; or the pictures in train are not side by side, or are and ``paired`` is
+            off.
     """
     if not root.is_dir():
         cure = "unpack it first" if root.suffix.lower() == ".zip" else "give the folder that holds trainA and trainB"

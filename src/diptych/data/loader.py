@@ -168,7 +168,11 @@ class Loader:
         self.num_workers = min(MAX_WORKERS, cores) if data.num_workers is None else data.num_workers
 
     def batch(self, count: int) -> Pair[Tensor]:
-        """The batch that starts with image number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``."""
+        """The batch that starts with image number ``count``: ``(B, C, H, W)`` in [0, 255], see ``stack``.
+
+        Raises:
+            PictureError: a picture cannot be read, or has another size than the others.
+        """
         counts = range(count, count + self.batch_size)
         drawn = [self._draw(number % self.num_distinct if self.num_distinct else number) for number in counts]
         return Pair(a=self._stack([pair.a for pair in drawn]), b=self._stack([pair.b for pair in drawn]))

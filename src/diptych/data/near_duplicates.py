@@ -22,7 +22,7 @@ MAX_MEAN_DIFFERENCE, MAX_DETAIL_DISTANCE, MAX_COARSE_DISTANCE = 24.0, 0.02, 0.05
 """Largest differences between near-duplicates. First, of the means of a channel (0 to 255). Then the squared distance
 per pixel of all details; 0.02 is a correlation of 0.99. Last, that of the coarse details, which select candidates."""
 MAX_FLAT, NOISE = 8.0, 12.0
-"""A thumbnail is plain, and its noise is not compared, if its contrast is below 12 standard errors of its pixels. This
+"""A thumbnail is flat, and its noise is not compared, if its contrast is below 12 standard errors of its pixels. This
 limit is never above 8 (of 255). So dark scans with little noise are still compared."""
 LARGE = 1024
 """If the shorter side is at least n times this, every n-th row and column are enough."""
@@ -41,7 +41,7 @@ class Thumbnail(NamedTuple):
     values: Array
     """``(16, 16, 3)`` float32 in [0, 255], not rounded."""
     flat: float
-    """Contrast (standard deviation, 0 to 255) below which it is plain."""
+    """Contrast (standard deviation, 0 to 255) below which it is flat."""
 
 
 def thumbnail(values: Array) -> Thumbnail:
@@ -69,7 +69,7 @@ def _between_extremes(values: Array) -> Array:
 
 
 def similar(pictures: Sequence[Thumbnail]) -> list[list[int]]:
-    """Groups of indices of ``pictures`` that show nearly the same, each in ascending order.
+    """Groups of indices of ``pictures``, at least one, that show nearly the same, each in ascending order.
 
     Compares the coarse details of all pairs by matrix products, then the remaining candidates in full.
     """

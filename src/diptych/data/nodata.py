@@ -8,7 +8,7 @@ from diptych.data.encoding import Array
 
 
 def is_value_of(number: float, dtype: "np.dtype[Any]") -> bool:
-    """Whether ``dtype`` holds ``number``; a float, up to rounding."""
+    """Whether ``dtype`` can hold ``number``; a float type may round it."""
     if dtype.kind == "f":
         return bool(np.isnan(number) or abs(number) <= np.finfo(dtype).max)
     return bool(number == np.floor(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)

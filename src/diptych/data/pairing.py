@@ -18,7 +18,7 @@ def pair_up(
 ) -> Pair[Domain]:
     """The pictures whose names (with sub-folders, without suffixes) both domains have. Equal indices are pairs.
 
-    Names that differ only in case or in how accents are encoded match if no other does; ``report`` gets a line.
+    Names that differ only in case or in the encoding of accents match too, if only one does; ``report`` gets a line.
 
     Raises:
         PictureError: a picture has no partner and ``skip_unpaired`` is off, two have the same name, or no pair exists.
@@ -53,7 +53,7 @@ def common_names(domains: Pair[Domain]) -> int:
 
 
 def shapes_agree(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes have the same aspect ratio: equal to 2 %, or to a pixel at either size."""
+    """Whether two sizes have the same aspect ratio within 2 %, or within a pixel of either size."""
     (width, height), (other_width, other_height) = size, other
     difference = abs(width * other_height - other_width * height)
     return difference <= max(MAX_ASPECT_DIFFERENCE * width * other_height, *size, *other)

@@ -71,13 +71,12 @@ def find_split(
     """The pictures of ``source``, split into training and held-out pictures.
 
     Pictures in test folders are held out (testA and testB below a root; test in a domain's folder, beside train).
-    Without such folders, ``hold_out`` chooses. Volumes are replaced by their ``slices``. ``paired`` domains have the
-    same names in the same order;
-    ``skip_unpaired`` leaves out names that only one domain has. ``report`` gets a line for everything that a user may
-    not expect.
+    Without such folders, ``hold_out`` chooses ``holdout`` pictures of each domain. Volumes are replaced by their
+    ``slices``. ``paired`` domains have the same names in the same order; ``skip_unpaired`` leaves out names that only
+    one domain has. ``report`` gets a line for everything that a user may not expect.
 
     Raises:
-        OptionError: neither two folders nor a root is given, or both domains share pictures.
+        OptionError: neither two folders nor a root is given, both domains share pictures, or ``holdout`` leaves none.
         PictureError: a folder is missing or empty, or ``paired`` pictures have no partner.
     """
     folders = source_folders(source)

@@ -84,7 +84,7 @@ def survey(
 ) -> Survey:
     """Reads the headers of at most 2000 pictures, chosen by hash of their names.
 
-    Without a range for the domain (``has_range``), a picture that needs one beside others that do not is unreadable.
+    Unless the domain ``has_range``, a picture that needs a range is unreadable beside others that need none.
 
     Raises:
         PictureError: one cannot be read and ``skip_unreadable`` is off, or none can be read.

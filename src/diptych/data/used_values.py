@@ -50,7 +50,7 @@ class UsedValues:
     is_mixed: bool
     """Whether the pictures have several types."""
     profiles: Counter[str]
-    """The names of the colour profiles, and how many pictures have each, of those that are not converted."""
+    """How many pictures have each colour profile that is not converted, by its name; all others under an empty name."""
 
     @property
     def limits(self) -> tuple[float, float]:

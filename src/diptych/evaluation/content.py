@@ -17,10 +17,10 @@ from diptych.data.transforms import stack
 from diptych.evaluation.metrics import l1
 
 MIN_CONTRAST = 16 * LEVEL
-"""Between two neighbours of an edge pixel, in luminance. Weaker edges are noise."""
+"""Smallest contrast of an edge, for luminance in [-1, 1]. Weaker edges are noise."""
 RELATIVE_CONTRAST, STRONG = 0.25, 0.99
-"""An edge has at least this fraction of the strong contrast of its image, this quantile of all contrasts. So edges of
-a domain with less contrast count, too."""
+"""An edge has at least this fraction of the strong contrast of its image. Strong is this quantile of all contrasts. So
+edges of a domain with less contrast count, too."""
 TOLERANCE = 0.01
 """How far an edge may move, as a fraction of the shorter side; at least a pixel."""
 HALF = 0.5
@@ -28,8 +28,8 @@ HALF = 0.5
 
 
 def edges(images: Tensor) -> Tensor:
-    """Where edges are, ``(B, H, W)``: the contrast between the left and the right neighbour, or the upper and the lower
-    one, is high for its image."""
+    """Where edges are, ``(B, H, W)``: the contrast, which is the magnitude of the luminance gradient (differences of
+    opposite neighbours), is high for its image."""
     grey = F.pad(luminance(images)[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     across, down = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2], grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
     contrast = torch.hypot(across, down)

@@ -71,7 +71,7 @@ OF_CONTENT: dict[str, tuple[str, Better | None]] = {
     "kept_l1": ("L1 in masks (0 to 255)", "lower"),
     "objects_lost": ("objects lost", "lower"),
 }
-"""Differences from the input. It has none, and generators with initial weights have few, so they are no reference."""
+"""Differences from the input. Untranslated pictures have none, and initial weights make few: neither is a reference."""
 
 
 def tabulate(

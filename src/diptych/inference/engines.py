@@ -51,8 +51,8 @@ def resolve_engine_precision(engine: EngineName, precision: Precision, device: D
 def engine_forwards(
     engine: EngineName, network: nn.Module, precision: Precision, *, channels: Pair[int], stride: int
 ) -> tuple[Forward, Forward]:
-    """``network``, in evaluation mode on the CPU, in ``precision``, which is resolved, and in fp32. ``channels`` are
-    those of input and output."""
+    """``network`` by ``engine``: in the resolved ``precision``, and in fp32. The network is on the CPU, in evaluation
+    mode. ``channels`` are those of input and output."""
     in_torch = TorchForward(network)
     if engine == "openvino":
         model = Once(lambda: openvino_model(network, channels.a, stride))

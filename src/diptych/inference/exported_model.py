@@ -60,6 +60,7 @@ def load_exported(
     """Loads ``path``. ``engine`` torch means the first that computes such a file and is installed.
 
     Raises:
+        UntrustedCodeError: it names a class outside of diptych, without ``trust_code``.
         WeightsError: it is missing, damaged, or no file of ``diptych export``.
         OptionError: the engine does not compute such a file, or lacks the device or precision.
         MissingExtraError: no engine for it is installed.

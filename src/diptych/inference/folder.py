@@ -31,7 +31,7 @@ DECODING_BYTES = 16
 COPIES = 2
 """Copies of the values, while a picture of bands or of another type is decoded."""
 STREAMED_PIXELS = 2**30
-"""What counts for a slide or a volume in the pipeline: it is translated alone."""
+"""A slide or a volume counts as this many pixels in the pipeline, so it is translated alone."""
 
 
 @dataclass
@@ -77,9 +77,9 @@ def translate_files(
 
     ``half`` translates only that half of each image. ``manifest`` records each image, and skips those that it has
     already. ``slides``: see ``translate_slide``. ``report`` gets a line for each failure and each note (such as ignored
-    frames). It gets one for the first image that differs much from training in scale or in its range of values, that
-    looks like a pair, that has another colour profile than sRGB, or metadata that its output does not keep. ``advance``
-    gets the outcome so far after each image.
+    frames). It gets one for each kind of warning, about the first image concerned: those of ``unlike_training.py``,
+    metadata that the output does not keep, and options without effect. ``advance`` gets the outcome so far after each
+    image.
 
     Raises:
         UserError: the disk is full or read-only.

@@ -99,7 +99,7 @@ def in_torch(forward: Forward) -> Forward:
 
 
 def finite(batch: Tensor) -> Tensor:
-    """``batch``.
+    """Returns ``batch`` if it is finite.
 
     Raises:
         PictureError: a value is NaN or infinite.

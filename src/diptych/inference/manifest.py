@@ -61,7 +61,7 @@ class Manifest:
         """If ``overwrite``, this shard's manifest starts empty; without shards, all manifests are removed.
 
         Raises:
-            OptionError: the folder holds translations with other settings.
+            OptionError: the folder holds translations with other settings, or a file that is no manifest.
             UserError: the disk is full or read-only.
         """
         self.folder, self.path = folder, folder / f"{STEM}{shard.suffix}{SUFFIX}"

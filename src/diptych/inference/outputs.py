@@ -17,7 +17,8 @@ def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[
 
     Raises:
         PictureError: there is nothing to translate.
-        OptionError: two translations would share a path, or one would overwrite an input.
+        OptionError: ``target`` is not named like a picture, is one file for several pictures, or lies inside
+            ``source``; ``suffix`` has no effect; two translations would share a path, or one would overwrite an input.
     """
     if not source.exists() and not is_pattern(source):
         cure = did_you_mean_path(source) or "give a picture or a folder of pictures"
@@ -52,8 +53,8 @@ def plan_outputs(source: Path, target: Path, *, suffix: str = "") -> list[tuple[
 
 
 def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
-    """``target`` with ``suffix``. By default with its own, that of OME-TIFF for a slide, or if it has none to choose a
-    format by, as DICOM if ``source`` is that, else as PNG."""
+    """``target`` with ``suffix``. By default it keeps its own, but slides become OME-TIFF. Without one, DICOM stays
+    DICOM, and all else becomes PNG."""
     if suffix:
         return target.with_name(target.name[: len(target.name) - len(suffix_of(target))] + suffix)
     if target.suffix.lower() in SLIDE_SUFFIXES:

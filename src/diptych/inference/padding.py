@@ -24,7 +24,7 @@ class Padding(NamedTuple):
 
     @classmethod
     def of(cls, height: int, width: int, stride: int) -> "Padding":
-        """To multiples of ``stride`` and at least 8. By reflection, unless the picture is smaller than the padding."""
+        """To multiples of ``stride`` and at least 8. By reflection if the picture is larger than the padding."""
         sides = []
         for side in (width, height):
             extra = stride * max(smallest_multiple(stride), -(-side // stride)) - side

@@ -27,7 +27,8 @@ PIXELS_AHEAD = 2**25
 MAX_COMPUTING = 8
 """The most batches that are computed at the same time on a CPU."""
 CPU_PIXELS, DEVICE_PIXELS = 2**20, 2**22
-"""The most pixels in the network at the same time. A larger picture is translated alone, by all cores."""
+"""The most pixels in the network at the same time. A picture with more than one thread's share is translated alone, by
+all cores."""
 CPU_BATCH_PIXELS, DEVICE_BATCH_PIXELS = 2**17, 2**21
 """The most pixels in a batch. Larger batches are not faster: on a CPU, they leave its caches."""
 MIN_IO, MAX_IO = 4, 16

@@ -1,4 +1,4 @@
-"""What of a slide is translated, so that an interrupted translation goes on."""
+"""Records which tiles of a slide are translated, so that an interrupted translation can go on."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ from diptych.networks.windows import Area
 
 
 class Progress:
-    """What of a slide is done, in a file of JSON lines. A line that was cut off is ignored."""
+    """The finished tiles of a slide and the statistics of its norms, in a file of JSON lines.
+
+    A line that was cut off is ignored. ``is_new`` is true if there is no file, or its first line is not ``identity``.
+    """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path, self.identity = path, identity
@@ -33,7 +36,7 @@ class Progress:
         self.path.write_text(json.dumps(self.identity) + "\n", "utf-8")
 
     def add(self, name: str, value: object) -> None:
-        """Appends a line."""
+        """Appends ``{name: value}`` as a line of JSON."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({name: value}) + "\n")
 

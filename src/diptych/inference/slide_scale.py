@@ -15,9 +15,9 @@ from diptych.networks.windows import Area
 SCALE_TOLERANCE = 0.1
 """A slide is resampled if its scale differs from that of training by more than this fraction."""
 MARGIN = 4
-"""Pixels of the result around an area that resampling it needs."""
+"""Margin that is read around an area to resample it, in pixels of the result."""
 COARSE = 16
-"""How much smaller a level may be that says what an area holds."""
+"""``coarse`` uses a level that is at most this many times smaller."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class ScaledSlide:
     mpp: float | None
 
     def read(self, area: Area) -> Array:
-        """``(h, w, C)``."""
+        """The values of ``area``: ``(h, w, C)``, in the type of the slide."""
         return self._resampled(area, lambda rows, columns: self.slide.read(rows, columns, self.level))
 
     def scanned(self, area: Area) -> Array:
-        """``(h, w)``: which pixels were scanned; resampled, those of which at least half were."""
+        """``(h, w)``: which pixels were scanned. A resampled pixel counts if at least half of it was scanned."""
 
         def read(rows: slice, columns: slice) -> Array:
             return self.slide.scanned(rows, columns, self.level)[:, :, None] * np.uint8(2)
@@ -44,7 +44,7 @@ class ScaledSlide:
         return np.asarray(self._resampled(area, read)[:, :, 0] >= 1)
 
     def coarse(self, area: Area) -> tuple[slice, slice, int]:
-        """Rows, columns and number of the coarsest level where ``area`` still has some pixels."""
+        """``area`` in the coarsest level that ``COARSE`` allows: its rows, its columns, and the number of the level."""
         sizes = self.slide.level_sizes
         number = max(n for n, size in enumerate(sizes) if n == 0 or size[0] * COARSE >= self.height)
         rows, columns = (
@@ -54,7 +54,7 @@ class ScaledSlide:
         return rows, columns, number
 
     def _resampled(self, area: Area, read: Callable[[slice, slice], Array]) -> Array:
-        """``(h, w, C)``: ``area`` of what ``read`` returns of rows and columns of the level."""
+        """``(h, w, C)``: ``area``, resampled from what ``read`` returns for rows and columns of the level."""
         if self.factor == 1:
             return read(*area.slices)
         height, width = self.slide.level_sizes[self.level]

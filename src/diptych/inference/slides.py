@@ -55,8 +55,9 @@ def translate_slide(
     ``.NAME.progress`` says which they are.
 
     Raises:
-        PictureError: ``source`` cannot be read in parts, or is coarser than the pictures of training; or ``stop``.
-        OptionError: ``target`` is no TIFF, or the network cannot be computed by tiles.
+        PictureError: ``target`` is no TIFF; ``source`` cannot be read in parts, or is coarser than the pictures of
+            training; or ``stop``.
+        OptionError: the network cannot be computed by tiles, or the background cannot be copied.
         UserError: the disk is full.
     """
     if target.suffix.lower() not in (".tif", ".tiff"):

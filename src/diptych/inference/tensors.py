@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def translate_tensor(translator: "Translator", images: Tensor) -> Tensor:
-    """``images``, ``(C, H, W)`` or a batch ``(B, C, H, W)``, translated: of the same device and type.
+    """``images``, ``(C, H, W)`` or a batch ``(B, C, H, W)``, translated, on the same device.
 
-    Integers are values as in an array. Floats are in [0, 1], or in the range of a domain that has one. They are neither
-    rounded nor translated by tiles, and computed in fp32.
+    Integers are values as in an array, and give the type that an array gives. Floats are in [0, 1], or in the range of
+    a domain that has one. They keep their type, are neither rounded nor translated by tiles, and are computed in fp32.
 
     Raises:
         PictureError: of another shape, type or number of channels, or too large for the memory.

@@ -30,7 +30,7 @@ class TileStore(Protocol):
         ...
 
     def get(self, core: Area) -> Stored | None:
-        """What is kept for ``core``."""
+        """What is kept for ``core``; None if nothing is."""
         ...
 
     def clear(self) -> None:

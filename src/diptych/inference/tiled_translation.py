@@ -47,8 +47,8 @@ SCRATCH_GIB = 16.0
 class TiledTranslation:
     """The translation of one picture of ``height`` × ``width`` pixels by tiles.
 
-    ``encoding`` is that of the picture. Areas of the picture for which ``keep``
-    returns False are not translated, and not counted in the statistics.
+    ``read`` returns areas of the picture, and ``encoding`` is that of the picture. Areas for which ``keep`` returns
+    False are not translated, and not counted in the statistics. ``check`` is called before each tile; it may raise.
 
     Raises:
         OptionError: the network cannot be computed by tiles, or the scratch file is too small.
@@ -105,11 +105,12 @@ class TiledTranslation:
     ) -> None:
         """Translates all tiles, and gives each area of the picture with its ``(h, w, C)`` to ``write``.
 
-        ``known`` are statistics of the first norms, and ``is_done`` says which areas are left out: from an earlier run.
+        An earlier run gave ``known``, statistics of the first norms, and wrote the areas that ``is_done`` names.
         After each norm, ``remember`` gets the statistics of all norms so far.
 
         Raises:
             PictureError: the device or the CPU is out of memory.
+            UserError: the disk of the scratch file is full.
         """
         statistics = list(known)
         problem = f"tiles of {self.side} pixels need more memory than there is"

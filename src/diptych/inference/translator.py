@@ -43,7 +43,7 @@ class Translator:
     differ in channels, the result has those of the target domain. If the target domain has a range, the result has its
     values, in its type. Pillow images in colour have 8 bits; those with a colour profile are brought to sRGB and back.
     Transparency is kept; the network sees a transparent image on white. NaN and infinities, which are no data, stay
-    where they are. Other Pillow modes become the nearest of L, LA, RGB and RGBA. For tensors, see ``translate_tensor``.
+    where they are. Pillow modes such as CMYK become the nearest of L, LA, RGB and RGBA. See also ``translate_tensor``.
 
     Threads may share a translator.
     """
@@ -101,7 +101,7 @@ class Translator:
         Raises:
             UntrustedCodeError: the file names a class outside of diptych, without ``trust_code``.
             WeightsError: the file is missing, damaged, no model, or of a later version.
-            OptionError: the model lacks the direction, or the machine lacks the device or precision.
+            OptionError, MissingExtraError: as ``of``.
         """
         path = Path(path)
         if is_exported(path):

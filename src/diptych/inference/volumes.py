@@ -18,7 +18,7 @@ BATCH = 8
 
 
 def slices_for(translator: Translator) -> Slices:
-    """How the model cuts volumes of its source domain: neighbours are channels only if it has as many."""
+    """How the model cuts volumes of its source domain: into single slices if it has no channels for neighbours."""
     slices = slices_of(translator.card.data)
     return slices if translator.channels_in == slices.number else slices._replace(number=1)
 

@@ -15,7 +15,7 @@ class ReflectionPad2d(nn.ReflectionPad2d):
     """Reflection padding: ``(B, C, H, W)`` to ``(B, C, H + 2p, W + 2p)`` in the same dtype.
 
     Without autocast, which would convert bf16 to float32 and back on a CPU. On a CPU, torch's gradient of contiguous
-    tensors takes two to three times as long as that of ``Reflection``. On CUDA, it sums in any order.
+    tensors takes two to three times as long as that of ``Reflection``; on CUDA, it sums in no fixed order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,8 +170,8 @@ class ShiftedSum(torch.autograd.Function):
 class ShiftedCopies(torch.autograd.Function):
     """The transpose of ``ShiftedSum``: a separate function, for double backward.
 
-    All copies are one view of the padded tensor, in which each pixel's k * C channels are adjacent if it is
-    channels-last.
+    If the tensor is channels-last, all copies are one view of the padded tensor: each pixel's k * C channels are
+    adjacent.
     """
 
     @staticmethod

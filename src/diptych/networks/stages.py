@@ -44,8 +44,8 @@ class Add:
 class AddChange(Add):
     """Ends a skip connection around a whole generator: image + change, clipped to [-1, 1].
 
-    The change is in [-1, 1] and counts twice, since that is the largest distance of two values. At the start of
-    training it is small, so the generator starts close to the identity.
+    The change is in [-1, 1] and counts twice: two values of images differ by at most 2. At the start of training it is
+    small, so the generator starts close to the identity.
     """
 
     def __call__(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -33,7 +33,7 @@ def require_dicom() -> None:
 
 @contextmanager
 def open_dicom(path: Path) -> Iterator["DicomFile"]:
-    """Opens ``path``; the errors of ``DicomFile``."""
+    """Opens ``path``. Raises what ``DicomFile`` raises, and errors of pydicom; ``open_picture`` converts them."""
     require_dicom()
     import pydicom
 
@@ -53,7 +53,8 @@ def stored_limits(header: Any) -> tuple[int, int]:
 
 
 def type_of(header: Any) -> ValueType:
-    """The smallest type that holds the values exactly; float32 if slope or intercept are no whole numbers."""
+    """The smallest type that holds all values, of 8 bits only if 8 are allocated; float32 if slope or intercept are no
+    whole numbers."""
     slope, intercept = rescale_of(header)
     if slope % 1 or intercept % 1:
         return "float32"
@@ -145,7 +146,7 @@ class DicomFile:
 
 
 def _upright(stored: Array, header: Any) -> Array:
-    """Stored numbers with black as the lowest, if high ones are black and have no unit; its own inverse."""
+    """Inverts numbers of MONOCHROME1, in which high is black, unless they are rescaled to a unit. Its own inverse."""
     is_inverted = header.PhotometricInterpretation == INVERTED and rescale_of(header) == (1, 0)
     return sum(stored_limits(header)) - stored.astype(np.int64) if is_inverted else stored
 

@@ -27,7 +27,7 @@ from diptych.data.volumes import SlicePath, Slices, file_of, slice_path
 from diptych.errors import MissingExtraError, PictureError
 
 KEPT_BYTES = 2**27
-"""The last few compressed volumes are kept unpacked up to this size, since a slice is found by unpacking all before."""
+"""The last few compressed volumes are kept unpacked up to this size: reading a slice unpacks all that is before it."""
 GZIP = b"\x1f\x8b"
 SIZES_OF_NIFTI_2 = (540, int.from_bytes((540).to_bytes(4, "big"), "little"))
 """The first number of a file of NIFTI-2: the size of its header, in both orders of bytes."""
@@ -44,6 +44,7 @@ class Volume:
 
     Raises:
         PictureError: it has other axes, or a type that diptych does not use.
+        DecompressionBombError: a slice is too large.
         Exception: nibabel raises many types of error on damaged files.
     """
 

@@ -51,7 +51,7 @@ class VolumeWriter:
         self.file.close()
 
     def write(self, axis: int, index: int, values: Array) -> None:
-        """Slice ``index`` across ``axis``, ``(H, W)`` as ``Volume.slab`` returns it."""
+        """Writes slice ``index`` across ``axis``: ``(H, W)``, turned as ``Volume.slab`` returns it."""
         stored: Any = turned_back(values)
         if self.is_kept and self.volume.is_scaled:
             stored = (stored.astype(np.float64) - self.intercept) / self.slope

@@ -121,7 +121,7 @@ class PillowFile:
                 decoded = DecodedImage(values) if key is None else keyed(values, key)
             note = frames_note(self.num_frames, self.path)
             if has_metadata(self.path):
-                self.image.load()  # it may come after the pixels
+                self.image.load()  # metadata may come after the pixels
             return decoded.upright(self.orientation)._replace(note=note)
         if key is not None and self.raw_mode in GREY_SCALES:
             self.image.info["transparency"] = key * GREY_SCALES[self.raw_mode]

@@ -60,8 +60,8 @@ class RawImage:
 
 def write_pyramid(path: Path, base: RawImage, *, mpp: float | None, metadata: Metadata = Metadata()) -> None:
     """Writes ``base`` as tiled BigTIFF with halved resolutions; OME-TIFF if ``path`` ends in ``.ome.tif`` or
-    ``.ome.tiff``. Atomically. ``mpp``: micrometres per pixel. What a ``metadata`` without resolution holds is kept. If
-    it names a georeference or nodata, there are no other resolutions, except in a COG, whose GDAL makes.
+    ``.ome.tiff``. Atomically. ``mpp``: micrometres per pixel, only if ``metadata`` has no resolution. Other metadata is
+    kept. With a georeference or nodata, there are no other resolutions, except in a COG, where GDAL makes them.
 
     Resolutions are reduced images in the chain of directories, as OpenSlide, GDAL and libvips read them. In OME-TIFF,
     they are also SubIFDs of the first one, as its specification wants (6.0, "Sub-resolutions").

@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 @contextmanager
 def open_picture(path: Path) -> Iterator[PictureFile]:
-    """Opens ``path``. Everything that goes wrong with the file while it is open becomes a ``PictureError``."""
+    """Opens ``path``. Errors while it is open are converted by ``reading_errors``."""
     with reading_errors(path):
         if path.suffix.lower() in SLIDE_SUFFIXES:
             raise PictureError(f"{path} is a slide, which is no picture", cure=CUT)
@@ -56,7 +56,10 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
-    """Everything that goes wrong while ``path`` is read becomes a ``PictureError``."""
+    """Everything that goes wrong while ``path`` is read becomes a ``PictureError``.
+
+    Except what concerns all pictures: a ``MissingExtraError`` passes, and too many open files are a ``UserError``.
+    """
     try:
         _refuse_empty(path)
         yield
@@ -90,7 +93,7 @@ def read_picture(path: Path, *, bands: int | None = None) -> DecodedImage:
 
 
 def read_header(path: Path) -> Header:
-    """Reads size and colour of ``path`` without decoding it (except where a palette holds the colours).
+    """Reads size, channels and type of ``path`` without decoding it (except where a palette holds the colours).
 
     Raises:
         PictureError: as ``read_picture``, for what the header shows.

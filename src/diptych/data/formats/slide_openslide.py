@@ -18,7 +18,7 @@ from diptych.errors import PictureError, first_line
 
 WHITE = "FFFFFF"
 GRID = 30
-"""Pixels in a row and in a column that an estimate of what was scanned looks at."""
+"""Sampled pixels per row and per column, to estimate what was scanned."""
 NEW_COPY = "copy it again with all its files, or save it as OME-TIFF"
 
 

@@ -33,7 +33,7 @@ ASSOCIATED, UNASSOCIATED = (1,), (2,)
 OPAQUE_FRACTION = 0.5
 """Where a sample is transparency, at least this fraction of the pixels that are visible at all is fully opaque."""
 MOST_LEVELS = 32
-"""Files with more pages have no other resolutions, which halve the size."""
+"""A file with more pages is not a pyramid, in which each page halves the size."""
 INK_SET = 332
 USABLE = "save it as grey, RGB or bands of " + ", ".join(TYPES)
 

@@ -57,7 +57,7 @@ def _directory(file: TiffFile, tag_at: int, code: int) -> dict[int, Any]:
 
 
 def exif_tags(exif: bytes, texts: tuple[Tag, ...]) -> list[Tag]:
-    """The tags for ``exif``: its texts that ``texts`` has not, and what ``write_directories`` makes to pointers."""
+    """The tags for ``exif``: its texts that are not in ``texts``, and placeholders for ``write_directories``."""
     data = Image.Exif()
     data.load(exif)
     known = {tag.code for tag in texts}

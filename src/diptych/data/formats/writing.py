@@ -59,8 +59,8 @@ def storable(image: DecodedImage, path: Path, encoding: Encoding | None = None) 
     transparent or fully opaque.
 
     Raises:
-        PictureError: the format does not hold so many channels, values of a type that has no range, or a picture that
-            was not of this format.
+        PictureError: the format does not hold so many channels, or values of a type that has no range; or it is NIfTI,
+            or DICOM for an image without the header of one.
     """
     kind, alpha, channels = FORMATS.get(suffix_of(path), ""), image.alpha, image.values.shape[2]
     holds = FORMATS_HOLD.get(kind, Holds())
