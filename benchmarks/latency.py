@@ -17,7 +17,6 @@ from diptych.config import DataConfig, Precision, ResnetConfig
 from diptych.data.encoding import Encoding
 from diptych.device import resolve_precision
 from diptych.inference.engines import EngineName, is_installed
-from diptych.inference.forward import Forward
 from diptych.inference.translator import Translator
 from diptych.model import Model, ModelCard
 from diptych.networks import build_generator
@@ -44,11 +43,6 @@ def model_of(network: str) -> Model:
         ema=False,
     )
     return Model({"a2b": build_generator(config, 3, 3)}, card)
-
-
-def forward_of(model: Model, engine: EngineName, precision: Precision) -> Forward:
-    """The network of ``model``, as ``translate`` computes it."""
-    return Translator.of(model, "a2b", engine=engine, precision=precision).forward
 
 
 def flops(model: Model, batch: torch.Tensor) -> int:

@@ -49,13 +49,13 @@ def test_convolutions_are_int8_and_outputs_are_as_near_as_it_says(run, options, 
 
 
 def test_a_file_that_costs_too_much_or_is_not_faster_is_refused():
-    int8.Quantised(b"", 35.0, 1.1).refuse(Path("p.onnx"), 35)
+    int8.Quantised(b"", 35.0, True, 1.1).refuse(Path("p.onnx"), 35)
     with pytest.raises(
         WeightsError, match="int8 is 34.9 dB from fp32, less than 35 dB: leave --int8 out, or give --min-psnr 34"
     ):
-        int8.Quantised(b"", 34.9, 2.0).refuse(Path("p.onnx"), 35)
+        int8.Quantised(b"", 34.9, True, 2.0).refuse(Path("p.onnx"), 35)
     with pytest.raises(WeightsError, match="int8 is 0.80 times as fast as fp32 on this machine: leave --int8 out"):
-        int8.Quantised(b"", 50.0, 0.8).refuse(Path("p.onnx"), 35)
+        int8.Quantised(b"", 50.0, True, 0.8).refuse(Path("p.onnx"), 35)
 
 
 @pytest.mark.slow
@@ -63,6 +63,13 @@ def test_a_refused_file_is_not_written(run, tmp_path):
     with pytest.raises(WeightsError, match="less than 99 dB"):
         export_model(run.folder, tmp_path / "paint.onnx", int8=True, min_psnr=99)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("held_out", "words"), [(True, "on held-out pictures;"), (False, "on training pictures, since")]
+)
+def test_it_says_which_pictures_its_psnr_is_of(held_out, words):
+    assert words in str(int8.Quantised(b"", 40.0, held_out, 2.0))
 
 
 def test_options_that_do_not_fit(run, tmp_path):

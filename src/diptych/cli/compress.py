@@ -79,7 +79,7 @@ class Compress:
         )
         tune_malloc(self.device)
         run, comparison = compress(self.model, options, self.run, display=Terminal())
-        if is_main() and comparison is not None:
+        if is_main():
             _show(comparison)
             print(run.folder)
         return 0
@@ -117,8 +117,9 @@ def _show(comparison: "Comparison") -> None:
     console.print(table)
     for name, speedup in comparison.speedups.items():
         console.print(f"{name}: {speedup:.1f} times as fast")
+    pictures = "held-out pictures" if comparison.held_out else "training pictures, since none are held out"
     for direction, psnr in comparison.psnr.items():
-        console.print(f"{direction}: {psnr:.1f} dB between the outputs of both, for held-out pictures")
+        console.print(f"{direction}: {psnr:.1f} dB between the outputs of both, for {pictures}")
     for direction, scores in comparison.scores.items():
         table = Table(title=direction, **STYLE, header_style="dim")
         table.add_column("")

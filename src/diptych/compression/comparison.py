@@ -33,6 +33,8 @@ class Comparison:
     """In the network, and from file to file."""
     psnr: dict[Direction, float]
     """Of the student's outputs to those of the teacher, in dB; see ``shown_pictures``."""
+    held_out: bool
+    """Whether pictures of both domains are held out. Otherwise PSNR is that of training pictures."""
     scores: dict[Direction, dict[str, tuple[Score, Score]]]
     """Of the teacher and of the student, by key; empty if they were not evaluated."""
     protocol: dict[str, Any]
@@ -51,6 +53,7 @@ class Comparison:
             "sizes": {name: dict(zip(("teacher", "student"), both, strict=True)) for name, both in self.sizes.items()},
             "speedups": self.speedups,
             "psnr_to_teacher": self.psnr,
+            "held_out": self.held_out,
             "scores": {
                 direction: {
                     key: {"teacher": before.to_json(), "student": after.to_json()}
@@ -79,7 +82,8 @@ def compare(
     ``report``. ``pairs``: see ``evaluate``.
     """
     student = load_model(run.folder)
-    if features is not None and not all(map(len, run.split().test)):
+    held_out = all(map(len, run.split().test))
+    if features is not None and not held_out:
         report("no scores: no pictures are held out")
         features = None
     scores: dict[Direction, dict[str, tuple[Score, Score]]] = {}
@@ -93,7 +97,7 @@ def compare(
         report(f"no scores: {error.problem}: {error.cure}")
     report("measuring both networks")
     sizes, speedups = _sizes(teacher, student, engine)
-    return Comparison(sizes, speedups, _psnr(teacher, student, run), scores, protocol)
+    return Comparison(sizes, speedups, _psnr(teacher, student, run), held_out, scores, protocol)
 
 
 def _side_by_side(before: Evaluation, after: Evaluation) -> dict[Direction, dict[str, tuple[Score, Score]]]:

@@ -22,7 +22,7 @@ MODEL_FILE = "model.safetensors"
 
 def compress(
     path: Path, options: Options, folder: Path | None = None, *, display: Display | None = None
-) -> tuple[Run, Comparison | None]:
+) -> tuple[Run, Comparison]:
     """Trains a smaller generator on the outputs of ``path``, a run or a model file, in the run ``folder``, by default
     ``<path>-small``. The same call resumes. Returns the run and the comparison with the teacher, on every rank.
 

@@ -35,12 +35,15 @@ class Quantised:
 
     content: bytes
     psnr: float
-    """Of its outputs to those in fp32, in dB: for held-out pictures, or training pictures if none are held out."""
+    """Of its outputs to those in fp32, in dB."""
+    held_out: bool
+    """Whether the PSNR is that of held-out pictures. If none are held out, it is that of training pictures."""
     speedup: float
     """By onnxruntime on this machine, for a picture of 256²."""
 
     def __str__(self) -> str:
-        return f"int8: {self.psnr:.1f} dB to fp32 on held-out pictures, {self.speedup:.2f} times as fast in onnxruntime"
+        pictures = "held-out pictures" if self.held_out else "training pictures, since none are held out"
+        return f"int8: {self.psnr:.1f} dB to fp32 on {pictures}; {self.speedup:.2f} times as fast in onnxruntime"
 
     def refuse(self, path: Path, min_psnr: float) -> None:
         """Raises ``WeightsError`` if it costs more than ``min_psnr`` allows, or is not faster."""
@@ -71,7 +74,8 @@ def quantise(content: bytes, source: Path, translator: Translator, interface: In
     low, high = (-1.0, 1.0) if interface.raw else interface.target.limits
     errors = [np.mean(np.square(after(each).astype(np.float64) - before(each))) for each in pictures]
     psnrs = [MAX_PSNR if error == 0 else 10 * np.log10((high - low) ** 2 / error) for error in errors]
-    return Quantised(quantised, float(np.mean(psnrs)), _speedup(before, after, interface))
+    held_out = len(split.test.along(way)[0]) > 0
+    return Quantised(quantised, float(np.mean(psnrs)), held_out, _speedup(before, after, interface))
 
 
 def _inputs(domain: Domain, number: int, translator: Translator, interface: Interface) -> Iterator[Array]:
