@@ -301,6 +301,15 @@ def test_translate_says_what_is_clipped_and_what_a_format_cannot_hold(tmp_path, 
         in translated(np.repeat(np.array([[0, 9000]], np.uint16), 20, axis=0), "out.png")[1]
     )
     assert "in.png has 8 bits, but training saw values from 0 to 4080" in translated(blobs(1), "out.png")[1]
+    tifffile.imwrite(
+        tmp_path / "bands.tif", np.full((20, 20, 5), 9000, np.uint16), photometric="minisblack", planarconfig="contig"
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", str(run.folder), str(tmp_path / "bands.tif"), str(tmp_path / "out.tif")])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "a picture of 5 channels cannot be used" in said
+    assert "clipped" not in said  # of a picture that is refused
 
 
 # -- label maps

@@ -260,7 +260,7 @@ def test_the_command_translates_slides(tmp_path, capsys):
     assert np.abs(tifffile.imread(tmp_path / "out.ome.tif").astype(int) - expected).max() <= 1
     with pytest.raises(SystemExit) as stop:
         main(["translate", *map(str, (model, tmp_path / "in.tif", tmp_path / "out.png"))])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert "in.tif is a slide, and" in capsys.readouterr().err.replace("\n", " ")
 
 

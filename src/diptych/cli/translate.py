@@ -11,7 +11,7 @@ from diptych.cli.console import stderr_console
 from diptych.cli.trust import TRUST_CODE
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
 from diptych.config.constraints import REQUIRED, NotNegative, Positive, argument, check_ranges, option
-from diptych.errors import OptionError
+from diptych.errors import EXIT_MISTAKE, OptionError
 
 EXIT_SOME_FAILED = 1
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml")
@@ -24,7 +24,8 @@ class Translate:
     Each picture is translated at its own size. Bit depth and transparency are kept if the output's format can hold
     them. In a folder, names are kept too.
 
-    Exit code: 0 if all were translated, 1 if some failed (each is named, the others are done), 2 for a mistake.
+    Exit code: 0 if all were translated, 1 if some of several failed (each is named, the others are done), 2 for a
+    mistake, also in the only picture.
 
     For example:
       diptych translate runs/photos2paintings holiday.jpg painted.jpg
@@ -142,7 +143,9 @@ class Translate:
             console.print(outcome.describe_speed())
         skipped = f", {outcome.num_skipped} already there" if outcome.num_skipped else ""
         console.print(f"{outcome.num_translated} translated{skipped}, {len(outcome.failed)} failed")
-        return EXIT_SOME_FAILED if outcome.failed else 0
+        if outcome.failed:
+            return EXIT_SOME_FAILED if is_collection(self.input) else EXIT_MISTAKE
+        return 0
 
     def _settings(self, direction: Direction) -> dict[str, str]:
         """What the translations depend on, for their manifest. An empty text means that the option is not given."""

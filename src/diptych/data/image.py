@@ -121,14 +121,18 @@ def with_channels(values: Array, channels: int) -> Array:
     """
     if values.shape[2] == channels:
         return values
-    if {values.shape[2], channels} != {GREY, RGB}:
+    if not are_convertible(values.shape[2], channels):
         problem = f"a picture of {values.shape[2]} channels cannot be used where {channels} are needed"
         raise PictureError(problem, cure=LIKE_TRAINING)
     if channels == GREY:
         luma = values @ np.asarray(LUMA)
-        luma = (luma if values.dtype.kind == "f" else np.rint(luma)).astype(values.dtype)
-        return np.asarray(luma)[:, :, None]
+        return np.asarray(luma if values.dtype.kind == "f" else np.rint(luma)).astype(values.dtype)[:, :, None]
     return np.repeat(values, channels, axis=2)
+
+
+def are_convertible(channels: int, wanted: int) -> bool:
+    """Whether an image of ``channels`` has those that are ``wanted``, or ``with_channels`` makes them."""
+    return channels == wanted or {channels, wanted} == {GREY, RGB}
 
 
 def luminance(pictures: Tensor) -> Tensor:

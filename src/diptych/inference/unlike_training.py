@@ -8,7 +8,7 @@ import numpy as np
 
 from diptych.data.colour import unconverted_profile
 from diptych.data.files import Half
-from diptych.data.image import DecodedImage
+from diptych.data.image import DecodedImage, are_convertible
 from diptych.data.used_values import NOTABLE
 from diptych.inference.translator import Translator
 from diptych.pair import Pair
@@ -52,8 +52,8 @@ def range_warning(translator: Translator, picture: DecodedImage, source: Path, s
     encoding = translator.encoding_in
     low, high = encoding.limits
     trained = f"training saw values from {low:g} to {high:g}"
-    if not encoding.has_range:
-        return ""
+    if not encoding.has_range or not are_convertible(picture.values.shape[2], translator.channels_in):
+        return ""  # the second is refused later
     if picture.encoding.dtype == "uint8" and high > picture.encoding.peak:
         return f"{source} has 8 bits, but {trained}: give pictures like those of training"
     is_outside = (picture.values < low) | (picture.values > high)
