@@ -142,10 +142,12 @@ def test_what_is_no_picture_of_dicom_is_refused(tmp_path):
     report.save_as(tmp_path / "report.dcm")
     write_slice(tmp_path / "palette.dcm", stored, bits=8, PhotometricInterpretation="PALETTE COLOR")
     write_slice(tmp_path / "huge.dcm", stored, bits=8, Rows=20_000, Columns=10_000)
+    write_slice(tmp_path / "slide.dcm", stored, bits=8, SOPClassUID="1.2.840.10008.5.1.4.1.1.77.1.6")
     (tmp_path / "cut.dcm").write_bytes((tmp_path / "x.dcm").read_bytes()[:-50])
     for name, said in (
         ("report", r"holds no image \(CT Image Storage\): remove it"),
         ("palette", "holds PALETTE COLOR of 8 bits, which diptych cannot use"),
+        ("slide", "is a part of a slide in DICOM, which is not read: save the slide as OME-TIFF"),
         ("cut", "is cut off or damaged"),
         ("huge", "claims more than 179 million pixels"),
     ):

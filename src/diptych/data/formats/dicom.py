@@ -21,6 +21,8 @@ from diptych.data.metadata import Metadata
 from diptych.errors import MissingExtraError, PictureError, first_line
 
 INVERTED = "MONOCHROME1"
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""The class of images whose frames are tiles of a slide (VL Whole Slide Microscopy Image Storage)."""
 GREYS, COLOURS = ("MONOCHROME2", INVERTED), ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 DECOMPRESS = "decompress it, for example with dcmdjpeg or gdcmconv --raw"
 
@@ -81,6 +83,10 @@ class DicomFile:
         if "PixelData" not in header:
             kind = getattr(header.get("SOPClassUID"), "name", "unknown")
             raise PictureError(f"{path} holds no image ({kind})", cure="remove it")
+        if header.get("SOPClassUID") == WHOLE_SLIDE:
+            raise PictureError(
+                f"{path} is a part of a slide in DICOM, which is not read", cure="save the slide as OME-TIFF"
+            )
         self.photometric = str(header.PhotometricInterpretation)
         is_usable = self.photometric in GREYS or (self.photometric in COLOURS and header.BitsAllocated == 8)
         if not is_usable or header.BitsAllocated not in (8, 16):
