@@ -208,6 +208,12 @@ def test_what_cannot_be_read_is_one_line_with_a_cure(tmp_path, monkeypatch):
         open_slide(tmp_path / "y.mrxs"),
     ):
         pass
+    tifffile.imwrite(tmp_path / "l.tif", picture(8, 64, 64), description="<scn></scn>", metadata=None)
+    with (
+        pytest.raises(PictureError, match=r"l\.tif is a slide by Leica: rename it to l\.scn"),
+        open_slide(tmp_path / "l.tif"),
+    ):
+        pass
     (tmp_path / "z.czi").write_bytes(b"z")
     with (
         pytest.raises(PictureError, match=r"z\.czi cannot be read by OpenSlide \(Unsupported or missing"),

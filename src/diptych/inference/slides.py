@@ -81,14 +81,7 @@ def translate_slide(
         tiled = TiledTranslation(translator, scaled.height, scaled.width, read, slide.encoding, keep=keep, check=check)
         is_alike = tiled.encoding == slide.encoding
         if options.skip_background:
-            if slide.encoding.dtype not in UNSIGNED:
-                raise OptionError(
-                    f"--skip-background needs 8 or 16 bits without sign, and {source} holds {slide.encoding.dtype}",
-                    cure=LEAVE_OUT,
-                )
-            if not is_alike:
-                problem = "--skip-background copies values, and translations have another type, range or channels"
-                raise OptionError(problem, cure=LEAVE_OUT)
+            _check_background(slide, is_alike=is_alike)
             report(f"{source}: {len(tiled.skipped)} of {len(tiled.skipped) + len(tiled.cores)} tiles are background")
         shape = (scaled.height, scaled.width, tiled.encoding.channels)
         fill = slide.background if is_alike else ()
@@ -100,22 +93,16 @@ def translate_slide(
         elif progress.done:
             report(f"{target}: {len(progress.done)} of {len(tiled.cores)} tiles are there from an earlier run")
 
-        def picture(area: Area) -> DecodedImage:
-            whole = slide.picture(scaled.read(area))
-            if not slide.has_gaps:
-                return whole
-            return whole._replace(missing=np.broadcast_to(~scaled.scanned(area)[:, :, None], whole.values.shape))
-
         may_miss = slide.has_gaps or slide.metadata.nodata is not None or slide.encoding.needs_range
 
         def write(area: Area, values: Array) -> None:
-            raw.write(*area.slices, picture(area).translated(values).values if may_miss else values)
+            raw.write(*area.slices, _picture(scaled, area).translated(values).values if may_miss else values)
             progress.add("done", [area.rows.start, area.columns.start])
 
         for area in tiled.skipped:
-            values = picture(area).values
-            if not is_alike:
-                values = picture(area).translated(np.zeros((*values.shape[:2], shape[2]), raw.dtype)).values
+            copied = _picture(scaled, area)
+            nothing = np.zeros((*copied.values.shape[:2], shape[2]), raw.dtype)
+            values = copied.values if is_alike else copied.translated(nothing).values
             if not raw.is_blank(values):
                 raw.write(*area.slices, values)
         tiled.run(
@@ -124,6 +111,28 @@ def translate_slide(
         write_pyramid(target, raw, mpp=scaled.mpp, metadata=_metadata(slide, tiled.encoding))
         raw.path.unlink()
         progress.path.unlink()
+
+
+def _picture(scaled: ScaledSlide, area: Area) -> DecodedImage:
+    """An area, which knows where there is no data, or nothing was scanned."""
+    picture = scaled.slide.picture(scaled.read(area))
+    if not scaled.slide.has_gaps:
+        return picture
+    return picture._replace(missing=np.broadcast_to(~scaled.scanned(area)[:, :, None], picture.values.shape))
+
+
+def _check_background(slide: Slide, *, is_alike: bool) -> None:
+    """Refuses ``--skip-background`` where there is none; ``is_alike``: translations have type and range of the slide.
+
+    Raises:
+        OptionError: it has no white, or its values cannot be copied.
+    """
+    if slide.encoding.dtype not in UNSIGNED:
+        problem = f"--skip-background needs 8 or 16 bits without sign, and {slide.path} holds {slide.encoding.dtype}"
+        raise OptionError(problem, cure=LEAVE_OUT)
+    if not is_alike:
+        problem = "--skip-background copies values, and translations have another type, range or channels"
+        raise OptionError(problem, cure=LEAVE_OUT)
 
 
 def _notes(scaled: ScaledSlide, target: Path, trained: float | None, options: SlideOptions) -> Iterator[str]:

@@ -4,11 +4,12 @@ OpenSlide gives 8 bits of RGB, transparent where nothing was scanned.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import ImageCms
 
 from diptych.data.encoding import PEAK, RGB, Array, Encoding
 from diptych.data.formats.slide_interface import CACHE_BYTES, Slide
@@ -59,8 +60,8 @@ class OpenSlideFile(Slide):
         self.path, self._file, self._error, self.encoding = path, file, error, Encoding(RGB)
         self.level_sizes = [(height, width) for width, height in file.level_dimensions]
         self.mpp = float(file.properties.get("openslide.mpp-x", 0)) or None
-        profile = file.color_profile
-        self.metadata = Metadata(icc=profile and profile.tobytes())
+        with suppress(ImageCms.PyCMSError):  # a damaged profile
+            self.metadata = Metadata(icc=file.color_profile and file.color_profile.tobytes())
         colour = file.properties.get("openslide.background-color", WHITE)
         self.background = tuple(bytes.fromhex(colour))
         missing = self._missing()
