@@ -116,7 +116,7 @@ class Inline(HTMLParser):
 def fake_parts(card, directions=("a2b",)):
     networks = tuple(
         SimpleNamespace(
-            direction=each, source="<b>cats", target="dogs", inputs=3, outputs=3, half=True, pixels=9, content=b"x"
+            direction=each, source="<b>cats", target="dogs", inputs=3, outputs=3, half=True, pixels=(9, 9), content=b"x"
         )
         for each in directions
     )

@@ -168,11 +168,16 @@ def test_a_hostile_file_gets_a_message_and_the_next_picture_is_translated(browse
         assert translation(page)[0].shape[:2] == (40, 50)
 
 
-def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, static_page, tmp_path):
+def with_tiles(static_page, target):
+    """The page as a file that translates 128 × 128 pixels at once."""
     text = (static_page / "page.html").read_text()
-    start = text.index('"pixels": ') + len('"pixels": ')
-    small = tmp_path / "small.html"
-    small.write_text(text[:start] + "16384" + text[text.index(",", start) :])
+    start = text.index('"pixels": [') + len('"pixels": [')
+    target.write_text(text[:start] + "16384, 16384" + text[text.index("]", start) :])
+    return target
+
+
+def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, static_page, tmp_path):
+    small = with_tiles(static_page, tmp_path / "small.html")
     picture = np.tile(noise(32, 32, 1), (9, 10))[:260, :300]  # periodic, so that tiles have the statistics of the whole
     results = []
     for file in (static_page / "page.html", small):
@@ -195,6 +200,21 @@ def test_a_large_picture_is_translated_in_tiles_and_can_be_cancelled(browser, st
     whole, tiles = results
     apart, moved = (np.abs(other - tiles).mean() for other in (whole, np.roll(whole, 1, axis=1)))
     assert apart < 5 < 20 < moved
+
+
+def test_tiles_that_differ_meet_without_a_step(browser, static_page, tmp_path):
+    """Of a picture whose right half has more contrast, tiles have other statistics than the whole."""
+    contrast = np.where(np.arange(384) < 192, 0.15, 1.0)[None, :]
+    picture = (128 + (np.tile(noise(32, 32, 1), (4, 12)) - 128.0) * contrast).round().astype(np.uint8)
+    results = []
+    for file in (static_page / "page.html", with_tiles(static_page, tmp_path / "small.html")):
+        with opened(browser, file.as_uri()) as page:
+            give(page, encoded(picture))
+            results.append(translation(page)[0].astype(float))
+    whole, tiles = results
+    apart = np.abs(tiles - whole).mean((0, 2)).reshape(-1, 4).mean(1)  # of each four columns
+    assert np.ptp(apart) > 12  # the tiles do differ in how far they are from the whole
+    assert np.abs(np.diff(apart)).max() < np.ptp(apart) / 2
 
 
 def test_the_folder_works_without_a_network_and_then_with_threads(browser, static_page):

@@ -1,5 +1,6 @@
 """The page of ``diptych serve`` in Chromium: it translates, refuses, and asks nothing of other machines."""
 
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,23 +16,37 @@ pytestmark = pytest.mark.slow
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 GRADIO_SAYS = "Method not implemented."
 """What Gradio's own script writes to the console when a stream ends."""
+GRADIO_HAS = ("aria-prohibited-attr",)
+"""Barriers of Gradio's own components: the empty slider is a div with a label."""
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return save_random_model(tmp_path_factory.mktemp("browser") / "model.safetensors")
+    """A folder as of the Hub, with one example for each direction."""
+    folder = tmp_path_factory.mktemp("browser")
+    save_random_model(folder / "model.safetensors")
+    (folder / "examples").mkdir()
+    for index, name in enumerate("ab"):
+        Image.fromarray(picture(index, 30 + index, 44)).save(folder / "examples" / f"{name}-1.png")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def address(model):
-    with serving([model]) as address:
+def second(tmp_path_factory):
+    """A model without examples, from grey pictures to colour ones."""
+    return save_random_model(tmp_path_factory.mktemp("second") / "second.safetensors", channels=(1, 3))
+
+
+@pytest.fixture(scope="module")
+def address(model, second):
+    with serving([model, second]) as address:
         yield address
 
 
 @contextmanager
-def opened(browser, address, viewport=DESKTOP):
+def opened(browser, address, viewport=DESKTOP, **options):
     """The page, which must stay without errors and ask only its own server."""
-    page = browser.new_page(viewport=viewport)
+    page = browser.new_page(viewport=viewport, **options)
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -86,10 +101,48 @@ def test_a_wrong_file_gets_a_message_and_the_next_picture_works(browser, address
     page.close()
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_fits(browser, address, viewport):
-    with opened(browser, address, viewport) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+def test_an_example_and_another_model_are_chosen(browser, address, model):
+    with opened(browser, address) as page:
+        page.locator("#examples button.thumbnail-item").nth(1).click()  # that of B: its direction is chosen too
+        wait_for(page, (44, 31))
+        example = np.asarray(Image.open(model / "examples" / "b-1.png"))
+        assert np.array_equal(downloaded(page), Translator.load(model, "b2a")(example))
+        page.locator("#model input").click()
+        page.get_by_role("option", name="second").click()
+        page.locator("#examples").wait_for(state="hidden")
+
+
+def test_a_picture_is_pasted(browser, address):
+    with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.evaluate(
+            """async () => {
+                const canvas = new OffscreenCanvas(52, 36);
+                canvas.getContext("2d").fillRect(9, 9, 20, 20);
+                const blob = await canvas.convertToBlob({ type: "image/png" });
+                await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+            }"""
+        )
+        page.get_by_label("Paste from clipboard").click()
+        wait_for(page, (52, 36))
+
+
+def test_the_picture_of_the_camera_is_sent(browser, address):
+    """It is larger than the limit of this server, which says so: so it has read it."""
+    with opened(browser, address, permissions=["camera"]) as page:
+        page.get_by_label("Capture from camera").click()
+        page.get_by_text("Click to Access Webcam").click()
+        page.get_by_label("capture photo").click()
+        page.get_by_text(re.compile("image.png has [0-9]{3,}×[0-9]{3,} pixels, more than 1 million")).first.wait_for()
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "phone"])
+def test_it_fits_and_axe_finds_no_barrier(browser, address, viewport, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with opened(browser, address, viewport, color_scheme=scheme) as page:
         for tab in ("Many", "About", "Picture"):
             page.get_by_role("tab", name=tab).click()
+            page.locator(f"[role=tab][aria-selected=true]:has-text('{tab}')").wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            found = Axe().run(page).response["violations"]
+            assert [each for each in found if each["id"] not in GRADIO_HAS] == []

@@ -69,11 +69,11 @@ def _protocol(facts: Facts) -> str:
 
 def data(facts: Facts) -> str:
     """What the model was trained on."""
-    lines = [
-        f"- {domain}, {text(each.get('name'))}: {each.get('pictures') or '?'} pictures"
-        f"{f', {held} held out' if (held := each.get('held_out')) else ''}"
-        for domain, each in facts.data.items()
-    ]
+    lines = []
+    for domain, each in facts.data.items():
+        name, held = each.get("name"), each.get("held_out")
+        called = domain if name == domain else f"{domain}, {text(name)}"
+        lines.append(f"- {called}: {each.get('pictures') or '?'} pictures{f', {held} held out' if held else ''}")
     return "\n".join(lines) or f"Pictures of {text(facts.domains[0])} and of {text(facts.domains[1])}."
 
 

@@ -72,11 +72,12 @@ def _data(parts: Parts, located: Located) -> dict[str, Any]:
         }
         for each in parts.networks
     ]
-    pixels = min(each.pixels for each in parts.networks)
+    pixels = [min(each) for each in zip(*(each.pixels for each in parts.networks), strict=True)]
     return {
         "directions": directions,
         "runtimes": runtimes,
         "worker": located["worker.js"],
         "pixels": pixels,
+        "varies": getattr(parts.card.generator, "norm", "instance") == "instance",
         "stride": parts.card.generator.stride,
     }

@@ -20,8 +20,9 @@ from diptych.memory import MEMORY_MARGIN, predicted_peak
 from diptych.model import Model, ModelCard
 from diptych.page.weights import with_half_weights
 
-BUDGET = 2**30
-"""Bytes that a translation may take in a visitor's browser: a phone has them. Larger pictures are tiled."""
+BUDGETS = (2**30, 3 * 2**30)
+"""Bytes that a translation may take in a visitor's browser: on a phone, and on a device with at least 8 GB. WebAssembly
+has 4 GB. Larger pictures are tiled."""
 SMALLEST, LARGEST = 256**2, 4096**2
 """Limits of the pixels that are translated at once."""
 
@@ -43,8 +44,8 @@ class PageNetwork:
     """Whether the weights are stored in fp16."""
     difference: Difference
     """From PyTorch in float32."""
-    pixels: int
-    """How many fit in ``BUDGET``."""
+    pixels: tuple[int, ...]
+    """How many fit in each of ``BUDGETS``."""
 
 
 def page_networks(model: Model, path: Path, *, licence: str, trust_code: bool) -> Iterator[PageNetwork]:
@@ -97,10 +98,9 @@ def refuse_unshowable(card: ModelCard, path: Path) -> None:
         raise OptionError(problem, cure="use diptych translate")
 
 
-def _pixels_at_once(translator: Translator, side: int = 512) -> int:
+def _pixels_at_once(translator: Translator, side: int = 512) -> tuple[int, ...]:
     """Predicted by PyTorch's tensors, as for ``translate``."""
     example = torch.zeros(1, translator.channels_in, side, side)
     peak = predicted_peak(lambda: translator.at_any_size(in_torch(translator.full_precision), example))
-    if not peak:
-        return SMALLEST
-    return max(SMALLEST, min(LARGEST, int(BUDGET * side**2 / (MEMORY_MARGIN * peak))))
+    fitting = [int(budget * side**2 / (MEMORY_MARGIN * peak)) if peak else 0 for budget in BUDGETS]
+    return tuple(max(SMALLEST, min(LARGEST, pixels)) for pixels in fitting)

@@ -17,7 +17,8 @@ SESSIONS = 64
 COMPUTES: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
 """Of events that translate: one at a time, by all cores."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-QUICK: dict[str, Any] = PRIVATE | {"queue": False, "show_progress": "hidden"}
+QUICK: dict[str, Any] = PRIVATE | {"show_progress": "hidden", "concurrency_limit": None}
+"""Of events that compute nothing. They pass the queue too, as the server has no address for others."""
 SLIDER: dict[str, Any] = {"max_height": 440, "buttons": ["fullscreen"], "interactive": False}
 
 

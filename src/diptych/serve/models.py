@@ -77,7 +77,8 @@ def load_models(
         name = _free_name(served.facts.name, models)
         models[name] = served
         pace = min(served.seconds_per_pixel.values()) * SIDE**2
-        report(f"{name}: {served.facts.title}, {1000 * pace:.0f} ms for {SIDE}×{SIDE}")
+        ways = ", ".join(" to ".join(facts.along(direction)) for direction in translators)
+        report(f"{name}: {ways}, {1000 * pace:.0f} ms for {SIDE}×{SIDE}")
     return Catalogue(models)
 
 

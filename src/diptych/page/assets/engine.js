@@ -3,7 +3,8 @@
 export class Engine {
   // `data` is the page's data; `report({ kind, ... })` is called for "loading", "ready", "progress" and "failed".
   constructor(data, report) {
-    Object.assign(this, { data, report, limit: data.pixels, worker: null, job: null });
+    const [few, many] = data.pixels; // how many are translated at once
+    Object.assign(this, { data, report, limit: navigator.deviceMemory >= 8 ? many : few, worker: null, job: null });
   }
 
   // Starts the worker and loads the network of `direction`, so that the first picture need not wait.

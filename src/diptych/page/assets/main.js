@@ -64,7 +64,7 @@ function place() {
   for (const canvas of [at("before"), at("after")]) Object.assign(canvas, { width, height });
   at("before").getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
   at("compare").style.setProperty("--ratio", `${width} / ${height}`);
-  at("compare").style.setProperty("--width", `max(${width}px, min(16rem, 100%))`);
+  at("compare").style.setProperty("--width", `max(${width}px, 16rem)`);
   visible(false, "empty");
   visible(true, "compare", "another");
 }
@@ -95,7 +95,8 @@ async function translate() {
     at("compare").classList.add("done");
     at("split").disabled = false;
     move(50);
-    const tiled = `It is too large to be translated at once, so it was translated in ${found.tiles} tiles: brightness may vary between them.`;
+    const varying = ", each by itself: colours and brightness may differ between tiles, and from a translation of the whole";
+    const tiled = `More than ${(engine.limit / 1e6).toFixed(1)} megapixels are too many for this device at once, so it was translated in ${found.tiles} tiles${data.varies ? varying : ""}.`;
     list(found.tiles > 1 ? [...notes, tiled] : notes);
     say(`${width} × ${height} pixels in ${seconds(found.seconds)}.`);
   } catch (error) {
