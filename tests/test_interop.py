@@ -80,7 +80,6 @@ def test_an_architecture_is_described_in_words():
 
 
 def test_what_a_file_does_not_record_is_noted():
-    assert "do not record dropout" in read_original(REFERENCE / FILES["unet128_batch_dropout"]["file"]).notes[0]
     assert "running statistics" in read_original(REFERENCE / FILES["legacy_resnet9_instance"]["file"]).notes[0]
     assert read_original(REFERENCE / FILES["resnet9_instance"]["file"]).notes == ()
 

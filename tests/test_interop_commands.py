@@ -201,7 +201,16 @@ def test_a_folder_is_imported_with_what_its_options_file_says(tmp_path, theirs):
     assert card.data == DataConfig(resize="width", load_size=72, crop_size=64, flip=False, channels_a=1, channels_b=3)
     assert (card.method, card.generator.dropout) == ("pix2pix", True)
     assert list(load_model(found.file).networks) == ["b2a"]
-    assert f"preprocessing taken from {theirs / 'train_opt.txt'}" in found.notes
+    options = "--resize width --load-size 72 --crop-size 64 --no-flip"
+    assert found.notes == (
+        f"preprocessing taken from {theirs / 'train_opt.txt'}; to train further with it, give {options}",
+        "a U-Net's weights do not record dropout: it is on (from train_opt.txt)",
+    )
+    (theirs / "train_opt.txt").write_text("preprocess: crop")
+    without = import_original([theirs], tmp_path / "without.safetensors").notes
+    assert without[0].endswith("give --resize none --crop-size 256")
+    assert without[1].endswith("it is off (the method's default)")
+    (theirs / "train_opt.txt").write_text(OPTIONS_FILE)
     again = import_original([theirs], tmp_path / "other.safetensors", direction="a2b")
     assert list(load_model(again.file).networks) == ["a2b"]
 

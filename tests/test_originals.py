@@ -41,6 +41,8 @@ def test_every_option_of_theirs_is_on_the_page():
         "--nThreads",
         "--resize-or-crop",
         "--which-direction",
+        "--which-model-netD",
+        "--which-model-netG",
     }
     for name in {*OPTIONS, *NO_COUNTERPART} - older:
         assert re.search(rf"\b{name.removeprefix('--').replace('-', '_')}\b", TABLES), name
@@ -56,7 +58,11 @@ def test_every_option_of_theirs_is_on_the_page():
         ("--lambda_L1 5", "give --lambda-l1"),
         ("--no_dropout", "give --generator.no-dropout"),
         ("--n_epochs 100", "give the sum of n_epochs and n_epochs_decay as --epochs"),
-        ("--preprocess none", "give --resize"),
+        ("--preprocess none", "give --resize none --crop-size 0"),
+        ("--netG resnet_6blocks", "give --generator resnet --generator.num-blocks 6"),
+        ("--gan_mode=lsgan", "give --gan-loss least-squares"),
+        ("--model other", "give --method"),
+        ("--gpu_ids -1", "give --device cpu or cuda"),
         ("--continue_train", "leave it out, since the same command resumes by itself"),
         ("--epoch 100", "did you mean --epochs?"),
         ("--width 32", "did you mean --generator.width or --discriminator.width?"),
@@ -67,3 +73,12 @@ def test_every_option_of_theirs_is_on_the_page():
 )
 def test_an_original_option_is_refused_with_our_counterpart(capsys, typed, cure):
     assert cure in cure_of(capsys, *typed.split())
+
+
+def test_all_options_of_a_command_of_theirs_are_answered_at_once(capsys):
+    told = cure_of(capsys, *"--name maps --batch_size 2 --netG resnet_6blocks --lr=1 --display_id 0 --n_epoch 1".split())
+    assert told.rstrip() == (
+        "diptych: train has no option --name: give --run; "
+        "for --netG, give --generator resnet --generator.num-blocks 6; for --lr, give --learning-rate; "
+        "for --display-id, leave it out, since report.html is written during training, without visdom"
+    )

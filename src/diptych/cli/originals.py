@@ -1,5 +1,7 @@
 """Options of the original CycleGAN code, and their counterparts here."""
 
+from collections.abc import Sequence
+
 from diptych.interop.options_file import RESIZE
 
 OPTIONS: dict[str, str] = {
@@ -9,14 +11,14 @@ OPTIONS: dict[str, str] = {
     "--display-freq": "--num-samples",
     "--fineSize": "--crop-size",
     "--gan-mode": "--gan-loss",
-    "--gpu-ids": "--device",
+    "--gpu-ids": "--device cpu or cuda (the variable CUDA_VISIBLE_DEVICES chooses the GPU)",
     "--identity": "--lambda-identity",
     "--init-type": "--initialisation",
     "--input-nc": "--channels-a",
     "--lambda-L1": "--lambda-l1",
     "--loadSize": "--load-size",
     "--lr": "--learning-rate",
-    "--lr-decay-iters": "--decay-fraction",
+    "--lr-decay-iters": "its part of the run as --decay-fraction",
     "--lr-policy": "--schedule",
     "--max-dataset-size": "a folder with fewer pictures",
     "--model": "--method",
@@ -37,24 +39,40 @@ OPTIONS: dict[str, str] = {
     "--output-nc": "--channels-b",
     "--preprocess": "--resize",
     "--resize-or-crop": "--resize",
+    "--save-by-iter": "--save-minutes",
     "--save-epoch-freq": "--save-minutes",
     "--save-latest-freq": "--save-minutes",
+    "--suffix": "--run",
     "--update-html-freq": "--num-samples",
+    "--verbose": "--dry-run",
     "--which-direction": "--direction",
+    "--which-model-netD": "--discriminator",
+    "--which-model-netG": "--generator",
 }
 """What to give instead of each training option of the original. Its underscores are written as dashes."""
 
 NO_COUNTERPART: dict[str, str] = {
     "--continue-train": "the same command resumes by itself",
     "--dataset-mode": "it follows from --method",
-    "--display-id": "report.html is written during training",
+    **dict.fromkeys(
+        (
+            "--display-env",
+            "--display-id",
+            "--display-ncols",
+            "--display-port",
+            "--display-server",
+            "--display-winsize",
+            "--no-html",
+        ),
+        "report.html is written during training, without visdom",
+    ),
     "--epoch-count": "a resumed run continues at its last checkpoint",
+    "--init-gain": "it is 0.02",
     "--load-iter": "the last checkpoint is used",
-    "--no-html": "report.html is written during training",
     "--phase": "the folder names separate training from test pictures",
     "--print-freq": "losses are logged every 100 pictures",
     "--serial-batches": "the order is a function of --seed",
-    "--use-wandb": "--tensorboard writes curves for TensorBoard",
+    **dict.fromkeys(("--use-wandb", "--wandb-project-name"), "--tensorboard writes curves for TensorBoard"),
 }
 """Options of the original that have no counterpart, and why."""
 
@@ -77,10 +95,19 @@ VALUES: dict[tuple[str, str], str] = {
 """Our value for each pair of our option and the original's value."""
 
 
-def option_cure(name: str) -> str:
-    """The cure for the original's option ``name``; empty if the original has none of this name."""
+def all_cures(words: Sequence[str]) -> str:
+    """The cures for all options of the original in ``words``, separated; empty if the first word is none."""
+    given = [(word.partition("=")[0].replace("_", "-"), word, after) for word, after in zip(words, [*words[1:], ""])]
+    cures = [(name, option_cure(name, word.partition("=")[2] or after)) for name, word, after in given]
+    if not cures[0][1]:
+        return ""
+    return "; ".join([cures[0][1], *(f"for {name}, {cure}" for name, cure in cures[1:] if cure)])
+
+
+def option_cure(name: str, value: str = "") -> str:
+    """The cure for the original's option ``name`` with ``value``; empty if the original has none of this name."""
     if name in OPTIONS:
-        return f"give {OPTIONS[name]}"
+        return value_cure(OPTIONS[name], value) or f"give {OPTIONS[name]}"
     return f"leave it out, since {NO_COUNTERPART[name]}" if name in NO_COUNTERPART else ""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diptych.cli.options import Option, config_options, options_of
-from diptych.cli.originals import option_cure, value_cure
+from diptych.cli.originals import all_cures, value_cure
 from diptych.errors import OptionError, did_you_mean
 
 HELP, HELP_ALL, DEBUG = "--help", "--help-all", "--debug"
@@ -51,7 +51,7 @@ def scan(command: str, kind: type[Any], words: Sequence[str]) -> Given:
         elif name in ("-h", HELP, HELP_ALL):
             help = HELP_ALL if HELP_ALL in (name, help) else HELP
         elif (option := known.get(name)) is None:
-            raise OptionError(f"{command} has no option {name}", cure=_likely_option(command, name, known))
+            raise OptionError(f"{command} has no option {name}", cure=_likely_option(command, [word, *rest], known))
         elif option.type is bool:
             if equals:
                 raise OptionError(f"{name} takes no value", cure=f"give {option.name} or {option.opposite}")
@@ -121,10 +121,11 @@ def _add_arguments(command: str, values: dict[str, Any], arguments: Sequence[Opt
         values[name] = (*values.get(name, ()), word) if free[0].is_repeated else word
 
 
-def _likely_option(command: str, name: str, known: Collection[str]) -> str:
-    """The cure for ``name``, which is none of the ``known`` options of ``command``."""
-    if command == "train" and (cure := option_cure(name)):
+def _likely_option(command: str, words: Sequence[str], known: Collection[str]) -> str:
+    """The cure for the first of ``words``, which is none of the ``known`` options of ``command``."""
+    if command == "train" and (cure := all_cures(words)):
         return cure
+    name = words[0].partition("=")[0].replace("_", "-")
     negated = re.sub(r"^--no-(.+\.)", r"--\1no-", name.lower())
     likely = [option for option in known if option == negated or option.endswith(negated.replace("--", "."))]
     if likely:

@@ -1,6 +1,6 @@
 """Imports the original code's checkpoints as a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -73,7 +73,10 @@ def import_original(files: Sequence[Path], to: Path, *, direction: Direction | N
         generator = replace(generator, dropout=options.get("no_dropout", str(not is_pix2pix)) == "False")
     data, notes = PREPROCESSING, [ASSUMED]
     if options_file is not None:
-        data, notes = with_preprocessing(data, options, options_file), [f"preprocessing taken from {options_file}"]
+        data = with_preprocessing(data, options, options_file)
+        notes = [f"preprocessing taken from {options_file}; to train further with it, give {_as_options(data)}"]
+    if isinstance(generator, UnetConfig):
+        notes.append(f"a U-Net's weights do not record dropout: {_dropout_origin(generator, options_file, options)}")
     card = ModelCard(
         method="pix2pix" if is_pix2pix else "cyclegan",
         generator=generator,
@@ -168,3 +171,16 @@ def _common_config(networks: list[OriginalNetwork]) -> object:
             both = (f"{each.path} is a {each.architecture}" for each in (networks[0], network))
             raise WeightsError(", but ".join(both), cure=ONE_MODEL)
     return networks[0].architecture.config if networks else None
+
+
+def _as_options(data: DataConfig) -> str:
+    """The options of training that prepare pictures as ``data`` does."""
+    load_size = "" if data.resize == "none" else f" --load-size {data.load_size}"
+    flip = "" if data.flip else " --no-flip"
+    return f"--resize {data.resize}{load_size} --crop-size {data.crop_size}{flip}"
+
+
+def _dropout_origin(generator: UnetConfig, options_file: Path | None, options: Mapping[str, str]) -> str:
+    """Whether the ``generator`` has dropout, and what says so."""
+    origin = f"from {options_file.name}" if options_file and "no_dropout" in options else "the method's default"
+    return f"it is {'on' if generator.dropout else 'off'} ({origin})"

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from diptych.atomic import atomic_write
-from diptych.config import UnetConfig
 from diptych.errors import WeightsError, first_line
 from diptych.interop.architecture import STATISTICS, Architecture, mismatch, read_architecture
 from diptych.interop.state_dict import ANOTHER_COPY, read_state_dict
@@ -94,10 +93,6 @@ def read_original(path: Path) -> OriginalNetwork:
     if bad := next((key for key, tensor in state.items() if not tensor.isfinite().all()), None):
         cure = f"{ANOTHER_COPY}, or an earlier epoch's"
         raise WeightsError(f"{path} holds NaN or infinite numbers ({bad})", cure=cure)
-    if isinstance(architecture.config, UnetConfig):
-        notes.append(
-            "a U-Net's weights do not record dropout: it is taken from train_opt.txt, else from the method's default"
-        )
     return OriginalNetwork(path, architecture, state, tuple(notes))
 
 
