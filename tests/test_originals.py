@@ -76,7 +76,8 @@ def test_an_original_option_is_refused_with_our_counterpart(capsys, typed, cure)
 
 
 def test_all_options_of_a_command_of_theirs_are_answered_at_once(capsys):
-    told = cure_of(capsys, *"--name maps --batch_size 2 --netG resnet_6blocks --lr=1 --display_id 0 --n_epoch 1".split())
+    typed = "--name maps --batch_size 2 --netG resnet_6blocks --lr=1 --display_id 0 --n_epoch 1"
+    told = cure_of(capsys, *typed.split())
     assert told.rstrip() == (
         "diptych: train has no option --name: give --run; "
         "for --netG, give --generator resnet --generator.num-blocks 6; for --lr, give --learning-rate; "

@@ -97,8 +97,11 @@ VALUES: dict[tuple[str, str], str] = {
 
 def all_cures(words: Sequence[str]) -> str:
     """The cures for all options of the original in ``words``, separated; empty if the first word is none."""
-    given = [(word.partition("=")[0].replace("_", "-"), word, after) for word, after in zip(words, [*words[1:], ""])]
-    cures = [(name, option_cure(name, word.partition("=")[2] or after)) for name, word, after in given]
+    cures = []
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        name = name.replace("_", "-")
+        cures.append((name, option_cure(name, value or after)))
     if not cures[0][1]:
         return ""
     return "; ".join([cures[0][1], *(f"for {name}, {cure}" for name, cure in cures[1:] if cure)])
