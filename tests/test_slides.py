@@ -349,6 +349,29 @@ def test_background_is_copied_and_counted(tmp_path):
         translate_slide(ranged, tmp_path / "x.tif", tmp_path / "z.tif", SlideOptions(skip_background=True))
 
 
+def test_white_blocks_of_translated_tiles_are_copied_and_others_are_not(tmp_path):
+    values = picture(4, 256, 256)
+    values[:100, :70] = 250
+    write_slide(tmp_path / "x.tif", values)
+    for skip, target in ((False, "all.tif"), (True, "kept.tif")):
+        options = SlideOptions(skip_background=skip)
+        translate_slide(make_translator(tile=256), tmp_path / "x.tif", tmp_path / target, options)
+    everything, kept = (tifffile.imread(tmp_path / name) for name in ("all.tif", "kept.tif"))
+    assert (kept[:64, :64] == 250).all()
+    assert (everything[:64, :64] != 250).any()
+    everything[:64, :64] = 250
+    assert np.array_equal(kept, everything)
+
+
+def test_a_slide_says_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("diptych.inference.slides.REPORT_SECONDS", 0.0)
+    source, lines = write_slide(tmp_path / "x.tif", picture(5, 256, 256)), []
+    translate_slide(make_translator(tile=128), source, tmp_path / "y.tif", report=lines.append)
+    norms = [line for line in lines if "norms" in line]
+    assert norms[-1] == f"{source}: statistics of {len(norms)} of {len(norms)} norms"
+    assert lines[len(norms) :] == [f"{source}: {n} of 4 tiles" for n in (1, 2, 3, 4)]
+
+
 WORKER = """
 import sys, time
 sys.path.insert(0, {tests!r})

@@ -36,6 +36,7 @@ from diptych.errors import (
 from diptych.launcher import is_main, world_size
 
 EXIT_BROKEN, EXIT_BROKEN_PIPE = 1, 141
+RESUMED = ("train", "demo", "compress", "translate")
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
     "check": Check,
@@ -98,7 +99,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt as error:
         if debug:
             print_traceback(error)
-        resumes = "; the same command resumes" if arguments[:1] in (["train"], ["demo"], ["compress"]) else ""
+        resumes = "; the same command resumes" if arguments and arguments[0] in RESUMED else ""
         if is_main():
             print(f"diptych: stopped{resumes}", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -26,7 +26,7 @@ EXIT_CODES = {
     "1": "partial success: some pictures failed (translate), or there are warnings (check)",
     "2": "a mistake in the command or its input, reported in one line with its cure; or problems that would stop "
     "training (check)",
-    "130": "interrupted; train, compress and demo have saved, and the same command resumes",
+    "130": "interrupted; the same command resumes train, compress, demo and translate",
     "141": "broken pipe: the program that reads the output has closed it",
 }
 

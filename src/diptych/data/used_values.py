@@ -13,7 +13,7 @@ import numpy as np
 from diptych.config import DataConfig, ValueType
 from diptych.data.check import Finding
 from diptych.data.colour import unconverted_profile
-from diptych.data.encoding import TYPES, UNSIGNED, Array, Encoding, encodings_of, range_text
+from diptych.data.encoding import RGB, TYPES, UNSIGNED, Array, Encoding, encodings_of, range_text
 from diptych.data.files import Domain, by_hash
 from diptych.data.formats.reading import open_picture
 from diptych.data.survey import MAX_SURVEYED, nothing_usable
@@ -198,6 +198,8 @@ def _findings(used: UsedValues, encoding: Encoding, letter: str) -> Iterator[Fin
     elif high - low <= NARROW * (last - first):
         problem = f"{name} uses only the values {low:g} to {high:g} of {whole}"
         cure = f"give {option} auto, which maps them to the whole range" + (f", and {nearest}" if is_few else "")
+        if encoding.channels == RGB and used.dtype == "uint8" and not is_few:
+            cure = f"none needed for photographs and stained tissue; for measurements, {cure}"
         yield Finding("warning", "narrow-range", problem, cure)
     elif is_few:
         problem = f"{name} has only {len(used.values)} different values"

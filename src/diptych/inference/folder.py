@@ -89,7 +89,7 @@ def translate_files(
             remove_leftovers(folder)
     outcome, warned = Outcome(), set[object]()
     started = time.perf_counter()
-    steps = FileSteps(translator, size, half, manifest, slides)
+    steps = FileSteps(translator, size, half, manifest, slides, report)
     with Pipeline(pairs, steps, is_on_cpu=translator.is_on_cpu) as pipeline:
         for work in pipeline.finished():
             for kind, words in work.warnings.items():
@@ -121,6 +121,8 @@ class FileSteps:
     half: Half | None
     manifest: Manifest | None
     slides: SlideOptions
+    report: Callable[[str], None] = lambda _: None
+    """Gets lines about a slide at once, since it may take hours."""
     stopped: Event = field(default_factory=Event)
 
     def stop(self) -> None:
@@ -175,8 +177,7 @@ class FileSteps:
             translate_volume(self.translator, work.source, work.target, stop=stop)
             return
         if work.is_streamed:
-            options, report = self.slides, work.lines.append
-            translate_slide(self.translator, work.source, work.target, options, report=report, stop=stop)
+            translate_slide(self.translator, work.source, work.target, self.slides, report=self.report, stop=stop)
             return
         images = [work.image for work in batch if work.image is not None]
         for work, image in zip(batch, self.translator.translate_batch(images), strict=True):

@@ -1,7 +1,8 @@
 """Translates slides: read and written a part at a time; an interrupted translation goes on where it stopped."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,15 @@ from diptych.inference.slide_progress import Progress
 from diptych.inference.slide_scale import ScaledSlide, at_scale
 from diptych.inference.tiled_translation import TiledTranslation
 from diptych.inference.translator import Translator
+from diptych.networks.window_program import Statistics
 from diptych.networks.windows import Area, Span
 
 LEAVE_OUT = "leave --skip-background out"
 BACKGROUND_LEVEL, BACKGROUND_FRACTION = 0.86, 0.995
-"""A pixel is background if each channel is above this fraction of white; a tile if this fraction of its pixels is."""
+"""A pixel is background if each channel is above this fraction of white; an area if this fraction of its pixels is."""
+BLOCK = 64
+"""Side in pixels of the areas that ``skip_background`` copies in tiles that are translated."""
+REPORT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class SlideOptions:
     mpp: float | None = None
     """Micrometres per pixel of slides whose files do not say it."""
     skip_background: bool = False
-    """Copy tiles that are nearly white instead of translating them."""
+    """Copy what is nearly white instead of translating it: whole tiles, and blocks of 64 pixels in others."""
 
 
 def translate_slide(
@@ -95,9 +100,26 @@ def translate_slide(
 
         may_miss = slide.has_gaps or slide.metadata.nodata is not None or slide.encoding.needs_range
 
+        reported, num_tiles = time.monotonic(), len(progress.done)
+
+        def tell(words: str) -> None:
+            nonlocal reported
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                reported = time.monotonic()
+                report(f"{source}: {words}")
+
+        def remember(statistics: Sequence[Statistics]) -> None:
+            progress.add_statistics(statistics)
+            tell(f"statistics of {len(statistics)} of {tiled.num_norms} norms")
+
         def write(area: Area, values: Array) -> None:
+            nonlocal num_tiles
+            if options.skip_background:
+                values = _with_background(values, _picture(scaled, area).values)
             raw.write(*area.slices, _picture(scaled, area).translated(values).values if may_miss else values)
             progress.add("done", [area.rows.start, area.columns.start])
+            num_tiles += 1
+            tell(f"{num_tiles} of {len(tiled.cores)} tiles")
 
         for area in tiled.skipped:
             copied = _picture(scaled, area)
@@ -105,9 +127,7 @@ def translate_slide(
             values = copied.values if is_alike else copied.translated(nothing).values
             if not raw.is_blank(values):
                 raw.write(*area.slices, values)
-        tiled.run(
-            write, known=progress.statistics, is_done=progress.has, remember=progress.add_statistics, report=report
-        )
+        tiled.run(write, known=progress.statistics, is_done=progress.has, remember=remember, report=report)
         write_pyramid(target, raw, mpp=scaled.mpp, metadata=_metadata(slide, tiled.encoding))
         raw.path.unlink()
         progress.path.unlink()
@@ -185,6 +205,21 @@ def _is_scanned(scaled: ScaledSlide, area: Area) -> bool:
 
 def _is_background(scaled: ScaledSlide, area: Area) -> bool:
     """Whether an area is nearly white."""
-    values = scaled.slide.read(*scaled.coarse(area))
+    return _is_white(scaled.slide.read(*scaled.coarse(area)))
+
+
+def _is_white(values: Array) -> bool:
+    """Whether nearly all pixels of ``(h, w, C)`` are nearly white."""
     limit = BACKGROUND_LEVEL * np.iinfo(values.dtype).max
     return bool((values.min(2) >= limit).mean() >= BACKGROUND_FRACTION)
+
+
+def _with_background(translation: Array, values: Array) -> Array:
+    """``translation`` with the ``values`` of the slide in blocks that are nearly white."""
+    result = translation.copy()
+    for row in range(0, values.shape[0], BLOCK):
+        for column in range(0, values.shape[1], BLOCK):
+            block = np.s_[row : row + BLOCK, column : column + BLOCK]
+            if _is_white(values[block]):
+                result[block] = values[block]
+    return result

@@ -94,6 +94,11 @@ class TiledTranslation:
         """Whether statistics are those of all tiles."""
         return not self.slot_values or len(self.sample) == len(self.cores)
 
+    @property
+    def num_norms(self) -> int:
+        """How many norms take statistics."""
+        return len(self.tiled.program.norms)
+
     def run(
         self,
         write: Callable[[Area, Array], None],

@@ -49,7 +49,7 @@ def images_in_time(config: TrainConfig, pace: Pace, *, batch_size: int, elapsed:
     pictures = round(pace.pictures_per_second * left)
     if pictures < batch_size:
         update_seconds = batch_size / pace.pictures_per_second
-        needed = f"an update takes {update_seconds:.2g} s, and samples {pace.sample_seconds:.2g} s"
+        needed = f"an update takes {update_seconds:.3g} s, and samples {pace.sample_seconds:.3g} s"
         problem = f"{config.length.time} is too short for an update: {needed}"
         raise OptionError(problem, cure="give a longer time, or a smaller --crop-size and --generator.width")
     return pictures, num_samples
