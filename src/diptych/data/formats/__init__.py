@@ -16,7 +16,7 @@ OPENSLIDE_SUFFIXES = (".mrxs", ".vms", ".vmu", ".bif", ".scn", ".svslide", ".czi
 """Suffixes of slides that OpenSlide reads."""
 SLIDE_SUFFIXES = (".svs", ".ndpi", *OPENSLIDE_SUFFIXES)
 """Suffixes of what scanners write. They are only translated, a part at a time."""
-CUT = "cut it into smaller pictures to train on them; translate takes it whole"
+CUT = "cut it into smaller pictures to train on them (see docs/train.md); translate takes it whole"
 COMPANIONS = frozenset({
     "", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".xmp", ".aae", ".md", ".html", ".yaml", ".yml", ".log",
     ".ini", ".db", ".py",
