@@ -150,6 +150,16 @@ def test_orthogonal_initialisation_is_orthogonal_with_gain():
     assert torch.allclose(rows @ rows.T, torch.eye(32) * 0.02**2, atol=1e-8)
 
 
+@pytest.mark.parametrize("config", [ResnetConfig(width=4, num_blocks=1), UnetConfig(width=4, num_levels=5)])
+def test_under_autocast_the_image_has_the_values_of_float32(config):
+    network = build_generator(config, 1, 1)
+    x = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        image = network(x)
+    assert image.dtype == torch.float32
+    assert len(image.unique()) > 0.9 * image.numel()
+
+
 def test_resizing_upsamplings_leave_no_dots_on_a_flat_picture():
     # What a transposed convolution of stride 2 cannot do: give the same value everywhere inside.
     for upsampling, flat in (("nearest", True), ("bilinear", True), ("blur", True), ("transposed", False)):

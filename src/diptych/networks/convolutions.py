@@ -1,5 +1,6 @@
-"""Padding, upsampling, and a convolution that is fast on a CPU."""
+"""Padding, upsampling, and the convolutions whose output is the image."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -129,17 +130,35 @@ def upsample(in_channels: int, out_channels: int, *, mode: Upsampling, bias: boo
             return [ResizeConv2d(in_channels, out_channels, mode=mode, bias=bias)]
 
 
+def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``layer`` of ``x``, in float32 where autocast would compute in bf16 or fp16.
+
+    For the layer whose output is the image: in bf16, an image has too few values for more than 8 bits.
+    """
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+        return layer(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())
+
+
+class OutputConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution whose output is the image; see ``in_float32``."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return in_float32(super().forward, x) if output_size is None else super().forward(x, output_size)
+
+
 class ColumnsConv2d(nn.Conv2d):
     """A convolution to few channels, fast on a CPU: ``(B, in, H, W)`` to ``(B, out, H - k + 1, W - k + 1)``.
 
     Processors compute 16 or 32 output channels at once, so most of a convolution to 3 channels is wasted. Here each
     column of the k×k kernel computes ``out`` channels of its own. The k parts are shifted and summed in float32 or
-    float64: the same products in another order.
+    float64: the same products in another order. Elsewhere, see ``in_float32``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or is_exporting():
-            return super().forward(x)
+            return in_float32(super().forward, x)
         columns = self.weight.flip(3).permute(3, 0, 1, 2)  # (k, out, in, k), the last column first
         partial = F.conv2d(x, columns.flatten(0, 1).unsqueeze(3))
         total: Tensor = ShiftedSum.apply(partial, len(columns))  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from diptych.config import UnetConfig
 from diptych.config.constraints import resolved
+from diptych.networks.convolutions import OutputConvTranspose2d
 from diptych.networks.norms import needs_bias, norm_layer
 from diptych.networks.stages import Concatenate, Keep, Layer, Stage, Staged, StagedGenerator, stages_of
 
@@ -49,7 +50,7 @@ class OutermostLevel(Staged):
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=needs_bias(config.norm)),
             inside,
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
+            OutputConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
             nn.Tanh(),
         )
 

@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.errors import OptionError
-from diptych.networks.convolutions import BlurDown, BlurUp, ColumnsConv2d, ReflectionPad2d, ResizeConv2d
+from diptych.networks.convolutions import (
+    BlurDown,
+    BlurUp,
+    ColumnsConv2d,
+    OutputConvTranspose2d,
+    ReflectionPad2d,
+    ResizeConv2d,
+    in_float32,
+)
 from diptych.networks.norms import InstanceNorm2d
 from diptych.networks.stages import Add, Concatenate, Keep, Layer, Staged
 from diptych.networks.windows import (
@@ -26,8 +34,8 @@ from diptych.networks.windows import (
 POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d)
 """Layers that map each pixel by itself, in evaluation mode."""
 SPATIAL = (
-    InstanceNorm2d, ReflectionPad2d, nn.ReflectionPad2d, nn.Conv2d, ColumnsConv2d, nn.ConvTranspose2d, BlurDown, BlurUp,
-    ResizeConv2d,
+    InstanceNorm2d, ReflectionPad2d, nn.ReflectionPad2d, nn.Conv2d, ColumnsConv2d, nn.ConvTranspose2d,
+    OutputConvTranspose2d, BlurDown, BlurUp, ResizeConv2d,
 )  # fmt: skip
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
 
@@ -112,8 +120,9 @@ def _transposed(module: nn.ConvTranspose2d, network: nn.Module) -> SpatialLayer:
     def convolve(x: Tensor) -> Tensor:
         return F.conv_transpose2d(x, module.weight, module.bias, module.stride, groups=module.groups)
 
+    function = partial(in_float32, convolve) if type(module) is OutputConvTranspose2d else convolve
     kernel, stride = one(module.kernel_size), one(module.stride)
-    return TransposedConvolution(convolve, kernel, stride, padding, extra, module.out_channels)
+    return TransposedConvolution(function, kernel, stride, padding, extra, module.out_channels)
 
 
 def _blur(module: nn.Module, convolve: Callable[..., Tensor], x: Tensor) -> Tensor:
