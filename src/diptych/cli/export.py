@@ -52,7 +52,7 @@ class Export:
     )
     min_psnr: Positive[float] | None = option(
         None,
-        "With --int8: smallest PSNR between its outputs and those of fp32 for held-out pictures, in dB. By default 35.",
+        "With --int8: smallest PSNR of its outputs to those of fp32, in dB. By default 35.",
         "DB",
     )
     licence: str = option("", "Licence of the model, for the file's metadata.")

@@ -88,7 +88,10 @@ class Translate:
         "statistics are those of a sample of tiles.",
     )
     mpp: Positive[float] | None = option(None, "Micrometres per pixel of slides whose files do not say it.")
-    skip_background: bool = option(False, "Copy tiles of slides that are nearly white instead of translating them.")
+    skip_background: bool = option(
+        False,
+        "In slides, copy what is nearly white instead of translating it: whole tiles, and blocks of 64 pixels in others.",
+    )
     trust_code: bool = option(False, TRUST_CODE)
 
     def __call__(self) -> int:
