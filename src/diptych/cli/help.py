@@ -23,7 +23,7 @@ For example:
   diptych translate runs/photos2paintings holiday.jpg painted.jpg"""
 EXIT_CODES = {
     "0": "success",
-    "1": "partial success: some pictures failed (translate), or there are warnings (check)",
+    "1": "partial success: some pictures of several failed (translate), or there are warnings (check)",
     "2": "a mistake in the command or its input, reported in one line with its cure; or problems that would stop "
     "training (check)",
     "130": "interrupted; the same command resumes train, compress, demo and translate",
