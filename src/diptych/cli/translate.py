@@ -90,7 +90,8 @@ class Translate:
     mpp: Positive[float] | None = option(None, "Micrometres per pixel of slides whose files do not say it.")
     skip_background: bool = option(
         False,
-        "In slides, copy what is nearly white instead of translating it: whole tiles, and blocks of 64 pixels in others.",
+        "In slides, copy what is nearly white instead of translating it: whole tiles, and blocks of 64 pixels "
+        "in others.",
     )
     trust_code: bool = option(False, TRUST_CODE)
 
