@@ -24,7 +24,7 @@ export async function readPicture(file) {
     image.src = url; // reads the size; pixels are decoded later, so a huge picture is refused before it takes memory
     await new Promise((resolve, reject) => { image.onload = resolve; image.onerror = () => reject(damaged(name)); });
     const { naturalWidth: width, naturalHeight: height } = image;
-    if (width * height > LIMIT.pixels || Math.max(width, height) > LIMIT.side) throw new Error(`${name} has ${width} × ${height} pixels, and this page takes 40 megapixels: make it smaller.`);
+    if (width * height > LIMIT.pixels || Math.max(width, height) > LIMIT.side) throw new Error(`${name} has ${width} × ${height} pixels, and this page takes 40 megapixels, and 16384 on a side: make it smaller.`);
     const bitmap = await createImageBitmap(blob).catch(() => { throw damaged(name); }); // upright, by its EXIF orientation
     const notes = [];
     if (type === "image/png" && head[24] === 16) notes.push("The file has 16 bits per value; the browser reads 8 of them.");
