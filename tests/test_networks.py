@@ -152,12 +152,14 @@ def test_orthogonal_initialisation_is_orthogonal_with_gain():
 
 @pytest.mark.parametrize("config", [ResnetConfig(width=4, num_blocks=1), UnetConfig(width=4, num_levels=5)])
 def test_under_autocast_the_image_has_the_values_of_float32(config):
-    network = build_generator(config, 1, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_generator(config, 1, 1)
     x = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         image = network(x)
     assert image.dtype == torch.float32
-    assert len(image.unique()) > 0.9 * image.numel()
+    assert len(image.unique()) > 0.5 * image.numel()  # in bf16, about a quarter
 
 
 def test_resizing_upsamplings_leave_no_dots_on_a_flat_picture():
