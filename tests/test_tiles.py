@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from diptych.config import ResnetConfig, UnetConfig
+from diptych.data.colour import AS_THEY_ARE
 from diptych.data.encoding import Encoding
 from diptych.data.image import DecodedImage
 from diptych.errors import OptionError, PictureError
@@ -74,7 +75,7 @@ def outputs(translator, values, *, sample=None, own=False):
 
     ``sample``: the fraction of the tiles that statistics are taken of. ``own``: each tile takes its own.
     """
-    whole = translator.at_any_size(translator.forward, translator.network_input([values]))
+    whole = translator.at_any_size(translator.forward, translator.network_input([values], [AS_THEY_ARE]))
     tiled = tiled_of(translator, values)
     if sample is not None:
         tiled.sample = spread(tiled.cores, tiled.side)[: round(sample * len(tiled.cores))]

@@ -42,7 +42,7 @@ AS_THEY_ARE = Colours()
 def colours_of(image: DecodedImage, source: Encoding, target: Encoding, channels: int) -> Colours:
     """The colours of ``image``, whose translation has ``channels``. ``source`` and ``target`` are the encodings of the
     two domains: with a range, values are measurements and stay as they are."""
-    conversion = None if source.has_range else _conversion_of(image)
+    conversion = _conversion_of(image, source)
     if conversion is None:
         return AS_THEY_ARE
     is_back = not target.has_range and channels == image.values.shape[2]
@@ -52,8 +52,10 @@ def colours_of(image: DecodedImage, source: Encoding, target: Encoding, channels
 def to_srgb(image: DecodedImage, encoding: Encoding) -> DecodedImage:
     """``image`` with values of sRGB, rounded to 8 bits, if it has another profile that can be converted. ``encoding``
     is that of its domain."""
-    convert = colours_of(image, encoding, encoding, 0).to_srgb
-    return image if convert is None else image._replace(values=np.rint(convert(image.values)).astype(np.uint8))
+    conversion = _conversion_of(image, encoding)
+    if conversion is None:
+        return image
+    return image._replace(values=np.rint(conversion.to_srgb(image.values)).astype(np.uint8))
 
 
 def seen(values: Array, colours: Colours, encoding: Encoding) -> Array:
@@ -82,14 +84,13 @@ def translation_of(source: DecodedImage, output: DecodedImage, colours: Colours)
 
 def unconverted_profile(image: DecodedImage, encoding: Encoding) -> str:
     """The name of the profile of ``image``, if it is not sRGB and is not converted; else empty."""
-    is_converted = not encoding.has_range and _conversion_of(image) is not None
-    return "" if is_converted else image.metadata.profile_name
+    return "" if _conversion_of(image, encoding) is not None else image.metadata.profile_name
 
 
-def _conversion_of(image: DecodedImage) -> Conversion | None:
-    """How ``image`` is converted; None if it needs or has no conversion."""
+def _conversion_of(image: DecodedImage, encoding: Encoding) -> Conversion | None:
+    """How ``image`` of a domain with ``encoding`` is converted; None if it needs or has no conversion."""
     values, metadata = image.values, image.metadata
-    if metadata.icc is None or values.dtype != np.uint8 or values.shape[2] not in (GREY, RGB):
+    if encoding.has_range or metadata.icc is None or values.dtype != np.uint8 or values.shape[2] not in (GREY, RGB):
         return None
     return _conversion(metadata.icc, values.shape[2]) if metadata.profile_name else None
 

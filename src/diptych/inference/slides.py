@@ -11,15 +11,16 @@ import numpy as np
 import torch
 
 from diptych.data.archive import size_and_time
-from diptych.data.encoding import UNSIGNED, Array, Encoding
+from diptych.data.encoding import Array, Encoding
 from diptych.data.formats.pyramid import RawImage, write_pyramid
 from diptych.data.formats.slide import open_slide
 from diptych.data.formats.slide_interface import Slide
 from diptych.data.formats.slide_parts import parts_of
 from diptych.data.image import DecodedImage, filled
 from diptych.data.metadata import Metadata
-from diptych.errors import OptionError, PictureError, disk_errors
+from diptych.errors import PictureError, disk_errors
 from diptych.inference.forward import TorchForward
+from diptych.inference.slide_background import check_background, is_background, with_background
 from diptych.inference.slide_progress import Progress
 from diptych.inference.slide_scale import ScaledSlide, at_scale
 from diptych.inference.tiled_translation import TiledTranslation
@@ -27,11 +28,6 @@ from diptych.inference.translator import Translator
 from diptych.networks.window_program import Statistics
 from diptych.networks.windows import Area, Span
 
-LEAVE_OUT = "leave --skip-background out"
-BACKGROUND_LEVEL, BACKGROUND_FRACTION = 0.86, 0.995
-"""A pixel is background if each channel is above this fraction of white; an area if this fraction of its pixels is."""
-BLOCK = 64
-"""Side in pixels of the areas that ``skip_background`` copies in tiles that are translated."""
 REPORT_SECONDS = 30.0
 
 
@@ -76,61 +72,102 @@ def translate_slide(
         scaled = at_scale(slide, translator.card.data.mpp, options.mpp)
         for note in _notes(scaled, target, translator.card.data.mpp, options):
             report(note)
+        translation = SlideTranslation(translator, scaled, target, options, report=report, check=check)
+        translation.run()
 
-        def keep(area: Area) -> bool:
-            return _is_scanned(scaled, area) and not (options.skip_background and _is_background(scaled, area))
 
-        def read(area: Area) -> Array:
-            return filled(slide.picture(scaled.read(area)), translator.encoding_in)
+class SlideTranslation:
+    """The translation of a slide, in a raw file beside ``target``, and what it knows of an earlier run."""
 
-        tiled = TiledTranslation(translator, scaled.height, scaled.width, read, slide.encoding, keep=keep, check=check)
-        is_alike = tiled.encoding == slide.encoding
+    def __init__(
+        self,
+        translator: Translator,
+        scaled: ScaledSlide,
+        target: Path,
+        options: SlideOptions,
+        *,
+        report: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> None:
+        self.scaled, self.slide, self.target, self.options, self.report = scaled, scaled.slide, target, options, report
+        self.encoding_in, (height, width) = translator.encoding_in, (scaled.height, scaled.width)
+        self.tiled = TiledTranslation(
+            translator, height, width, self._read, self.slide.encoding, keep=self._is_translated, check=check
+        )
+        self.is_alike = self.tiled.encoding == self.slide.encoding
+        """Whether translations have type, range and channels of the slide."""
         if options.skip_background:
-            _check_background(slide, is_alike=is_alike)
-            report(f"{source}: {len(tiled.skipped)} of {len(tiled.skipped) + len(tiled.cores)} tiles are background")
-        shape = (scaled.height, scaled.width, tiled.encoding.channels)
-        fill = slide.background if is_alike else ()
-        raw = RawImage(target.with_name(f".{target.name}.partial"), shape, tiled.encoding.dtype, fill)
-        progress = Progress(target.with_name(f".{target.name}.progress"), _identity(translator, source, tiled, options))
-        if progress.is_new or not raw.path.exists():
-            raw.create()
+            check_background(self.slide, is_alike=self.is_alike)
+        encoding, fill = self.tiled.encoding, self.slide.background if self.is_alike else ()
+        partial = target.with_name(f".{target.name}.partial")
+        self.raw = RawImage(partial, (height, width, encoding.channels), encoding.dtype, fill)
+        self.progress = Progress(
+            target.with_name(f".{target.name}.progress"), _identity(translator, self.slide.path, self.tiled, options)
+        )
+        slide = self.slide
+        self._may_miss = slide.has_gaps or slide.metadata.nodata is not None or slide.encoding.needs_range
+        self._num_done, self._reported = len(self.progress.done), time.monotonic()
+
+    def run(self) -> None:
+        """Translates the tiles that an earlier run has not, and writes the pyramid."""
+        tiled, progress = self.tiled, self.progress
+        num_tiles = len(tiled.cores)
+        if self.options.skip_background:
+            num_skipped = len(tiled.skipped)
+            self.report(f"{self.slide.path}: {num_skipped} of {num_skipped + num_tiles} tiles are background")
+        if progress.is_new or not self.raw.path.exists():
+            self.raw.create()
             progress.restart()
+            self._num_done = 0
         elif progress.done:
-            report(f"{target}: {len(progress.done)} of {len(tiled.cores)} tiles are there from an earlier run")
-
-        may_miss = slide.has_gaps or slide.metadata.nodata is not None or slide.encoding.needs_range
-
-        reported, num_tiles = time.monotonic(), len(progress.done)
-
-        def tell(words: str) -> None:
-            nonlocal reported
-            if time.monotonic() - reported >= REPORT_SECONDS:
-                reported = time.monotonic()
-                report(f"{source}: {words}")
-
-        def remember(statistics: Sequence[Statistics]) -> None:
-            progress.add_statistics(statistics)
-            tell(f"statistics of {len(statistics)} of {tiled.num_norms} norms")
-
-        def write(area: Area, values: Array) -> None:
-            nonlocal num_tiles
-            if options.skip_background:
-                values = _with_background(values, _picture(scaled, area).values)
-            raw.write(*area.slices, _picture(scaled, area).translated(values).values if may_miss else values)
-            progress.add("done", [area.rows.start, area.columns.start])
-            num_tiles += 1
-            tell(f"{num_tiles} of {len(tiled.cores)} tiles")
-
+            self.report(f"{self.target}: {self._num_done} of {num_tiles} tiles are there from an earlier run")
         for area in tiled.skipped:
-            copied = _picture(scaled, area)
-            nothing = np.zeros((*copied.values.shape[:2], shape[2]), raw.dtype)
-            values = copied.values if is_alike else copied.translated(nothing).values
-            if not raw.is_blank(values):
-                raw.write(*area.slices, values)
-        tiled.run(write, known=progress.statistics, is_done=progress.has, remember=remember, report=report)
-        write_pyramid(target, raw, mpp=scaled.mpp, metadata=_metadata(slide, tiled.encoding))
-        raw.path.unlink()
+            self._copy(area)
+        tiled.run(
+            self._write, known=progress.statistics, is_done=progress.has, remember=self._remember, report=self.report
+        )
+        write_pyramid(self.target, self.raw, mpp=self.scaled.mpp, metadata=_metadata(self.slide, tiled.encoding))
+        self.raw.path.unlink()
         progress.path.unlink()
+
+    def _is_translated(self, area: Area) -> bool:
+        if not _is_scanned(self.scaled, area):
+            return False
+        return not (self.options.skip_background and is_background(self.scaled, area))
+
+    def _read(self, area: Area) -> Array:
+        """What the network sees of an area."""
+        return filled(self.slide.picture(self.scaled.read(area)), self.encoding_in)
+
+    def _copy(self, area: Area) -> None:
+        """Writes an area that is not translated: the slide's values, or no data if translations have another type."""
+        copied = _picture(self.scaled, area)
+        nothing = np.zeros((*copied.values.shape[:2], self.raw.shape[2]), self.raw.dtype)
+        values = copied.values if self.is_alike else copied.translated(nothing).values
+        if not self.raw.is_blank(values):
+            self.raw.write(*area.slices, values)
+
+    def _write(self, area: Area, values: Array) -> None:
+        """Writes a translated tile: with the slide's background, and without what is no data."""
+        if self.options.skip_background or self._may_miss:
+            picture = _picture(self.scaled, area)
+            if self.options.skip_background:
+                values = with_background(values, picture.values)
+            values = picture.translated(values).values
+        self.raw.write(*area.slices, values)
+        self.progress.add("done", [area.rows.start, area.columns.start])
+        self._num_done += 1
+        self._tell(f"{self._num_done} of {len(self.tiled.cores)} tiles")
+
+    def _remember(self, statistics: Sequence[Statistics]) -> None:
+        self.progress.add_statistics(statistics)
+        self._tell(f"statistics of {len(statistics)} of {self.tiled.num_norms} norms")
+
+    def _tell(self, words: str) -> None:
+        """Reports how far the translation is, every ``REPORT_SECONDS``."""
+        if time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._reported = time.monotonic()
+            self.report(f"{self.slide.path}: {words}")
 
 
 def _picture(scaled: ScaledSlide, area: Area) -> DecodedImage:
@@ -139,20 +176,6 @@ def _picture(scaled: ScaledSlide, area: Area) -> DecodedImage:
     if not scaled.slide.has_gaps:
         return picture
     return picture._replace(missing=np.broadcast_to(~scaled.scanned(area)[:, :, None], picture.values.shape))
-
-
-def _check_background(slide: Slide, *, is_alike: bool) -> None:
-    """Refuses ``--skip-background`` where there is none; ``is_alike``: translations have type and range of the slide.
-
-    Raises:
-        OptionError: it has no white, or its values cannot be copied.
-    """
-    if slide.encoding.dtype not in UNSIGNED:
-        problem = f"--skip-background needs 8 or 16 bits without sign, and {slide.path} holds {slide.encoding.dtype}"
-        raise OptionError(problem, cure=LEAVE_OUT)
-    if not is_alike:
-        problem = "--skip-background copies values, and translations have another type, range or channels"
-        raise OptionError(problem, cure=LEAVE_OUT)
 
 
 def _notes(scaled: ScaledSlide, target: Path, trained: float | None, options: SlideOptions) -> Iterator[str]:
@@ -201,25 +224,3 @@ def _is_scanned(scaled: ScaledSlide, area: Area) -> bool:
         return True
     spans = (Span((s.start + s.stop) // 2, (s.start + s.stop) // 2 + 1, s.size) for s in area)
     return bool(scaled.scanned(Area(*spans)).any() or scaled.scanned(area).any())  # one pixel is read faster
-
-
-def _is_background(scaled: ScaledSlide, area: Area) -> bool:
-    """Whether an area is nearly white."""
-    return _is_white(scaled.slide.read(*scaled.coarse(area)))
-
-
-def _is_white(values: Array) -> bool:
-    """Whether nearly all pixels of ``(h, w, C)`` are nearly white."""
-    limit = BACKGROUND_LEVEL * np.iinfo(values.dtype).max
-    return bool((values.min(2) >= limit).mean() >= BACKGROUND_FRACTION)
-
-
-def _with_background(translation: Array, values: Array) -> Array:
-    """``translation`` with the ``values`` of the slide in blocks that are nearly white."""
-    result = translation.copy()
-    for row in range(0, values.shape[0], BLOCK):
-        for column in range(0, values.shape[1], BLOCK):
-            block = np.s_[row : row + BLOCK, column : column + BLOCK]
-            if _is_white(values[block]):
-                result[block] = values[block]
-    return result

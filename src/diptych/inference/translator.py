@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diptych.config import DeviceName, Direction, InferenceEngine, Precision
-from diptych.data.colour import AS_THEY_ARE, Colours, colours_of, returned, seen, translation_of
+from diptych.data.colour import Colours, colours_of, returned, seen, translation_of
 from diptych.data.encoding import Array, Encoding, output_encoding, to_network
 from diptych.data.image import DecodedImage, filled
 from diptych.data.transforms import fit_whole, nearest_resized, resize, stack
@@ -217,13 +217,11 @@ class Translator:
         is_deep = like.is_deep or encoding.is_deep  # bf16 has only 8 significant bits
         return replace(like, channels=channels), self.full_precision if is_deep else self.forward
 
-    def network_input(self, values: Sequence[Array], colours: Sequence[Colours] = (AS_THEY_ARE,)) -> Tensor:
+    def network_input(self, values: Sequence[Array], colours: Sequence[Colours]) -> Tensor:
         """Images ``(H, W, C)`` of one size as ``(B, C, H, W)`` in [-1, 1]."""
         return to_network(stack([seen(*each, self.encoding_in) for each in zip(values, colours, strict=True)]))
 
-    def output_values(
-        self, batch: Tensor, encodings: Sequence[Encoding], colours: Sequence[Colours] = (AS_THEY_ARE,)
-    ) -> list[Array]:
+    def output_values(self, batch: Tensor, encodings: Sequence[Encoding], colours: Sequence[Colours]) -> list[Array]:
         """The network's outputs ``(B, C, H, W)`` in [-1, 1] as images ``(H, W, C)``.
 
         Raises:

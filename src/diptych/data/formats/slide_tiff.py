@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -27,6 +27,8 @@ ORIENTATION = 274
 GREYS, COLOURS = (1,), (2, 6)
 """Photometric interpretations: black as zero; RGB, and YCbCr, which tifffile converts to RGB."""
 SAMPLE_FORMATS = {1: "uint", 2: "int", 3: "float"}
+JPEGS = (6, 7, 33007, 34892)
+"""Compressions whose tables may be outside of the tiles."""
 TRANSPARENCY = (1, 2)
 """Extra samples that are transparency."""
 
@@ -72,7 +74,7 @@ class TiffSlide(Slide):
         self._levels = [_Level(path, page) for page in pages if page is not None]
         self.level_sizes = [level.size for level in self._levels]
         page, num_planes = self._levels[0].page, len(series.pages)
-        dtype = f"{SAMPLE_FORMATS.get(page.sampleformat or 0)}{page.bitspersample}"
+        dtype = _type_of(page)
         colours = {**dict.fromkeys(GREYS, GREY), **dict.fromkeys(COLOURS, RGB)}.get(int(page.photometric), 0)
         is_usable = (
             num_planes == 1
@@ -111,15 +113,18 @@ class TiffSlide(Slide):
         return self._levels[level].read(rows, columns)
 
 
+def _type_of(page: TiffPage) -> str:
+    """The type of the samples, such as uint8; not always one that numpy has."""
+    return f"{SAMPLE_FORMATS.get(page.sampleformat or 0)}{page.bitspersample}"
+
+
 class _Level:
     """One resolution of a slide."""
 
     def __init__(self, path: Path, page: TiffPage) -> None:
         self.path, self.page, self.size = path, page, (page.imagelength, page.imagewidth)
         self._parts: OrderedDict[int, Array] = OrderedDict()
-        _, _, self._part_height, self._part_width, _ = (
-            (1, 1, *page.chunks[:2], 1) if page.is_tiled else (1, 1, page.rowsperstrip, page.imagewidth, 1)
-        )
+        self._part_height, self._part_width = page.chunks[:2] if page.is_tiled else (page.rowsperstrip, page.imagewidth)
         self._num_across = -(-page.imagewidth // self._part_width)
         self._num_down = -(-page.imagelength // self._part_height)
         self._planes = page.samplesperpixel if page.planarconfig == 2 else 1
@@ -127,7 +132,9 @@ class _Level:
 
     def read(self, rows: slice, columns: slice) -> Array:
         height, width = self._part_height, self._part_width
-        values = np.empty((rows.stop - rows.start, columns.stop - columns.start, self.page.samplesperpixel), self.dtype)
+        values = np.empty(
+            (rows.stop - rows.start, columns.stop - columns.start, self.page.samplesperpixel), _type_of(self.page)
+        )
         for y in range(rows.start // height, -(-rows.stop // height)):
             for x in range(columns.start // width, -(-columns.stop // width)):
                 part = self._part(y * self._num_across + x)
@@ -137,10 +144,6 @@ class _Level:
                     top - y * height : bottom - y * height, left - x * width : right - x * width
                 ]
         return values
-
-    @property
-    def dtype(self) -> Any:
-        return np.dtype(f"{SAMPLE_FORMATS.get(self.page.sampleformat or 0)}{self.page.bitspersample}")
 
     def _part(self, index: int) -> Array:
         """``(h, w, C)``: a tile or strip of all bands."""
@@ -154,7 +157,7 @@ class _Level:
             self._parts.move_to_end(index)
             return self._parts[index]
         page, tables = self.page, {}
-        if page.compression in (6, 7, 34892, 33007):
+        if page.compression in JPEGS:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         try:
             data, _ = next(
@@ -169,7 +172,7 @@ class _Level:
             ) from None
         if decoded is None:
             raise PictureError(f"{self.path}: tile {index} is missing", cure="copy the file again")
-        part: Array = decoded[0].astype(self.dtype, copy=False)
+        part: Array = decoded[0].astype(_type_of(page), copy=False)
         self._parts[index] = part
         while len(self._parts) > 1 and sum(each.nbytes for each in self._parts.values()) > CACHE_BYTES:
             self._parts.popitem(last=False)
