@@ -71,24 +71,31 @@ def psnr(first, second, peak=2.0):
 
 
 def outputs(translator, values, *, sample=None, own=False):
-    """The network's outputs (H, W, C) in [-1, 1], untiled and by tiles.
+    """The network's outputs (H, W, C) in [-1, 1], untiled and by tiles."""
+    return untiled_output(translator, values), tiled_output(translator, values, sample=sample, own=own)
 
-    ``sample``: the fraction of the tiles that statistics are taken of. ``own``: each tile takes its own.
-    """
+
+def untiled_output(translator, values):
     whole = translator.at_any_size(translator.forward, translator.network_input([values], [AS_THEY_ARE]))
+    return whole[0].permute(1, 2, 0).numpy()
+
+
+def tiled_output(translator, values, *, sample=None, own=False):
+    """``sample``: the fraction of the tiles that statistics are taken of. ``own``: each tile takes its own."""
     tiled = tiled_of(translator, values)
     if sample is not None:
         tiled.sample = spread(tiled.cores, tiled.side)[: round(sample * len(tiled.cores))]
-    made, padding = torch.empty(1, whole.shape[1], *_padded(values, tiled.padding)), tiled.padding
-    with tile_store(4 * tiled.slot_values, in_memory=True) as store:
-        statistics = list(tiled.tiled.measure(tiled.sample, store))
+    made, padding = torch.empty(1, tiled.encoding.channels, *_padded(values, tiled.padding)), tiled.padding
+    if not own:
+        with tile_store(4 * tiled.slot_values, in_memory=True) as store:
+            statistics = list(tiled.tiled.measure(tiled.sample, store))
     for core in tiled.cores:
         with tile_store(4 * tiled.slot_values, in_memory=True) as store:
             known = list(tiled.tiled.measure([core], store)) if own else statistics
         made[:, :, *core.slices] = tiled.tiled.translate(core, known)
     height, width = values.shape[:2]
     made = made[:, :, padding.top : padding.top + height, padding.left : padding.left + width]
-    return whole[0].permute(1, 2, 0).numpy(), made[0].permute(1, 2, 0).numpy()
+    return made[0].permute(1, 2, 0).numpy()
 
 
 def tiled_of(translator, values):
@@ -241,10 +248,10 @@ def test_twenty_pictures_exact_sampled_and_with_own_statistics(trained):
     exact, sampled, own, steps = [], [], [], []
     for seed in range(20):
         values = squares_picture(seed)
-        whole, tiled = outputs(trained, values)
-        exact.append(psnr(whole, tiled))
-        half = outputs(trained, values, sample=0.5)[1]
-        alone = outputs(trained, values, own=True)[1]
+        whole = untiled_output(trained, values)
+        exact.append(psnr(whole, tiled_output(trained, values)))
+        half = tiled_output(trained, values, sample=0.5)
+        alone = tiled_output(trained, values, own=True)
         sampled.append(psnr(whole, half))
         own.append(psnr(whole, alone))
         steps.append([seam_ratio(trained, made, values) for made in (whole, half, alone)])
