@@ -1,5 +1,6 @@
 """The page of ``diptych serve`` in Chromium: it translates, refuses, and asks nothing of other machines."""
 
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -123,6 +124,17 @@ def test_a_picture_is_pasted(browser, address):
         )
         page.get_by_label("Paste from clipboard").click()
         wait_for(page, (52, 36))
+
+
+def test_the_picture_of_the_camera_is_sent(browser, address):
+    """It is larger than the limit of this server, which says so: so it has read it."""
+    with opened(browser, address, permissions=["camera"]) as page:
+        page.get_by_label("Capture from camera").click()
+        page.get_by_text("Click to Access Webcam").click()
+        page.wait_for_function("document.querySelector('video')?.videoWidth > 0")
+        page.get_by_label("capture photo").click()
+        page.locator("#run").click()
+        page.get_by_text(re.compile("image.png has [0-9]{3,}×[0-9]{3,} pixels, more than 1 million")).first.wait_for()
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "phone"])

@@ -366,7 +366,7 @@ def test_a_single_picture_goes_to_a_file_or_into_a_folder(model, tmp_path, capsy
         0,
         [
             "a2b: photos to paintings",
-            f"{tmp_path}/x.png has 9×10 pixels, but training saw pictures of 32: try --size training if the translation looks wrong",
+            f"{tmp_path}/x.png has 9×10 pixels, but training saw pictures of 32: if the translation looks wrong, give a copy of that size, or --size training",
             "1 translated, 0 failed",
         ],
     )
@@ -400,7 +400,7 @@ def test_a_scale_unlike_trainings_is_noted_once_and_one_within_a_factor_of_two_n
         saved(tmp_path / "in" / f"{name}.png", Image.new("RGB", (side, side)))
     lines = run(capsys, model, tmp_path / "in", tmp_path / "out")[1]
     assert [line for line in lines if "--size training" in line] == [
-        f"{tmp_path}/in/c.png has 65×65 pixels, but training saw pictures of 32: try --size training if the translation looks wrong"
+        f"{tmp_path}/in/c.png has 65×65 pixels, but training saw pictures of 32: if the translation looks wrong, give a copy of that size, or --size training"
     ]
 
 

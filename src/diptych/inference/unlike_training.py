@@ -28,7 +28,7 @@ def scale_warning(translator: Translator, picture: DecodedImage, source: Path, s
         return ""
     return (
         f"{source} has {width}×{height} pixels, but training saw pictures of {trained}: "
-        "try --size training if the translation looks wrong"
+        "if the translation looks wrong, give a copy of that size, or --size training"
     )
 
 
@@ -38,7 +38,9 @@ def pair_warning(translator: Translator, picture: DecodedImage, source: Path, si
     if half is not None or translator.card.method != "pix2pix" or width != 2 * height:
         return ""
     first, _ = Pair("left", "right").along(translator.direction)
-    return f"{source} is twice as wide as it is high: if it is a pair side by side, give --half {first}"
+    return (
+        f"{source} is twice as wide as it is high: if it is a pair side by side, give one half alone, or --half {first}"
+    )
 
 
 def profile_warning(translator: Translator, picture: DecodedImage, source: Path, size: Size, half: Half | None) -> str:

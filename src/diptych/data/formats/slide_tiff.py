@@ -12,7 +12,7 @@ from typing import cast
 from xml.etree import ElementTree
 
 import numpy as np
-from tifffile import TIFF, TiffFile, TiffPage
+from tifffile import TIFF, TiffFile, TiffFileError, TiffPage
 
 from diptych.config import ValueType
 from diptych.data.encoding import GREY, RGB, TYPES, Array, Encoding
@@ -55,7 +55,9 @@ def open_tiff_slide(path: Path) -> Iterator[Slide]:
 
 
 def _unreadable(path: Path, error: Exception) -> PictureError:
-    return PictureError(f"{path} is no TIFF that can be read ({first_line(error)})", cure="save it as OME-TIFF")
+    reason = f" ({first_line(error)})" if isinstance(error, OSError | TiffFileError) else ""
+    cure = "copy the file again, or save it as OME-TIFF"
+    return PictureError(f"{path} is no TIFF that can be read{reason}", cure=cure)
 
 
 class TiffSlide(Slide):
